@@ -1,0 +1,14 @@
+/* XXH3-64, for tables and for the chain of records.
+ *
+ * Names that come from outside are hashed with the process's random seed where the hash only
+ * places them in a table; where a hash is stored or must agree between runs the seed is 0.
+ *
+ * Thread: any.  Memory: none. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include "base/bytes.h"
+
+uint64_t hash_bytes(struct bytes bytes, uint64_t seed);
+
+#endif

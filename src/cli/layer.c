@@ -1,0 +1,1 @@
+typedef int cli_layer_is_empty;

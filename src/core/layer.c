@@ -1,0 +1,1 @@
+typedef int core_layer_is_empty;

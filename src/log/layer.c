@@ -1,0 +1,1 @@
+typedef int log_layer_is_empty;

@@ -1,0 +1,1 @@
+typedef int server_layer_is_empty;

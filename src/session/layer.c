@@ -1,0 +1,1 @@
+typedef int session_layer_is_empty;

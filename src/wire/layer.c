@@ -1,0 +1,1 @@
+typedef int wire_layer_is_empty;
