@@ -1,0 +1,185 @@
+/* A partition: the channels whose names hash to it, and the one log that orders them.
+ *
+ * Commands come in, are stamped and appended to the batch that is filling; when no commit is under
+ * way the batch is handed to the log; when its commit is done each of its records is applied, in
+ * order, and only then anybody hears of it. apply() is a deterministic function of (state, position,
+ * command): a restart replays, and reaches the same state.
+ *
+ *        publish                        commit              commit_done(RC_OK)
+ *   ───────────────▶ filling batch ───────────────▶ in flight ──────────────▶ applied, replied
+ *                                                     │ commit_done(RC_IO | RC_NOSPACE)
+ *                                                     ▼
+ *                                                  STOPPED: every pending request is answered
+ *                                                  `unavailable`, reads go on; resume() after the
+ *                                                  log has been reopened
+ *
+ * Thread: the owning reactor.  Memory: partition_close() frees everything. */
+#ifndef CORE_PARTITION_H
+#define CORE_PARTITION_H
+
+#include "base/map.h"
+#include "core/command.h"
+#include "log/record.h"
+
+struct partition; /* opaque */
+
+/* An epoch that a channel had before, and how far its history is still the same. */
+struct channel_epoch {
+    uint64_t epoch;
+    uint64_t good_end; /* a position (epoch, seq) with seq <= good_end is still good */
+};
+
+/* What the owner may read of a channel; changed by apply only. */
+struct channel {
+    uint64_t id;       /* 1, 2, 3 … in the partition, by first publish */
+    struct bytes name; /* owned */
+    uint64_t epoch;
+    uint64_t earliest; /* seq of the oldest message kept; latest + 1 if none is */
+    uint64_t latest;   /* seq of the newest message; 0: none ever */
+    uint64_t last_time_ms; /* a message's time never goes back within its channel */
+    void *user;        /* the owner's: its subscribers */
+    /* private from here on */
+    uint64_t prev_pos_; /* position + 1 of the last record appended for it */
+    struct channel_private *private_;
+};
+
+/* Who asked, in the caller's terms: given back with the result, not looked into. */
+struct partition_tag {
+    uint64_t a;
+    uint64_t b;
+    uint64_t c;
+};
+
+enum publish_verdict {
+    PUBLISH_ACCEPTED,
+    PUBLISH_DUPLICATE,       /* seq is the original's; has_seq false if no longer known */
+    PUBLISH_OUT_OF_SEQUENCE, /* expected */
+    PUBLISH_PRODUCER_UNKNOWN,
+    PUBLISH_PRODUCER_FENCED,
+    PUBLISH_UNAVAILABLE,     /* the log failed; nothing was stored */
+};
+
+struct publish_result {
+    enum publish_verdict verdict;
+    bool has_seq;
+    bool is_batch;
+    uint64_t seq; /* of the first message */
+    uint32_t count;
+    uint64_t message_id; /* of the first; 0: not known */
+    uint64_t epoch;
+    uint64_t expected;
+};
+
+/* What a partition asks of its surroundings; called on the owner's thread. */
+struct partition_ops {
+    /* Commit this batch. Lent until partition_commit_done(). */
+    void (*commit)(void *ctx, struct log_batch *batch);
+    void (*reply)(void *ctx, const struct partition_tag *tag, const struct publish_result *result);
+    /* Messages first_seq … of the channel are committed and may be seen from now on. */
+    void (*messages)(void *ctx, struct channel *channel, uint64_t first_seq,
+                     const struct command_publish *publish);
+    /* The channel has a new epoch; messages of it follow. (Of a new earliest nobody is told:
+     * cursors learn that when they read.) */
+    void (*epoch_changed)(void *ctx, struct channel *channel);
+    /* Index: where the messages stand (file_log_index_add). RC_NOMEM stops the partition. */
+    enum rc (*index)(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,
+                     uint32_t count, uint64_t time_ms);
+    /* Called before the first record of a committed batch is applied: the moment at which a
+     * checkpoint may be taken (file_log_checkpoint_due, partition_state_encode). */
+    void (*batch_begin)(void *ctx, const struct log_batch *batch);
+    /* Called after the last one has been applied. */
+    void (*batch_end)(void *ctx, const struct log_batch *batch);
+    /* `count` message id ticks, none given before and at least snowflake_tick_of(now_ms). */
+    uint64_t (*ticks_take)(void *ctx, uint64_t now_ms, uint32_t count);
+};
+
+struct partition_options {
+    uint32_t number;
+    uint64_t incarnation; /* of the data directory: the epochs of channels not yet published to */
+    unsigned node;        /* 0 … 1023, in message ids */
+    size_t pending_bytes_max; /* commands waiting and under way; RC_FULL above */
+    uint64_t hash_seed;   /* for name tables */
+    const struct partition_ops *ops;
+    void *ctx;
+};
+
+MUST_USE enum rc partition_open(const struct partition_options *options,
+                                struct partition **ret_partition);
+void partition_close(struct partition *partition); /* NULL is allowed */
+
+/* ---- recovery, before anything else -------------------------------------------------------- */
+
+/* RC_CORRUPT, RC_NOMEM */
+MUST_USE enum rc partition_restore(struct partition *partition, uint64_t pos, struct bytes state);
+/* Applies a record of the log: index and state only, no reply, no delivery. RC_CORRUPT: a body that
+ * is none; RC_NOMEM */
+MUST_USE enum rc partition_replay(struct partition *partition, const struct record *record,
+                                  struct log_place place);
+/* Recovery is over: commands may come. `settings` differing from the state's are appended as the
+ * first command; `doubt` DOUBT_ALL or DOUBT_END (0: none) is appended before anything else. */
+MUST_USE enum rc partition_start(struct partition *partition, uint64_t next_pos,
+                                 uint64_t next_hash, const struct command_settings *settings,
+                                 int doubt, uint64_t now_ms);
+/* The highest message id tick in the state, for the node's ticket counter. */
+uint64_t partition_tick_max(const struct partition *partition);
+/* Whether replay has met a HOLE that nothing has resolved (then start with DOUBT_END). */
+bool partition_in_doubt(const struct partition *partition);
+
+/* ---- commands ------------------------------------------------------------------------------ */
+
+/* Takes an encoded publish (command_publish_encode) in; copies it. The reply comes through ops.
+ * RC_FULL         too much is pending: come again after a commit
+ * RC_UNAVAILABLE  stopped
+ * RC_NOMEM */
+MUST_USE enum rc partition_publish(struct partition *partition, const struct partition_tag *tag,
+                                   struct bytes body, uint64_t now_ms);
+/* Appends a RECORD_TRIM; *ret_pos is its position: once partition_applied_pos() is beyond it, the
+ * trim is committed and applied, and the segments may go. RC_FULL, RC_UNAVAILABLE, RC_NOMEM */
+MUST_USE enum rc partition_trim(struct partition *partition,
+                                const struct command_trim_entry *entries, size_t count,
+                                uint64_t now_ms, uint64_t *ret_pos);
+/* Hands the filling batch to the log if none is under way. Call at the end of each tick: what came
+ * in during one tick is one batch. */
+void partition_flush(struct partition *partition);
+/* The end of a commit. RC_OK: applies it all. Else the partition stops: every request pending is
+ * answered PUBLISH_UNAVAILABLE. */
+void partition_commit_done(struct partition *partition, enum rc rc);
+/* After the log has been reopened at partition_applied_pos(): accepts again. */
+void partition_resume(struct partition *partition);
+bool partition_stopped(const struct partition *partition);
+/* Nothing waits and nothing is under way. */
+bool partition_idle(const struct partition *partition);
+/* The position and hash after the last record applied. */
+uint64_t partition_applied_pos(const struct partition *partition);
+uint64_t partition_applied_hash(const struct partition *partition);
+
+/* ---- reading the state --------------------------------------------------------------------- */
+
+/* NULL: nobody has ever published to it. */
+struct channel *partition_channel_find(struct partition *partition, struct bytes name);
+struct channel *partition_channel_by_id(struct partition *partition, uint64_t id);
+uint64_t partition_channel_count(const struct partition *partition);
+
+enum position_verdict {
+    POSITION_OK,
+    POSITION_TRIMMED, /* below earliest */
+    POSITION_EPOCH,   /* of another history */
+    POSITION_AHEAD,   /* beyond latest + 1 */
+};
+struct position {
+    uint64_t epoch; /* now */
+    uint64_t earliest;
+    uint64_t latest;
+};
+/* Bounds of a channel, also of one that nobody has published to (latest 0, earliest 1). */
+struct position partition_position(struct partition *partition, struct bytes name);
+/* Judges (epoch, seq) of a client; `has_epoch` false: only the seq counts. */
+enum position_verdict partition_position_judge(struct partition *partition, struct bytes name,
+                                               bool has_epoch, uint64_t epoch, uint64_t seq);
+
+/* The state, for a checkpoint: deterministic bytes, equal for equal histories. RC_NOMEM */
+MUST_USE enum rc partition_state_encode(const struct partition *partition, struct buf *to);
+/* XXH3-64 over the same bytes. */
+MUST_USE enum rc partition_state_hash(const struct partition *partition, uint64_t *ret_hash);
+
+#endif
