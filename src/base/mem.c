@@ -39,6 +39,10 @@ void *mem_calloc(size_t count, size_t size)
 {
     ASSERT(count > 0);
     ASSERT(size > 0);
+    /* Checked here, since sanitizers make calloc's own refusal fatal. */
+    if (count > SIZE_MAX / size) {
+        return NULL;
+    }
     return fault_hits() ? NULL : calloc(count, size);
 }
 
