@@ -68,6 +68,7 @@ struct publish_result {
     uint64_t message_id; /* of the first; 0: not known */
     uint64_t epoch;
     uint64_t expected;
+    struct bytes channel; /* its name; borrowed during the call that gives the result */
 };
 
 /* What a partition asks of its surroundings; called on the owner's thread. */
