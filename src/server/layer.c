@@ -1,1 +1,0 @@
-typedef int server_layer_is_empty;
