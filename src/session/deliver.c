@@ -1,0 +1,238 @@
+/* How cursors move: from the feed's shared bytes, from the log when they have fallen behind, and
+ * past what history no longer holds - never past anything in silence. */
+#include "session/session_private.h"
+#include "session/subscription.h"
+
+#define READ_COUNT_MAX 1000u
+
+/* How many messages the window lets it send now. */
+static uint64_t credit(const struct subscription *sub)
+{
+    if (sub->window == 0) {
+        return UINT32_MAX;
+    }
+    const uint64_t unacked = sub->cursor - 1 - sub->acked;
+    ASSERT(unacked <= sub->window);
+    return sub->window - unacked;
+}
+
+/* Where the next message is: in the chunk that was read, in the feed, or nowhere yet (NULL). */
+static const struct chunk *source(struct subscription *sub)
+{
+    if (sub->state == SUB_CATCHING_UP) {
+        return sub->chunk;
+    }
+    if (sub->state != SUB_FOLLOWING || sub->cursor == sub->feed->next_seq) {
+        return NULL;
+    }
+    const struct chunk *chunk = feed_chunk_of(sub->feed, sub->cursor);
+    if (chunk == NULL) {
+        subscription_move(sub, SUB_BEHIND);
+    }
+    return chunk;
+}
+
+static void read_begin(struct subscription *sub)
+{
+    const struct session_env *env = sub->session->env;
+    const uint64_t left = credit(sub);
+    if (left == 0) {
+        return; /* the next acknowledgement wakes it */
+    }
+    const uint32_t count = left < READ_COUNT_MAX ? (uint32_t)left : READ_COUNT_MAX;
+    if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
+        subscription_move(sub, SUB_READING);
+    }
+    /* Out of memory: it stays BEHIND, and the next tail, acknowledgement or write tries again. */
+}
+
+/* Adds slices of one cursor, without moving it. Returns the bytes added. */
+static size_t gather_sub(struct subscription *sub, struct session_slice slices[],
+                         struct bytes pieces[], unsigned max, size_t bytes_max, unsigned *count)
+{
+    size_t bytes = 0;
+    uint64_t left = credit(sub);
+    uint64_t seq = sub->cursor;
+    const struct chunk *chunk = source(sub);
+    while (chunk != NULL && left > 0 && *count < max && bytes < bytes_max) {
+        ASSERT(seq >= chunk->first_seq && seq < chunk_end_seq(chunk));
+        const uint32_t from = (uint32_t)(seq - chunk->first_seq);
+        const uint32_t have = chunk->count - from;
+        const uint32_t to = from + (left < have ? (uint32_t)left : have);
+        const uint32_t at = chunk_at(chunk, from);
+        slices[*count] = (struct session_slice){.sub = sub, .chunk = chunk, .from = from, .to = to};
+        pieces[*count] = bytes_of(chunk->bytes + at, chunk->ends[to - 1] - at);
+        bytes += pieces[*count].size;
+        (*count)++;
+        left -= to - from;
+        seq += to - from;
+        chunk = sub->state == SUB_FOLLOWING ? feed_chunk_of(sub->feed, seq) : NULL;
+    }
+    return bytes;
+}
+
+unsigned session_gather(struct session *session, struct session_slice slices[],
+                        struct bytes pieces[], unsigned max, size_t bytes_max)
+{
+    unsigned count = 0;
+    size_t bytes = 0;
+    if (session->state != SESSION_READY) {
+        return 0;
+    }
+    struct list *next;
+    for (struct list *at = session->ready.next; at != &session->ready; at = next) {
+        next = at->next;
+        struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
+        const unsigned before = count;
+        if (count < max && bytes < bytes_max) {
+            bytes += gather_sub(sub, slices, pieces, max, bytes_max - bytes, &count);
+            if (sub->state == SUB_BEHIND) {
+                read_begin(sub);
+            }
+            if (count == before) {
+                list_remove(&sub->ready_link); /* nothing now; whoever changes that wakes it */
+            }
+        }
+    }
+    return count;
+}
+
+/* A chunk that was read is used up: on to the feed if the cursor stands in it, else read on. */
+static void catch_up_done(struct subscription *sub)
+{
+    subscription_drop_chunk(sub);
+    const struct feed *feed = sub->feed;
+    ASSERT(sub->cursor <= feed->next_seq);
+    const bool in_feed = sub->cursor == feed->next_seq || feed_chunk_of(feed, sub->cursor) != NULL;
+    subscription_move(sub, in_feed ? SUB_FOLLOWING : SUB_BEHIND);
+}
+
+static void advance(const struct session_slice *slice, uint32_t frames)
+{
+    struct subscription *sub = slice->sub;
+    ASSERT(slice->chunk->first_seq + slice->from == sub->cursor); /* I1 */
+    sub->cursor += frames;
+    if (sub->state == SUB_CATCHING_UP && sub->cursor == chunk_end_seq(slice->chunk)) {
+        catch_up_done(sub);
+    } else if (sub->state == SUB_FOLLOWING && sub->cursor == sub->feed->next_seq) {
+        list_remove(&sub->ready_link);
+        feed_touch(sub->session->env->feeds, sub->feed);
+    }
+}
+
+/* Part of a slice went out: whole frames count as sent, and so does the one that was cut, whose
+ * rest goes first next time, whatever becomes of the chunk. */
+static enum rc advance_part(struct session *session, const struct session_slice *slice, size_t size)
+{
+    const struct chunk *chunk = slice->chunk;
+    const uint32_t start = chunk_at(chunk, slice->from);
+    uint32_t frame = slice->from;
+    while (chunk->ends[frame] - start < size) {
+        frame++;
+    }
+    ASSERT(frame < slice->to);
+    const size_t rest = chunk->ends[frame] - start - size;
+    const enum rc rc =
+        buf_append(session->out, bytes_of(chunk->bytes + chunk->ends[frame] - rest, rest));
+    advance(slice, frame + 1 - slice->from);
+    return rc;
+}
+
+enum rc session_sent(struct session *session, const struct session_slice slices[], unsigned count,
+                     size_t size)
+{
+    for (unsigned i = 0; i < count && size > 0; i++) {
+        const struct session_slice *slice = &slices[i];
+        const size_t whole =
+            slice->chunk->ends[slice->to - 1] - chunk_at(slice->chunk, slice->from);
+        if (size < whole) {
+            return advance_part(session, slice, size);
+        }
+        size -= whole;
+        advance(slice, slice->to - slice->from);
+    }
+    ASSERT(size == 0);
+    return RC_OK;
+}
+
+void session_stalled(struct session *session)
+{
+    struct list *at;
+    for (at = session->ready.next; at != &session->ready; at = at->next) {
+        struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
+        if (sub->state == SUB_CATCHING_UP) {
+            subscription_drop_chunk(sub);
+            subscription_move(sub, SUB_BEHIND);
+        }
+    }
+}
+
+/* [I7] Tells of messages from the cursor to `end` - 1 that will never come, then goes on at `end`;
+ * or ends the subscription where it asked for that. */
+static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reason,
+                        const struct position *position)
+{
+    struct session *session = sub->session;
+    ASSERT(end > sub->cursor);
+    const struct wire_notice notice = {
+        .channel = sub->feed->name,
+        .reason = sub->on_gap_reset ? reason : "gap",
+        .has_range = true,
+        .from = sub->cursor,
+        .to = end - 1,
+        .epoch = position->epoch,
+        .earliest = position->earliest,
+        .latest = position->latest,
+    };
+    enum rc rc;
+    if (sub->on_gap_reset) {
+        rc = json_encode_gap(session->env->encode, &notice);
+        sub->cursor = end;
+        sub->acked = end - 1;
+        subscription_move(sub, SUB_BEHIND);
+        if (end == sub->feed->next_seq || feed_chunk_of(sub->feed, end) != NULL) {
+            subscription_move(sub, SUB_FOLLOWING);
+        }
+        subscription_wake(sub);
+    } else {
+        rc = json_encode_unsubscribed(session->env->encode, &notice);
+        subscription_end(sub);
+    }
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+/* The log could not be read at all: the subscription ends by name rather than hang. */
+static enum rc tell_failure(struct subscription *sub)
+{
+    struct session *session = sub->session;
+    const struct wire_notice notice = {.channel = sub->feed->name, .reason = "unavailable"};
+    const enum rc rc = json_encode_unsubscribed(session->env->encode, &notice);
+    subscription_end(sub);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+enum rc session_on_read(struct session *session, const struct session_read *read)
+{
+    struct subscription *sub = session_sub_find(session, read->channel);
+    if (sub == NULL || sub->id != read->sub_id || session->state != SESSION_READY) {
+        if (read->chunk != NULL) {
+            session->env->ops->chunk_unref(session->env->ctx, read->chunk);
+        }
+        return RC_OK;
+    }
+    ASSERT(sub->state == SUB_READING);
+    if (read->chunk != NULL) {
+        ASSERT(read->chunk->first_seq == sub->cursor); /* I1 */
+        sub->chunk = read->chunk;
+        subscription_move(sub, SUB_CATCHING_UP);
+        subscription_wake(sub);
+        return RC_OK;
+    }
+    if (read->trimmed) {
+        return tell_gap(sub, read->position.earliest, "trimmed", &read->position);
+    }
+    if (read->damaged_end > 0) {
+        return tell_gap(sub, read->damaged_end, "damaged", &read->position);
+    }
+    return tell_failure(sub);
+}

@@ -1,0 +1,211 @@
+#include "session/feed.h"
+
+#include "base/mem.h"
+#include "session/session.h"
+#include "session/subscription.h"
+
+#define CHUNKS_CAPACITY_FIRST 4u
+
+static struct bytes feed_key(const void *value)
+{
+    const struct feed *feed = value;
+    return feed->name;
+}
+
+void feed_table_init(struct feed_table *table, const struct session_ops *ops, void *ctx,
+                     size_t feed_bytes_max, size_t table_bytes_max, uint64_t hash_seed)
+{
+    *table = (struct feed_table){
+        .next_id_ = 1,
+        .feed_bytes_max_ = feed_bytes_max,
+        .table_bytes_max_ = table_bytes_max,
+        .ops_ = ops,
+        .ctx_ = ctx,
+    };
+    map_init(&table->by_name_, hash_seed, feed_key);
+    list_init(&table->dirty_);
+}
+
+void feed_table_deinit(struct feed_table *table)
+{
+    ASSERT(map_count(&table->by_name_) == 0);
+    ASSERT(table->bytes_ == 0);
+    map_deinit(&table->by_name_);
+}
+
+uint64_t feed_table_next_id(struct feed_table *table)
+{
+    return table->next_id_++;
+}
+
+struct feed *feed_find(const struct feed_table *table, struct bytes name)
+{
+    return map_find(&table->by_name_, name);
+}
+
+enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret_feed)
+{
+    struct feed *feed = feed_find(table, name);
+    if (feed != NULL) {
+        *ret_feed = feed;
+        return RC_OK;
+    }
+    feed = mem_calloc(1, sizeof(*feed) + name.size);
+    if (feed == NULL) {
+        return RC_NOMEM;
+    }
+    uint8_t *copy = (uint8_t *)(feed + 1);
+    bytes_copy(copy, name.data, name.size);
+    feed->name = bytes_of(copy, name.size);
+    feed->id = feed_table_next_id(table);
+    list_init(&feed->subs);
+    list_init(&feed->dirty_link_);
+    if (map_insert(&table->by_name_, feed) != RC_OK) {
+        mem_free(feed);
+        return RC_NOMEM;
+    }
+    *ret_feed = feed;
+    return RC_OK;
+}
+
+static size_t chunk_size(const struct chunk *chunk)
+{
+    ASSERT_HOT(chunk->count > 0);
+    return chunk->ends[chunk->count - 1];
+}
+
+static struct chunk *chunk_nth(const struct feed *feed, uint32_t nth)
+{
+    ASSERT_HOT(nth < feed->chunk_count_);
+    return feed->chunks_[(feed->chunk_head_ + nth) & (feed->chunk_capacity_ - 1)];
+}
+
+static void drop_oldest(struct feed_table *table, struct feed *feed)
+{
+    struct chunk *chunk = chunk_nth(feed, 0);
+    feed->chunk_head_++;
+    feed->chunk_count_--;
+    feed->bytes_ -= chunk_size(chunk);
+    table->bytes_ -= chunk_size(chunk);
+    table->ops_->chunk_unref(table->ctx_, chunk);
+}
+
+void feed_close_if_unused(struct feed_table *table, struct feed *feed)
+{
+    if (!list_empty(&feed->subs)) {
+        return;
+    }
+    while (feed->chunk_count_ > 0) {
+        drop_oldest(table, feed);
+    }
+    ASSERT(feed->bytes_ == 0);
+    list_remove(&feed->dirty_link_);
+    (void)map_remove(&table->by_name_, feed->name);
+    table->ops_->detach(table->ctx_, feed);
+    mem_free(feed->chunks_);
+    mem_free(feed);
+}
+
+static bool chunks_grow(struct feed *feed)
+{
+    if (feed->chunk_count_ < feed->chunk_capacity_) {
+        return true;
+    }
+    const uint32_t capacity =
+        feed->chunk_capacity_ == 0 ? CHUNKS_CAPACITY_FIRST : feed->chunk_capacity_ * 2;
+    struct chunk **chunks = mem_calloc(capacity, sizeof(struct chunk *));
+    if (chunks == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < feed->chunk_count_; i++) {
+        chunks[i] = chunk_nth(feed, i);
+    }
+    mem_free(feed->chunks_);
+    feed->chunks_ = chunks;
+    feed->chunk_capacity_ = capacity;
+    feed->chunk_head_ = 0;
+    return true;
+}
+
+/* Makes room for a chunk of that size: the oldest go, and whoever still needed them reads the log.
+ */
+static void make_room(struct feed_table *table, struct feed *feed, size_t size)
+{
+    while (feed->chunk_count_ > 0 &&
+           (feed->bytes_ + size > table->feed_bytes_max_ ||
+            (table->bytes_ + size > table->table_bytes_max_ && feed->chunk_count_ > 1))) {
+        drop_oldest(table, feed);
+    }
+}
+
+void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *chunk)
+{
+    if (!feed->attached) {
+        table->ops_->chunk_unref(table->ctx_, chunk);
+        return;
+    }
+    ASSERT(chunk->count > 0);
+    ASSERT(chunk->first_seq == feed->next_seq); /* I1: the tail has no hole */
+    feed->next_seq = chunk_end_seq(chunk);
+    make_room(table, feed, chunk_size(chunk));
+    if (chunks_grow(feed)) {
+        feed->chunks_[(feed->chunk_head_ + feed->chunk_count_) & (feed->chunk_capacity_ - 1)] =
+            chunk;
+        feed->chunk_count_++;
+        feed->bytes_ += chunk_size(chunk);
+        table->bytes_ += chunk_size(chunk);
+    } else {
+        /* Out of memory: the feed forgets everything, its followers read the log. */
+        while (feed->chunk_count_ > 0) {
+            drop_oldest(table, feed);
+        }
+        table->ops_->chunk_unref(table->ctx_, chunk);
+    }
+    feed_touch(table, feed);
+    for (struct list *at = feed->subs.next; at != &feed->subs; at = at->next) {
+        subscription_on_tail(CONTAINER_OF(at, struct subscription, feed_link));
+    }
+}
+
+struct chunk *feed_chunk_of(const struct feed *feed, uint64_t seq)
+{
+    /* Followers stand near the end, so the search begins there. */
+    for (uint32_t i = feed->chunk_count_; i > 0; i--) {
+        struct chunk *chunk = chunk_nth(feed, i - 1);
+        if (seq >= chunk->first_seq) {
+            return seq < chunk_end_seq(chunk) ? chunk : NULL;
+        }
+    }
+    return NULL;
+}
+
+void feed_touch(struct feed_table *table, struct feed *feed)
+{
+    if (list_empty(&feed->dirty_link_)) {
+        list_push_back(&table->dirty_, &feed->dirty_link_);
+    }
+}
+
+static uint64_t cursor_min(const struct feed *feed)
+{
+    uint64_t min = feed->next_seq;
+    for (struct list *at = feed->subs.next; at != &feed->subs; at = at->next) {
+        const struct subscription *sub = CONTAINER_OF(at, struct subscription, feed_link);
+        if (sub->state == SUB_FOLLOWING && sub->cursor < min) {
+            min = sub->cursor;
+        }
+    }
+    return min;
+}
+
+void feed_table_trim(struct feed_table *table)
+{
+    struct list *node;
+    while ((node = list_pop_front(&table->dirty_)) != NULL) {
+        struct feed *feed = CONTAINER_OF(node, struct feed, dirty_link_);
+        const uint64_t min = cursor_min(feed);
+        while (feed->chunk_count_ > 0 && chunk_end_seq(chunk_nth(feed, 0)) <= min) {
+            drop_oldest(table, feed);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+/* The committed tail of a channel on one reactor, and the cursors that follow it.
+ *
+ * A chunk is a run of messages encoded once, as the frames that go to every subscriber. A feed
+ * holds the newest chunks of its channel, bounded in bytes; each subscription is a cursor that
+ * sends straight from them. Who falls off the feed's front reads from the log until the cursor
+ * stands inside the feed again: the hand-over is by number alone, so it can neither skip nor
+ * repeat.
+ *
+ *                subscribed                cursor below the feed
+ *   ATTACHING ───────────────▶ FOLLOWING ───────────────────────▶ BEHIND
+ *                                  ▲       read wanted, not begun    │ read begun
+ *                                  │                                 ▼
+ *                                  └──────────── CATCHING_UP ◀── READING
+ *                                    chunk sent    chunk there
+ *
+ * Thread: the owning reactor.  Memory: feeds end with their last subscription; chunks are counted
+ * references given back through session_ops.chunk_unref. */
+#ifndef SESSION_FEED_H
+#define SESSION_FEED_H
+
+#include "base/list.h"
+#include "base/map.h"
+
+struct session;
+struct session_ops;
+
+/* A run of messages, encoded as frames: frame i is bytes[ends[i-1] … ends[i]). */
+struct chunk {
+    uint64_t first_seq;
+    uint32_t count;
+    const uint32_t *ends;
+    const uint8_t *bytes;
+};
+
+static inline uint32_t chunk_at(const struct chunk *chunk, uint32_t frame)
+{
+    return frame == 0 ? 0 : chunk->ends[frame - 1];
+}
+
+static inline uint64_t chunk_end_seq(const struct chunk *chunk)
+{
+    return chunk->first_seq + chunk->count;
+}
+
+struct feed {
+    struct bytes name; /* owned: the channel */
+    uint64_t id;   /* never used again on this reactor: answers to an earlier feed are told apart */
+    bool attached; /* the owner's tail arrives here */
+    uint64_t next_seq; /* one past the newest message that has arrived */
+    struct chunk **chunks_;
+    uint32_t chunk_head_;
+    uint32_t chunk_count_;
+    uint32_t chunk_capacity_; /* 0 or 2^k */
+    size_t bytes_;
+    struct list subs; /* struct subscription.feed_link */
+    struct list dirty_link_;
+};
+
+enum subscription_state {
+    SUB_ATTACHING,
+    SUB_FOLLOWING,
+    SUB_BEHIND,
+    SUB_READING,
+    SUB_CATCHING_UP,
+    SUB_STATE_COUNT,
+};
+
+struct subscription {
+    struct session *session;
+    struct feed *feed;
+    struct list feed_link;
+    struct list ready_link; /* in session->ready while there may be something to send */
+    enum subscription_state state;
+    bool on_gap_reset;
+    uint32_t window;     /* 0: none */
+    uint64_t id;         /* as feed.id */
+    uint64_t request_id; /* of the subscribe command, while ATTACHING */
+    uint64_t cursor;     /* the next seq it wants; everything below has been sent */
+    uint64_t acked;      /* highest seq acknowledged; first cursor - 1 at the start */
+    struct chunk *chunk; /* CATCHING_UP: what was read, a reference of its own */
+};
+
+/* All feeds of a reactor. */
+struct feed_table {
+    struct map by_name_;
+    struct list dirty_;
+    uint64_t next_id_;
+    size_t bytes_; /* held by all feeds together */
+    size_t feed_bytes_max_;
+    size_t table_bytes_max_;
+    const struct session_ops *ops_;
+    void *ctx_;
+};
+
+/* `feed_bytes_max` per channel, `table_bytes_max` together (over it, feeds keep one chunk). */
+void feed_table_init(struct feed_table *table, const struct session_ops *ops, void *ctx,
+                     size_t feed_bytes_max, size_t table_bytes_max, uint64_t hash_seed);
+/* No subscription may be left. */
+void feed_table_deinit(struct feed_table *table);
+uint64_t feed_table_next_id(struct feed_table *table);
+
+struct feed *feed_find(const struct feed_table *table, struct bytes name);
+/* Finds or makes. RC_NOMEM */
+MUST_USE enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret_feed);
+/* Ends a feed without subscriptions, and tells the owner (ops->detach). */
+void feed_close_if_unused(struct feed_table *table, struct feed *feed);
+
+/* A chunk from the owner, next in order; takes the reference. Wakes the sessions that follow.
+ * A feed not attached ignores it: its numbers are at or below what `subscribed` will tell. */
+void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *chunk);
+/* The chunk that holds `seq`, or NULL where the feed does not reach. Borrowed. */
+struct chunk *feed_chunk_of(const struct feed *feed, uint64_t seq);
+/* A follower has moved: the feed may have chunks to let go of at the end of the tick. */
+void feed_touch(struct feed_table *table, struct feed *feed);
+/* After the sends of a tick: lets go of chunks that no follower still needs. */
+void feed_table_trim(struct feed_table *table);
+
+#endif

@@ -1,0 +1,369 @@
+#include "session/session.h"
+
+#include "base/mem.h"
+#include "session/session_private.h"
+#include "session/subscription.h"
+
+#include <stdio.h>
+
+#define TO(name) (1u << SESSION_##name)
+static const unsigned session_moves[SESSION_STATE_COUNT] = {
+    [SESSION_OPENING] = TO(READY) | TO(CLOSING),
+    [SESSION_READY] = TO(CLOSING),
+    [SESSION_CLOSING] = 0,
+};
+#undef TO
+
+void session_move(struct session *session, enum session_state next)
+{
+    ASSERT(session_moves[session->state] & (1u << next));
+    session->state = next;
+}
+
+void session_close_with(struct session *session, uint16_t code, const char *text)
+{
+    if (session->state == SESSION_CLOSING) {
+        return;
+    }
+    session->close_code = code;
+    session->close_text = text;
+    session_move(session, SESSION_CLOSING);
+    session->env->ops->wake(session->env->ctx, session);
+}
+
+enum rc session_open(const struct session_env *env, uint64_t connection, void *user,
+                     struct buf *out, struct session **ret_session)
+{
+    struct session *session = mem_calloc(1, sizeof(*session));
+    if (session == NULL) {
+        return RC_NOMEM;
+    }
+    session->env = env;
+    session->out = out;
+    session->user = user;
+    session->connection = connection;
+    session->state = SESSION_OPENING;
+    map_init(&session->subs, 0, subscription_key);
+    list_init(&session->ready);
+    *ret_session = session;
+    return RC_OK;
+}
+
+void session_close(struct session *session)
+{
+    if (session == NULL) {
+        return;
+    }
+    for (;;) {
+        size_t at = 0;
+        struct subscription *sub = map_next(&session->subs, &at);
+        if (sub == NULL) {
+            break;
+        }
+        subscription_end(sub);
+    }
+    ASSERT(list_empty(&session->ready));
+    map_deinit(&session->subs);
+    mem_free(session->producer_id);
+    mem_free(session);
+}
+
+void *session_user(const struct session *session)
+{
+    return session->user;
+}
+
+bool session_ready(const struct session *session)
+{
+    return session->state == SESSION_READY;
+}
+
+bool session_can_take(const struct session *session)
+{
+    return session->state != SESSION_CLOSING &&
+           session->inflight_count < session->env->inflight_max &&
+           session->inflight_bytes < session->env->inflight_bytes_max;
+}
+
+uint32_t session_inflight(const struct session *session)
+{
+    return session->inflight_count;
+}
+
+bool session_closing(const struct session *session, uint16_t *ret_code, const char **ret_text)
+{
+    if (session->state != SESSION_CLOSING) {
+        return false;
+    }
+    *ret_code = session->close_code;
+    *ret_text = session->close_text;
+    return true;
+}
+
+enum rc session_send_encoded(struct session *session)
+{
+    struct buf *encoded = session->env->encode;
+    const enum rc rc = ws_frame_append(session->out, WS_TEXT, buf_bytes(encoded));
+    buf_clear(encoded);
+    if (rc == RC_OK) {
+        session->env->ops->wake(session->env->ctx, session);
+    }
+    return rc;
+}
+
+enum rc session_send_error(struct session *session, const struct wire_error *error)
+{
+    const enum rc rc = json_encode_error(session->env->encode, error, true);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+enum rc session_refuse(struct session *session, uint64_t id, enum wire_error_code code,
+                       const char *message)
+{
+    struct wire_error error = {.code = code, .id = id};
+    (void)snprintf(error.message, sizeof(error.message), "%s", message);
+    return session_send_error(session, &error);
+}
+
+enum rc session_goaway(struct session *session, const char *reason, uint64_t reconnect_ms)
+{
+    const enum rc rc = json_encode_goaway(session->env->encode, reason, reconnect_ms);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+void session_on_connect_timeout(struct session *session)
+{
+    if (session->state == SESSION_OPENING) {
+        session_close_with(session, WS_CLOSE_UNAUTHORIZED, "no connect in time");
+    }
+}
+
+static enum rc on_connect(struct session *session, const struct wire_command *command,
+                          uint64_t now_ms)
+{
+    const struct session_env *env = session->env;
+    if (session->state == SESSION_READY) {
+        return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
+                              "this connection is connected already");
+    }
+    if (command->producer.id.size > 0) {
+        session->producer_id = mem_alloc(command->producer.id.size);
+        if (session->producer_id == NULL) {
+            return RC_NOMEM;
+        }
+        bytes_copy(session->producer_id, command->producer.id.data, command->producer.id.size);
+        session->producer_id_size = (uint8_t)command->producer.id.size;
+        session->producer_epoch = command->producer.epoch;
+    }
+    session_move(session, SESSION_READY);
+    const struct wire_connected connected = {
+        .id = command->id,
+        .connection = session->connection,
+        .namespace_name = "default",
+        .node = env->node,
+        .ping_ms = env->ping_ms,
+        .durability = env->durability,
+        .message_bytes = env->message_bytes_max,
+        .frame_bytes = env->frame_bytes_max,
+        .batch_messages = BATCH_MESSAGES_MAX,
+        .subscriptions = env->subscriptions_max,
+        .time_ms = now_ms,
+    };
+    const enum rc rc = json_encode_connected(env->encode, &connected);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+static_assert(sizeof(struct command_message) == sizeof(struct wire_item), "see on_publish()");
+static_assert(offsetof(struct command_message, key) == offsetof(struct wire_item, key),
+              "see on_publish()");
+static_assert(offsetof(struct command_message, has_key) == offsetof(struct wire_item, has_key),
+              "see on_publish()");
+static_assert(offsetof(struct command_message, is_bytes) == offsetof(struct wire_item, is_bytes),
+              "see on_publish()");
+
+static enum rc on_publish(struct session *session, const struct wire_command *command, size_t size)
+{
+    const struct session_env *env = session->env;
+    if (command->has_producer_seq && session->producer_id == NULL) {
+        return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
+                              "producer_seq needs a producer in connect");
+    }
+    struct command_publish head = {
+        .channel = command->channel,
+        .count = command->item_count,
+        .is_batch = command->is_batch,
+    };
+    if (command->has_producer_seq) {
+        head.producer = bytes_of(session->producer_id, session->producer_id_size);
+        head.producer_epoch = session->producer_epoch;
+        head.producer_seq = command->producer_seq;
+    }
+    /* The wire's item and the log's message are one and the same layout (asserted above). */
+    const struct command_message *messages = (const void *)command->items;
+    const enum rc rc = env->ops->publish(env->ctx, session, &head, messages, command->id);
+    if (rc == RC_OK) {
+        session->inflight_count++;
+        session->inflight_bytes += size;
+    }
+    return rc;
+}
+
+static enum rc on_history(struct session *session, const struct wire_command *command)
+{
+    return session->env->ops->history(session->env->ctx, session, command);
+}
+
+static enum rc on_ping(struct session *session, const struct wire_command *command)
+{
+    const enum rc rc = json_encode_pong(session->env->encode, command->id);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+static enum rc dispatch(struct session *session, const struct wire_command *command, size_t size,
+                        uint64_t now_ms)
+{
+    switch (command->type) {
+    case WIRE_CONNECT: return on_connect(session, command, now_ms);
+    case WIRE_PUBLISH: return on_publish(session, command, size);
+    case WIRE_SUBSCRIBE: return session_subscribe(session, command);
+    case WIRE_ACK: return session_ack(session, command);
+    case WIRE_UNSUBSCRIBE: return session_unsubscribe(session, command);
+    case WIRE_HISTORY: return on_history(session, command);
+    case WIRE_PING: return on_ping(session, command);
+    }
+    UNREACHABLE();
+}
+
+/* [P 3] "A frame that is not a JSON object is answered with bad_request and close code 4400". */
+static enum rc on_not_a_command(struct session *session)
+{
+    const enum rc rc =
+        session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST, "the frame is not a JSON object");
+    session_close_with(session, WS_CLOSE_BAD_REQUEST, "not a JSON object");
+    return rc;
+}
+
+/* [P 3] "a first command other than connect […] closes with 4401". */
+static enum rc on_early(struct session *session, uint64_t id)
+{
+    const enum rc rc =
+        session_refuse(session, id, WIRE_ERROR_UNAUTHORIZED, "the first command must be connect");
+    session_close_with(session, WS_CLOSE_UNAUTHORIZED, "the first command must be connect");
+    return rc;
+}
+
+enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms)
+{
+    if (session->state == SESSION_CLOSING) {
+        return RC_OK; /* the peer may still talk; we no longer listen */
+    }
+    const struct json_codec_limits limits = {.message_bytes = session->env->message_bytes_max};
+    struct wire_command command = {0};
+    struct wire_error error = {0};
+    const enum rc rc = json_command_decode(text, &limits, session->env->scratch, &command, &error);
+    if (rc == RC_BAD) {
+        return on_not_a_command(session);
+    }
+    if (rc == RC_PROTOCOL) {
+        const enum rc sent = session_send_error(session, &error);
+        if (session->state == SESSION_OPENING) {
+            session_close_with(session, WS_CLOSE_UNAUTHORIZED, "the first command must be connect");
+        }
+        return sent;
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (session->state == SESSION_OPENING && command.type != WIRE_CONNECT) {
+        return on_early(session, command.id);
+    }
+    return dispatch(session, &command, text.size, now_ms);
+}
+
+void publish_error(struct wire_error *ret_error, uint64_t id, const struct publish_result *result)
+{
+    struct wire_error error = {.id = id};
+    switch (result->verdict) {
+    case PUBLISH_OUT_OF_SEQUENCE:
+        error.code = WIRE_ERROR_OUT_OF_SEQUENCE;
+        error.has_expected = true;
+        error.expected = result->expected;
+        (void)snprintf(error.message, sizeof(error.message), "expected producer_seq %llu",
+                       (unsigned long long)result->expected);
+        break;
+    case PUBLISH_PRODUCER_UNKNOWN:
+        error.code = WIRE_ERROR_PRODUCER_UNKNOWN;
+        (void)snprintf(error.message, sizeof(error.message),
+                       "this channel knows no such producer and epoch: begin with producer_seq 1");
+        break;
+    case PUBLISH_PRODUCER_FENCED:
+        error.code = WIRE_ERROR_PRODUCER_FENCED;
+        (void)snprintf(error.message, sizeof(error.message),
+                       "a higher epoch of this producer has published to this channel");
+        break;
+    case PUBLISH_UNAVAILABLE:
+        error.code = WIRE_ERROR_UNAVAILABLE;
+        error.retry_after_ms = 1000;
+        (void)snprintf(error.message, sizeof(error.message),
+                       "the log cannot accept commands now; nothing was stored");
+        break;
+    case PUBLISH_ACCEPTED:
+    case PUBLISH_DUPLICATE: UNREACHABLE();
+    }
+    *ret_error = error;
+}
+
+enum rc session_on_published(struct session *session, uint64_t id,
+                             const struct publish_result *result, size_t size)
+{
+    ASSERT(session->inflight_count > 0);
+    ASSERT(session->inflight_bytes >= size);
+    session->inflight_count--;
+    session->inflight_bytes -= size;
+    if (result->verdict != PUBLISH_ACCEPTED && result->verdict != PUBLISH_DUPLICATE) {
+        struct wire_error error;
+        publish_error(&error, id, result);
+        return session_send_error(session, &error);
+    }
+    const struct wire_published published = {
+        .id = id,
+        .channel = result->channel,
+        .has_seq = result->has_seq,
+        .seq = result->seq,
+        .is_batch = result->is_batch,
+        .count = result->count,
+        .message_id = result->message_id,
+        .epoch = result->epoch,
+        .duplicate = result->verdict == PUBLISH_DUPLICATE,
+    };
+    const enum rc rc = json_encode_published(session->env->encode, &published, true);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
+
+static enum rc history_encode(struct buf *to, const struct session_history *history)
+{
+    enum rc rc =
+        json_encode_history_head(to, history->id, history->channel, history->position.epoch,
+                                 history->position.earliest, history->position.latest, true);
+    if (rc == RC_OK) {
+        rc = buf_append(to, history->messages);
+    }
+    return rc == RC_OK ? json_encode_history_tail(to, history->more) : rc;
+}
+
+enum rc session_on_history(struct session *session, const struct session_history *history)
+{
+    if (session->state == SESSION_CLOSING) {
+        return RC_OK;
+    }
+    if (history->rc != RC_OK) {
+        return session_refuse(session, history->id, WIRE_ERROR_UNAVAILABLE,
+                              "the log could not be read");
+    }
+    const enum rc rc = history_encode(session->env->encode, history);
+    if (rc != RC_OK) {
+        buf_clear(session->env->encode);
+        return rc;
+    }
+    return session_send_encoded(session);
+}

@@ -1,0 +1,270 @@
+/* How a cursor begins, is acknowledged, loses its place, and ends. */
+#include "base/mem.h"
+#include "session/session_private.h"
+#include "session/subscription.h"
+
+#include <stdio.h>
+
+#define TO(name) (1u << SUB_##name)
+static const unsigned sub_moves[SUB_STATE_COUNT] = {
+    [SUB_ATTACHING] = TO(FOLLOWING),
+    [SUB_FOLLOWING] = TO(BEHIND),
+    [SUB_BEHIND] = TO(READING) | TO(FOLLOWING),
+    [SUB_READING] = TO(CATCHING_UP) | TO(BEHIND) | TO(FOLLOWING),
+    [SUB_CATCHING_UP] = TO(BEHIND) | TO(FOLLOWING),
+};
+#undef TO
+
+struct bytes subscription_key(const void *value)
+{
+    const struct subscription *sub = value;
+    return sub->feed->name;
+}
+
+struct subscription *session_sub_find(const struct session *session, struct bytes channel)
+{
+    return map_find(&session->subs, channel);
+}
+
+static void subscription_check(const struct subscription *sub)
+{
+    if (sub->state != SUB_ATTACHING) {
+        ASSERT(sub->feed->attached);
+        ASSERT(sub->cursor >= 1);
+        ASSERT(sub->acked < sub->cursor);
+    }
+    if (sub->state == SUB_CATCHING_UP) ASSERT(sub->chunk != NULL);
+    if (sub->state != SUB_CATCHING_UP) ASSERT(sub->chunk == NULL);
+    if (sub->state == SUB_FOLLOWING) ASSERT(sub->cursor <= sub->feed->next_seq);
+}
+
+void subscription_move(struct subscription *sub, enum subscription_state next)
+{
+    ASSERT(sub_moves[sub->state] & (1u << next));
+    sub->state = next;
+    subscription_check(sub);
+}
+
+void subscription_wake(struct subscription *sub)
+{
+    struct session *session = sub->session;
+    if (list_empty(&sub->ready_link)) {
+        list_push_back(&session->ready, &sub->ready_link);
+    }
+    session->env->ops->wake(session->env->ctx, session);
+}
+
+void subscription_on_tail(struct subscription *sub)
+{
+    /* BEHIND: a read could not begin for want of memory; this is a chance to try again. */
+    if (sub->state == SUB_FOLLOWING || sub->state == SUB_BEHIND) {
+        subscription_wake(sub);
+    }
+}
+
+void subscription_drop_chunk(struct subscription *sub)
+{
+    if (sub->chunk != NULL) {
+        const struct session_env *env = sub->session->env;
+        env->ops->chunk_unref(env->ctx, sub->chunk);
+        sub->chunk = NULL;
+    }
+}
+
+void subscription_end(struct subscription *sub)
+{
+    struct session *session = sub->session;
+    struct feed *feed = sub->feed;
+    (void)map_remove(&session->subs, feed->name);
+    list_remove(&sub->feed_link);
+    list_remove(&sub->ready_link);
+    subscription_drop_chunk(sub);
+    mem_free(sub);
+    feed_close_if_unused(session->env->feeds, feed);
+}
+
+static enum rc subscription_open(struct session *session, struct bytes channel,
+                                 struct subscription **ret_sub)
+{
+    struct feed_table *feeds = session->env->feeds;
+    struct feed *feed;
+    if (feed_open(feeds, channel, &feed) != RC_OK) {
+        return RC_NOMEM;
+    }
+    struct subscription *sub = mem_calloc(1, sizeof(*sub));
+    if (sub == NULL) {
+        goto fail_feed;
+    }
+    sub->session = session;
+    sub->feed = feed;
+    sub->state = SUB_ATTACHING;
+    sub->id = feed_table_next_id(feeds);
+    list_init(&sub->ready_link);
+    if (map_insert(&session->subs, sub) != RC_OK) {
+        goto fail_sub;
+    }
+    list_push_back(&feed->subs, &sub->feed_link);
+    *ret_sub = sub;
+    return RC_OK;
+
+fail_sub:
+    mem_free(sub);
+fail_feed:
+    feed_close_if_unused(feeds, feed);
+    return RC_NOMEM;
+}
+
+enum rc session_subscribe(struct session *session, const struct wire_command *command)
+{
+    const struct session_env *env = session->env;
+    if (session_sub_find(session, command->channel) != NULL) {
+        return session_refuse(session, command->id, WIRE_ERROR_ALREADY_SUBSCRIBED,
+                              "this connection is subscribed to the channel already");
+    }
+    if (map_count(&session->subs) >= env->subscriptions_max) {
+        return session_refuse(session, command->id, WIRE_ERROR_LIMIT_EXCEEDED,
+                              "too many subscriptions on this connection");
+    }
+    struct subscription *sub;
+    if (subscription_open(session, command->channel, &sub) != RC_OK) {
+        return RC_NOMEM;
+    }
+    sub->request_id = command->id;
+    sub->window = command->window;
+    sub->on_gap_reset = command->on_gap_reset;
+    struct session_ask ask = {
+        .feed_id = sub->feed->id,
+        .sub_id = sub->id,
+        .channel = sub->feed->name,
+        .from = command->from,
+        .seq = command->seq,
+        .time_ms = command->time_ms,
+        .on_gap_reset = command->on_gap_reset,
+    };
+    if (command->from == WIRE_FROM_EPOCH_SEQ) {
+        ask.has_epoch = wire_epoch_parse(command->epoch, &ask.epoch);
+    }
+    return env->ops->subscribe(env->ctx, session, &ask);
+}
+
+static const char *gap_reason(enum position_verdict verdict)
+{
+    switch (verdict) {
+    case POSITION_TRIMMED: return "trimmed";
+    case POSITION_EPOCH: return "epoch";
+    case POSITION_AHEAD: return "ahead";
+    case POSITION_OK: break;
+    }
+    UNREACHABLE();
+}
+
+/* [P 3] subscribe: a position that is not there, with "on_gap":"error". */
+static enum rc refuse_gap(struct session *session, uint64_t id, const struct session_answer *answer)
+{
+    struct wire_error error = {
+        .code = WIRE_ERROR_GAP,
+        .id = id,
+        .has_bounds = true,
+        .epoch = answer->position.epoch,
+        .earliest = answer->position.earliest,
+        .latest = answer->position.latest,
+        .reason = gap_reason(answer->verdict),
+    };
+    (void)snprintf(error.message, sizeof(error.message),
+                   "the position is not in this channel's history (%s)", error.reason);
+    return session_send_error(session, &error);
+}
+
+/* The owner's tail begins behind what it told: everything up to `latest` is in the log. */
+static void feed_attach(struct feed *feed, const struct session_answer *answer)
+{
+    if (feed->id == answer->feed_id && !feed->attached) {
+        feed->attached = true;
+        feed->next_seq = answer->position.latest + 1;
+    }
+}
+
+static enum rc start(struct subscription *sub, const struct session_answer *answer)
+{
+    struct session *session = sub->session;
+    const struct wire_subscribed subscribed = {
+        .id = sub->request_id,
+        .channel = sub->feed->name,
+        .epoch = answer->position.epoch,
+        .next = answer->next,
+        .earliest = answer->position.earliest,
+        .latest = answer->position.latest,
+        .reset_reason = answer->verdict == POSITION_OK ? NULL : gap_reason(answer->verdict),
+    };
+    enum rc rc = json_encode_subscribed(session->env->encode, &subscribed);
+    if (rc == RC_OK) {
+        rc = session_send_encoded(session);
+    }
+    ASSERT(sub->feed->next_seq == answer->position.latest + 1);
+    ASSERT(answer->next <= sub->feed->next_seq);
+    sub->cursor = answer->next;
+    sub->acked = answer->next - 1;
+    subscription_move(sub, SUB_FOLLOWING);
+    subscription_wake(sub);
+    return rc;
+}
+
+enum rc session_on_subscribed(struct session *session, const struct session_answer *answer)
+{
+    struct subscription *sub = session_sub_find(session, answer->channel);
+    if (sub == NULL || sub->id != answer->sub_id) {
+        return RC_OK; /* ended meanwhile */
+    }
+    ASSERT(sub->state == SUB_ATTACHING);
+    feed_attach(sub->feed, answer);
+    if (answer->failed) {
+        const uint64_t id = sub->request_id;
+        subscription_end(sub);
+        return session_refuse(session, id, WIRE_ERROR_UNAVAILABLE, "the log could not be read");
+    }
+    if (answer->verdict != POSITION_OK && !sub->on_gap_reset) {
+        const uint64_t id = sub->request_id;
+        subscription_end(sub);
+        return refuse_gap(session, id, answer);
+    }
+    return start(sub, answer);
+}
+
+enum rc session_ack(struct session *session, const struct wire_command *command)
+{
+    struct subscription *sub = session_sub_find(session, command->channel);
+    if (sub == NULL || sub->state == SUB_ATTACHING) {
+        return session_refuse(session, command->id, WIRE_ERROR_NOT_SUBSCRIBED,
+                              "this connection is not subscribed to the channel");
+    }
+    if (command->seq >= sub->cursor) {
+        return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
+                              "the acknowledgement is beyond what was sent");
+    }
+    if (command->seq > sub->acked) {
+        sub->acked = command->seq;
+        subscription_wake(sub);
+    }
+    return RC_OK;
+}
+
+enum rc session_unsubscribe(struct session *session, const struct wire_command *command)
+{
+    struct subscription *sub = session_sub_find(session, command->channel);
+    if (sub == NULL) {
+        return session_refuse(session, command->id, WIRE_ERROR_NOT_SUBSCRIBED,
+                              "this connection is not subscribed to the channel");
+    }
+    /* A subscribe still on its way is answered before it ends: each command has one reply. */
+    enum rc rc = RC_OK;
+    if (sub->state == SUB_ATTACHING) {
+        rc = session_refuse(session, sub->request_id, WIRE_ERROR_NOT_SUBSCRIBED,
+                            "unsubscribed before the subscription had begun");
+    }
+    subscription_end(sub);
+    const struct wire_notice notice = {.id = command->id, .channel = command->channel};
+    if (rc == RC_OK) {
+        rc = json_encode_unsubscribed(session->env->encode, &notice);
+    }
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
