@@ -1,6 +1,7 @@
 /* The time, as a thing that is passed in: the heart reads no clock of its own.
  *
- * Thread: as the implementation says; the server's real clock may be read by any. */
+ * Thread: as the implementation says; the server's real clock may be read by any.
+ * Memory: none. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

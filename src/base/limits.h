@@ -1,7 +1,9 @@
 /* Every bound of the program that is not a setting, with its unit and its reason.
  *
  * Settings (server/config) have their own ranges; where one of them is bounded by a constant, the
- * constant is here. */
+ * constant is here.
+ *
+ * Thread: any.  Memory: none. */
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 

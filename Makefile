@@ -1,0 +1,85 @@
+# The front door. Meson and Ninja do the work; see docs/TESTING.md for what each test is.
+#
+#   make          build/seriatim
+#   make run      install what is missing, build, start the server (data in ./data)
+#   make test     install what is missing, build and prove everything
+.POSIX:
+.SUFFIXES:
+
+FUZZ_SECONDS = 300
+KILLS = 200
+SEED =
+ARGS =
+
+all: build/seriatim
+
+help:
+	@echo 'make                    build build/seriatim'
+	@echo 'make run [ARGS=...]     install what is missing, build, start the server'
+	@echo 'make test               install what is missing, build and prove everything'
+	@echo 'make unit               unit tests of the release build'
+	@echo 'make asan, make tsan    unit tests under ASan+UBSan; threads under TSan'
+	@echo 'make lint               house style, layers, and the tests of the checker'
+	@echo 'make e2e                the real server from outside, with a WebSocket client'
+	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
+	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
+	@echo 'make bench              the load generator; ARGS="publish --seconds 10" for one figure'
+	@echo 'make format             clang-format over the tree'
+	@echo 'make clean              remove what was built (never ./data)'
+
+deps:
+	@tools/install-deps.sh build
+
+deps-test:
+	@tools/install-deps.sh test
+
+build/build.ninja:
+	meson setup build
+
+# Ninja knows what is up to date; make always asks it.
+build/seriatim: build/build.ninja .ALWAYS
+	@ninja -C build seriatim
+
+.ALWAYS:
+
+run: deps
+	@$(MAKE) -s build/seriatim
+	@exec build/seriatim serve --data data $(ARGS)
+
+test: deps-test
+	@tools/run-tests
+
+unit: build/build.ninja
+	@tools/run-tests unit
+
+asan: deps-test
+	@tools/run-tests asan
+
+tsan: deps-test
+	@tools/run-tests tsan
+
+lint: deps-test
+	@tools/run-tests lint
+
+e2e: deps-test
+	@tools/run-tests build e2e
+
+crash: deps-test
+	@tools/run-tests build
+	@test/e2e/install
+	@node test/crash/crash.mjs --kills $(KILLS) $(SEED:%=--seed %)
+
+fuzz: deps-test
+	@tools/run-tests --fuzz-seconds $(FUZZ_SECONDS) fuzz
+
+bench: deps build/build.ninja
+	@ninja -C build seriatim bench/load
+	@build/bench/load --server build/seriatim $(ARGS)
+
+format:
+	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+clean:
+	rm -rf build build-asan build-clang build-fuzz build-tsan
+
+.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash fuzz bench format clean
