@@ -185,6 +185,12 @@ struct wire_notice {
     uint64_t latest;
 };
 
+/* Messages from … to, both included. */
+struct wire_range {
+    uint64_t from;
+    uint64_t to;
+};
+
 /* The text form of an epoch: 1 to 13 characters of [0-9a-v], NUL-terminated (base 32). */
 #define WIRE_EPOCH_TEXT_SIZE 14
 void wire_epoch_text(uint64_t epoch, char text[static WIRE_EPOCH_TEXT_SIZE]);

@@ -17,7 +17,8 @@ struct json_codec_limits {
 };
 
 /* Decodes a command. `text` is UTF-8 already checked by the frame decoder.
- * RC_BAD        not a JSON object at all ([P 3]: the caller answers and closes with 4400)
+ * RC_BAD        not a JSON object at all ([P 3]: the caller answers *ret_error, which says where,
+ *               and closes with 4400)
  * RC_PROTOCOL   an object, but a bad command: answer *ret_error (its id is set where there was a
  *               valid one) and go on; codes bad_request and too_large
  * RC_NOMEM */
@@ -49,6 +50,9 @@ MUST_USE enum rc json_encode_history_head(struct buf *to, uint64_t id, struct by
                                           uint64_t epoch, uint64_t earliest, uint64_t latest,
                                           bool with_type);
 MUST_USE enum rc json_encode_history_tail(struct buf *to, bool more);
+/* As above, for a reply that had to leave out messages whose bytes cannot be read. */
+MUST_USE enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range *ranges,
+                                                  size_t count, bool more);
 
 /* A JSON string with quotes and escapes. */
 MUST_USE enum rc json_encode_string(struct buf *to, struct bytes text);

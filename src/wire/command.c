@@ -1,0 +1,83 @@
+#include "wire/command.h"
+
+#include "base/mem.h"
+
+const char *wire_error_text(enum wire_error_code code)
+{
+    static const char *const texts[WIRE_ERROR_COUNT] = {
+#define X(name, text, status) [WIRE_ERROR_##name] = text,
+        WIRE_ERROR_LIST(X)
+#undef X
+    };
+    ASSERT(code < WIRE_ERROR_COUNT);
+    return texts[code];
+}
+
+unsigned wire_error_status(enum wire_error_code code)
+{
+    static const unsigned statuses[WIRE_ERROR_COUNT] = {
+#define X(name, text, status) [WIRE_ERROR_##name] = status,
+        WIRE_ERROR_LIST(X)
+#undef X
+    };
+    ASSERT(code < WIRE_ERROR_COUNT);
+    return statuses[code];
+}
+
+void wire_scratch_init(struct wire_scratch *scratch)
+{
+    *scratch = (struct wire_scratch){0};
+}
+
+void wire_scratch_deinit(struct wire_scratch *scratch)
+{
+    buf_deinit(&scratch->arena_);
+    mem_free(scratch->items_);
+    *scratch = (struct wire_scratch){0};
+}
+
+#define EPOCH_BITS_PER_CHARACTER 5u
+#define EPOCH_CHARACTERS_MAX     13u /* of 5 bits each: 65, so the first one has 4 */
+
+static_assert(WIRE_EPOCH_TEXT_SIZE == EPOCH_CHARACTERS_MAX + 1, "the longest text and its NUL");
+
+void wire_epoch_text(uint64_t epoch, char text[static WIRE_EPOCH_TEXT_SIZE])
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    unsigned count = 1;
+    while (count < EPOCH_CHARACTERS_MAX && epoch >> (count * EPOCH_BITS_PER_CHARACTER) != 0) {
+        count++;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        text[i] = digits[epoch >> ((count - 1 - i) * EPOCH_BITS_PER_CHARACTER) & 31];
+    }
+    text[count] = '\0';
+}
+
+bool wire_epoch_parse(struct bytes text, uint64_t *ret_epoch)
+{
+    if (text.size == 0 || text.size > EPOCH_CHARACTERS_MAX) {
+        return false;
+    }
+    if (text.size > 1 && text.data[0] == '0') {
+        return false; /* one epoch has one text */
+    }
+    uint64_t epoch = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t c = text.data[i];
+        uint64_t digit;
+        if (c >= '0' && c <= '9') {
+            digit = (uint64_t)(c - '0');
+        } else if (c >= 'a' && c <= 'v') {
+            digit = (uint64_t)(c - 'a') + 10;
+        } else {
+            return false;
+        }
+        if (epoch >> (64 - EPOCH_BITS_PER_CHARACTER) != 0) {
+            return false; /* over 64 bits */
+        }
+        epoch = epoch << EPOCH_BITS_PER_CHARACTER | digit;
+    }
+    *ret_epoch = epoch;
+    return true;
+}

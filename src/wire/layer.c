@@ -1,1 +1,0 @@
-typedef int wire_layer_is_empty;
