@@ -28,7 +28,7 @@ struct http_request {
     unsigned minor;      /* HTTP/1.minor */
     const struct http_field *fields;
     size_t field_count;
-    bool has_body;       /* Content-Length > 0 or chunked */
+    bool has_body;           /* Content-Length > 0 or chunked */
     uint64_t content_length; /* 0 where chunked */
     bool chunked;
     bool keep_alive;
@@ -82,10 +82,10 @@ enum ws_codec {
 };
 
 struct ws_handshake_options {
-    const char *path;             /* "/v1/ws" */
-    const struct bytes *origins;  /* allowed beside the same host; an item "*" allows all */
+    const char *path;            /* "/v1/ws" */
+    const struct bytes *origins; /* allowed beside the same host; an item "*" allows all */
     size_t origin_count;
-    bool any_protocol;            /* ws-echo: take requests with any or no subprotocol, name none */
+    bool any_protocol; /* ws-echo: take requests with any or no subprotocol, name none */
 };
 
 /* Checks an upgrade request and appends the response, 101 or a refusal (then `Connection: close`,

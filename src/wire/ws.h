@@ -50,8 +50,8 @@ enum ws_event_type {
     WS_EVENT_MESSAGE, /* a whole message: opcode WS_TEXT or WS_BINARY, payload */
     WS_EVENT_PING,    /* payload to echo, at most 125 bytes */
     WS_EVENT_PONG,
-    WS_EVENT_CLOSE,   /* the peer closes: code (1005: none given), reason in payload */
-    WS_EVENT_ERROR,   /* close with `code`; `text` says why */
+    WS_EVENT_CLOSE, /* the peer closes: code (1005: none given), reason in payload */
+    WS_EVENT_ERROR, /* close with `code`; `text` says why */
 };
 
 struct ws_event {
@@ -68,29 +68,30 @@ struct ws_limits {
 
 struct ws_decoder {
     /* private */
-    struct buf message_;     /* bytes of a message in the making */
+    struct buf message_; /* bytes of a message in the making */
     struct utf8 utf8_;
-    uint64_t frame_left_;    /* payload bytes of the frame under way still to come */
-    uint32_t empty_count_;   /* empty continuations in a row */
-    uint8_t head_[14];       /* a frame header in the making */
-    uint8_t control_[125];   /* a control frame's payload in the making */
+    uint64_t frame_left_;  /* payload bytes of the frame under way still to come */
+    uint32_t empty_count_; /* empty continuations in a row */
+    uint8_t head_[14];     /* a frame header in the making */
+    uint8_t control_[125]; /* a control frame's payload in the making */
     uint8_t head_size_;
     uint8_t control_size_;
     uint8_t mask_[4];
-    uint8_t mask_at_;        /* which mask byte is next */
+    uint8_t mask_at_; /* which mask byte is next */
     uint8_t role_;
     uint8_t opcode_;         /* of the frame under way */
     uint8_t message_opcode_; /* of the message under way, 0: none */
     bool in_payload_;
     bool fin_;
-    bool done_;              /* after error or close */
-    bool lent_;              /* message_ was handed out; cleared at the next call */
+    bool done_; /* after error or close */
+    bool lent_; /* message_ was handed out; cleared at the next call */
 };
 
 void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role);
 void ws_decoder_deinit(struct ws_decoder *decoder);
 /* Decodes until one event is there or the input is used up. `input` is changed in place.
- * *ret_used: how many bytes were taken; call again with the rest (also after WS_EVENT_MESSAGE).
+ * *ret_used: how many bytes were taken; call again with the rest, be it empty, until
+ * WS_EVENT_NONE: the next call is what lets go of the memory of a message.
  * RC_NOMEM: as WS_EVENT_ERROR with 1011. */
 void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits, uint8_t *input,
                      size_t size, size_t *ret_used, struct ws_event *ret_event);
@@ -99,14 +100,15 @@ bool ws_decoder_busy(const struct ws_decoder *decoder);
 
 #define WS_HEADER_SIZE_MAX 14
 
-/* Writes the header of an unfragmented frame; returns its size (2 … 14). `mask` NULL: not masked
- * (a server's); else 4 bytes. */
+/* Writes the header of an unfragmented frame; returns its size (2 … 14). `mask` NULL: not
+ * masked (a server's); else 4 bytes. */
 size_t ws_header_encode(uint8_t to[static WS_HEADER_SIZE_MAX], enum ws_opcode opcode,
                         uint64_t payload_size, const uint8_t *mask);
 /* As above with FIN as given (tests and ws-echo's fragments). */
 size_t ws_header_encode_fragment(uint8_t to[static WS_HEADER_SIZE_MAX], enum ws_opcode opcode,
                                  bool fin, uint64_t payload_size, const uint8_t *mask);
-/* XORs in place, 16 or more bytes at a time; `at` is the position of data[0] in the frame, mod 4. */
+/* XORs in place, 16 or more bytes at a time; `at` is the position of data[0] in the frame, mod 4.
+ */
 void ws_mask(uint8_t *data, size_t size, const uint8_t mask[static 4], unsigned at);
 
 /* Appends a whole unmasked frame. RC_NOMEM: `to` unchanged. */

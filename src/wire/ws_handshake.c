@@ -1,0 +1,342 @@
+/* The server's part of the opening handshake, [WS 4.2].
+ *
+ * One table of checks, in order; the first that fails gives the answer. Every refusal closes the
+ * connection: a refused upgrade that stays open is a hole through proxies that believe in it. */
+#include "wire/http.h"
+
+#include "wire/http_list.h"
+#include "wire/ws_origin.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+
+#define KEY_SIZE    24u /* base64 of 16 bytes */
+#define DIGEST_SIZE 20u /* SHA-1 */
+#define ACCEPT_SIZE 28u /* base64 of it */
+
+/* A browser offers a handful; a bound keeps the search for repetitions short. */
+#define PROTOCOLS_MAX 32u
+
+static const struct bytes ws_guid = BYTES_LITERAL("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+static const struct bytes ws_protocol_json = BYTES_LITERAL("seriatim.v1.json");
+
+/* [HTTP 9110 15.5.22] 426 names the protocol wanted; [WS 4.2.2] and the version. */
+#define EXTRA_UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+
+struct handshake {
+    const struct http_request *request;
+    const struct ws_handshake_options *options;
+    bool json; /* the client offered seriatim.v1.json */
+    unsigned status;
+    const char *why;
+    const char *extra; /* field lines of a refusal, or NULL */
+};
+
+/* True: passed. False: status, why and extra are set. */
+typedef bool handshake_check(struct handshake *handshake);
+
+static bool refuse(struct handshake *handshake, unsigned status, const char *why)
+{
+    handshake->status = status;
+    handshake->why = why;
+    return false;
+}
+
+static bool refuse_with(struct handshake *handshake, unsigned status, const char *why,
+                        const char *extra)
+{
+    handshake->extra = extra;
+    return refuse(handshake, status, why);
+}
+
+static bool check_path(struct handshake *handshake)
+{
+    const struct bytes path = bytes_of_text(handshake->options->path);
+    if (!bytes_equal(handshake->request->path, path)) {
+        return refuse(handshake, 404, "no WebSocket at this path");
+    }
+    return true;
+}
+
+/* [WS 4.2.1] 1: a GET of HTTP/1.1 or later */
+static bool check_method(struct handshake *handshake)
+{
+    if (!bytes_equal(handshake->request->method, BYTES_LITERAL("GET"))) {
+        return refuse_with(handshake, 405, "a WebSocket is opened with GET", "Allow: GET\r\n");
+    }
+    if (handshake->request->minor == 0) {
+        return refuse(handshake, 400, "a WebSocket needs HTTP/1.1");
+    }
+    return true;
+}
+
+/* A body would be read as frames by one hop and as HTTP by another. */
+static bool check_no_body(struct handshake *handshake)
+{
+    const struct http_request *request = handshake->request;
+    if (request->has_body || http_field_count(request, "content-length") > 0 ||
+        http_field_count(request, "transfer-encoding") > 0) {
+        return refuse(handshake, 400, "an upgrade request has no body");
+    }
+    return true;
+}
+
+/* [WS 4.2.1] 3 and 4 */
+static bool check_upgrade(struct handshake *handshake)
+{
+    const struct http_request *request = handshake->request;
+    if (http_field_count(request, "upgrade") == 0) {
+        return refuse_with(handshake, 426, "only WebSocket is spoken here", EXTRA_UPGRADE);
+    }
+    if (!http_field_lists(request, "upgrade", "websocket")) {
+        return refuse(handshake, 400, "Upgrade does not name websocket");
+    }
+    if (!http_field_lists(request, "connection", "upgrade")) {
+        return refuse(handshake, 400, "Connection does not name Upgrade");
+    }
+    return true;
+}
+
+/* [WS 4.2.1] 6, [WS 4.2.2] 4, [WS 11.3.5] */
+static bool check_version(struct handshake *handshake)
+{
+    const struct http_request *request = handshake->request;
+    if (http_field_count(request, "sec-websocket-version") > 1) {
+        return refuse(handshake, 400, "Sec-WebSocket-Version is there twice");
+    }
+    if (!bytes_equal(http_field_find(request, "sec-websocket-version"), BYTES_LITERAL("13"))) {
+        return refuse_with(handshake, 426, "only version 13 of WebSocket is spoken here",
+                           EXTRA_UPGRADE);
+    }
+    return true;
+}
+
+static bool is_base64(uint8_t byte)
+{
+    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
+           (byte >= '0' && byte <= '9') || byte == '+' || byte == '/';
+}
+
+/* [WS 4.2.1] 5: base64 of 16 bytes. The four bits that the last letter has to spare are not looked
+ * at: they change nothing, and some clients draw letters instead of bytes. */
+static bool check_key(struct handshake *handshake)
+{
+    const struct bytes key = http_field_find(handshake->request, "sec-websocket-key");
+    bool good =
+        key.size == KEY_SIZE && key.data[KEY_SIZE - 2] == '=' && key.data[KEY_SIZE - 1] == '=';
+    for (size_t i = 0; good && i < KEY_SIZE - 2; i++) {
+        good = is_base64(key.data[i]);
+    }
+    return good || refuse(handshake, 400, "Sec-WebSocket-Key is not one key of 16 bytes");
+}
+
+/* Takes a parameter's value off `text`: a token, or a token in quotes. */
+static bool extension_value(struct bytes *text)
+{
+    const bool quoted = text->size > 0 && text->data[0] == '"';
+    size_t size = quoted ? 1 : 0;
+    while (size < text->size && http_token_valid(bytes_of(text->data + size, 1))) {
+        size++;
+    }
+    bool good = size > (quoted ? 1u : 0u);
+    if (quoted) {
+        good = good && size < text->size && text->data[size] == '"';
+        size += good ? 1 : 0;
+    }
+    *text = http_trim(bytes_of(text->data + size, text->size - size));
+    return good;
+}
+
+/* [WS 9.1] a field that is not in the grammar fails the handshake, even where, as here, every
+ * extension is declined:
+ * 1#( token *( ";" token [ "=" ( token | quoted token ) ] ) ) */
+static bool extensions_valid(struct bytes text)
+{
+    text = http_trim(text);
+    while (true) {
+        if (!extension_value(&text)) {
+            return false;
+        }
+        if (text.size > 0 && text.data[0] == '=') {
+            text = http_trim(bytes_of(text.data + 1, text.size - 1));
+            if (!extension_value(&text)) {
+                return false;
+            }
+        }
+        if (text.size == 0) {
+            return true;
+        }
+        if (text.data[0] != ',' && text.data[0] != ';') {
+            return false;
+        }
+        text = http_trim(bytes_of(text.data + 1, text.size - 1));
+    }
+}
+
+static bool check_extensions(struct handshake *handshake)
+{
+    const struct http_request *request = handshake->request;
+    const struct bytes name = BYTES_LITERAL("sec-websocket-extensions");
+    for (size_t i = 0; i < request->field_count; i++) {
+        if (http_text_equal(request->fields[i].name, name) &&
+            !extensions_valid(request->fields[i].value)) {
+            return refuse(handshake, 400, "malformed Sec-WebSocket-Extensions");
+        }
+    }
+    return true;
+}
+
+/* Adds the protocols of one field to those seen. False: malformed, repeated, or too many. */
+static bool protocols_add(struct bytes list, struct bytes seen[static PROTOCOLS_MAX],
+                          size_t *seen_count)
+{
+    struct bytes protocol;
+    while (http_list_next(&list, &protocol)) {
+        if (*seen_count == PROTOCOLS_MAX || !http_token_valid(protocol)) {
+            return false;
+        }
+        for (size_t i = 0; i < *seen_count; i++) {
+            if (bytes_equal(seen[i], protocol)) {
+                return false; /* [WS 4.1] 10: all unique */
+            }
+        }
+        seen[(*seen_count)++] = protocol;
+    }
+    return true;
+}
+
+/* [WS 4.2.2] 5, [P 1]: one of the client's list, or none if it offers none. */
+static bool check_protocol(struct handshake *handshake)
+{
+    const struct http_request *request = handshake->request;
+    const struct bytes name = BYTES_LITERAL("sec-websocket-protocol");
+    struct bytes seen[PROTOCOLS_MAX];
+    size_t seen_count = 0;
+    bool offered = false;
+    for (size_t i = 0; i < request->field_count; i++) {
+        if (http_text_equal(request->fields[i].name, name)) {
+            offered = true;
+            if (!protocols_add(request->fields[i].value, seen, &seen_count)) {
+                return refuse(handshake, 400, "malformed Sec-WebSocket-Protocol");
+            }
+        }
+    }
+    for (size_t i = 0; i < seen_count; i++) {
+        handshake->json = handshake->json || bytes_equal(seen[i], ws_protocol_json);
+    }
+    if (offered && seen_count == 0) {
+        return refuse(handshake, 400, "malformed Sec-WebSocket-Protocol");
+    }
+    if (offered && !handshake->json && !handshake->options->any_protocol) {
+        return refuse(handshake, 400, "none of the subprotocols is known; try seriatim.v1.json");
+    }
+    return true;
+}
+
+/* [WS 4.2.2] 1, [WS 10.2] */
+static bool check_origin(struct handshake *handshake)
+{
+    const struct http_request *request = handshake->request;
+    const size_t count = http_field_count(request, "origin");
+    if (count > 1) {
+        return refuse(handshake, 400, "Origin is there twice");
+    }
+    if (count == 1 &&
+        !ws_origin_allowed(http_field_find(request, "origin"), http_field_find(request, "host"),
+                           handshake->options->origins, handshake->options->origin_count)) {
+        return refuse(handshake, 403, "pages of this origin may not connect");
+    }
+    return true;
+}
+
+static handshake_check *const handshake_checks[] = {
+    check_path, check_method,     check_no_body,  check_upgrade, check_version,
+    check_key,  check_extensions, check_protocol, check_origin,
+};
+
+static CRYPTO_ONCE sha1_once = CRYPTO_ONCE_STATIC_INIT;
+static EVP_MD *sha1; /* NULL: this OpenSSL has none */
+
+static void sha1_fetch(void)
+{
+    sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+}
+
+/* [WS 4.2.2] 5: base64 of the SHA-1 of the key and the GUID. */
+static enum rc accept_encode(struct bytes key, char to[static ACCEPT_SIZE + 1])
+{
+    uint8_t text[KEY_SIZE + 36];
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned digest_size = 0;
+
+    ASSERT(key.size == KEY_SIZE && sizeof(text) == KEY_SIZE + ws_guid.size);
+    bytes_copy(text, key.data, KEY_SIZE);
+    bytes_copy(text + KEY_SIZE, ws_guid.data, ws_guid.size);
+    /* Fetched once: a fetch takes a lock of the whole process. */
+    if (CRYPTO_THREAD_run_once(&sha1_once, sha1_fetch) != 1 || sha1 == NULL ||
+        EVP_Digest(text, sizeof(text), digest, &digest_size, sha1, NULL) != 1) {
+        return RC_NOMEM;
+    }
+    ASSERT(digest_size == DIGEST_SIZE);
+    const int size = EVP_EncodeBlock((unsigned char *)to, digest, (int)digest_size);
+    ASSERT(size == (int)ACCEPT_SIZE);
+    return RC_OK;
+}
+
+static enum rc accept_append(const struct handshake *handshake, struct buf *to)
+{
+    char accept[ACCEPT_SIZE + 1];
+    const enum rc rc =
+        accept_encode(http_field_find(handshake->request, "sec-websocket-key"), accept);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const bool name_json = handshake->json && !handshake->options->any_protocol;
+    char head[256];
+    const int size =
+        snprintf(head, sizeof(head),
+                 "HTTP/1.1 101 Switching Protocols\r\n"
+                 "Upgrade: websocket\r\n"
+                 "Connection: Upgrade\r\n"
+                 "Sec-WebSocket-Accept: %s\r\n"
+                 "%s\r\n",
+                 accept, name_json ? "Sec-WebSocket-Protocol: seriatim.v1.json\r\n" : "");
+    ASSERT(size > 0 && (size_t)size < sizeof(head));
+    return buf_append(to, bytes_of(head, (size_t)size));
+}
+
+/* [P 5] errors are objects, with the code of their kind. `why` has nothing to escape. */
+static enum rc refusal_append(const struct handshake *handshake, struct buf *to)
+{
+    char body[256];
+    const int size =
+        snprintf(body, sizeof(body), "{\"code\":\"%s\",\"message\":\"%s\"}\n",
+                 handshake->status == 403 ? "forbidden" : "bad_request", handshake->why);
+    ASSERT(size > 0 && (size_t)size < sizeof(body));
+    return http_response_append(to, handshake->status, "application/json", handshake->extra,
+                                bytes_of(body, (size_t)size), true);
+}
+
+enum rc ws_handshake(const struct http_request *request, const struct ws_handshake_options *options,
+                     struct buf *to, enum ws_codec *ret_codec, const char **ret_why)
+{
+    struct handshake handshake = {.request = request, .options = options};
+
+    for (size_t i = 0; i < sizeof(handshake_checks) / sizeof(handshake_checks[0]); i++) {
+        if (!handshake_checks[i](&handshake)) {
+            ASSERT(handshake.status >= 400 && handshake.why != NULL);
+            const enum rc rc = refusal_append(&handshake, to);
+            if (rc != RC_OK) {
+                return rc;
+            }
+            *ret_why = handshake.why;
+            return RC_PROTOCOL;
+        }
+    }
+    const enum rc rc = accept_append(&handshake, to);
+    if (rc == RC_OK) {
+        *ret_codec = WS_CODEC_JSON;
+    }
+    return rc;
+}
