@@ -291,10 +291,35 @@ static void take_diagnosis(struct yaml_source *source, struct fy_diag *diag)
     complain(source, place, (struct bytes){0}, error == NULL ? "this is not YAML" : error->msg);
 }
 
+/* Nothing but white space and comments: libfyaml finds no document there and calls it a failure. */
+static bool only_comments(struct bytes text)
+{
+    bool comment = false;
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t c = text.data[i];
+        comment = c == '#' || (comment && c != '\n');
+        if (!comment && c != '\n' && c != '\r' && c != ' ') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What libfyaml would print by itself; the collected errors tell it better. */
+static void swallow(struct fy_diag *diag, void *user, const char *text, size_t size)
+{
+    (void)diag;
+    (void)user;
+    (void)text;
+    (void)size;
+}
+
 static void parse_source(struct yaml_source *source)
 {
     struct fy_diag_cfg diag_config;
     fy_diag_cfg_default(&diag_config);
+    diag_config.fp = NULL;
+    diag_config.output_fn = swallow;
     struct fy_diag *diag = fy_diag_create(&diag_config);
     if (diag == NULL) {
         source->rc = RC_NOMEM;
@@ -319,7 +344,7 @@ enum rc config_yaml_parse(const char *name, struct bytes text, struct config *co
 {
     struct yaml_source source = {
         .name = name, .text = text, .config = config, .errors = config_text_to(errors)};
-    if (text.size > 0) {
+    if (!only_comments(text)) {
         parse_source(&source);
     }
     buf_deinit(&source.why);

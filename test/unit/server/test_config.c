@@ -1,0 +1,392 @@
+/* Settings from every source: which wins, what is refused, and in which words. */
+#include "server/config.h"
+
+#include "base/mem.h"
+#include "server/config_schema.h"
+#include "server/config_yaml.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define ARGS_MAX 16
+
+/* One load: a file's text (NULL: none), variables, flags; errors as text. */
+struct load {
+    struct config config;
+    enum rc rc;
+    char *errors;
+};
+
+static char file_name[] = "test_config_XXXXXX.yaml";
+
+static void write_file(const char *text)
+{
+    FILE *file = fopen(file_name, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static struct load load(const char *file, const char *const *variables, const char *const *flags)
+{
+    static char *no_variables[] = {NULL};
+    char *argv[ARGS_MAX] = {(char *)"serve"};
+    int argc = 1;
+    if (file != NULL) {
+        write_file(file);
+        argv[argc++] = (char *)"--config";
+        argv[argc++] = file_name;
+    }
+    for (size_t i = 0; flags != NULL && flags[i] != NULL; i++) {
+        assert_true(argc + 1 < ARGS_MAX);
+        argv[argc++] = (char *)flags[i];
+    }
+    struct buf errors = {0};
+    struct load result = {0};
+    result.rc = config_load(argc, argv, variables == NULL ? no_variables : (char *const *)variables,
+                            &result.config, &errors);
+    assert_int_equal(buf_append(&errors, bytes_of("", 1)), RC_OK);
+    result.errors = (char *)errors.data;
+    return result;
+}
+
+static void unload(struct load *result)
+{
+    config_deinit(&result->config);
+    mem_free(result->errors);
+}
+
+static void assert_has(const struct load *result, const char *text)
+{
+    if (strstr(result->errors, text) == NULL) {
+        print_error("not found: %s\nin:\n%s\n", text, result->errors);
+        fail();
+    }
+}
+
+static void refuses_with(const char *file, const char *const *variables, const char *const *flags,
+                         const char *text)
+{
+    struct load result = load(file, variables, flags);
+    assert_int_equal(result.rc, RC_USAGE);
+    assert_has(&result, text);
+    unload(&result);
+}
+
+static void the_defaults_are_those_of_the_table(void **state)
+{
+    (void)state;
+    struct load got = load(NULL, NULL, NULL);
+    assert_int_equal(got.rc, RC_OK);
+    assert_string_equal(got.errors, "");
+    assert_string_equal(got.config.data, "./data");
+    assert_string_equal(got.config.listen.host, "127.0.0.1");
+    assert_int_equal(got.config.listen.port, 8470);
+    assert_int_equal(got.config.partitions, 4);
+    assert_int_equal(got.config.durability, DURABILITY_FSYNC);
+    assert_int_equal(got.config.segment_bytes, 16u << 20);
+    assert_false(got.config.repair);
+    assert_int_equal(got.config.allowed_origins.count, 0);
+    assert_int_equal(got.config.log_level, LEVEL_INFO);
+    assert_int_equal(got.config.ping_interval_ms, 25000);
+    assert_int_equal(got.config.limit_message_bytes, 1u << 20);
+    assert_int_equal(got.config.retention_bytes, 0);
+    unload(&got);
+}
+
+static void flags_win_over_variables_and_these_over_the_file(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {"SERIATIM_DATA=/v", "SERIATIM_NODE=2",
+                                            "SERIATIM_RETENTION__BYTES=", "PATH=/x", NULL};
+    static const char *const flags[] = {"--data=/g", NULL};
+    struct load got =
+        load("data: /f\nnode: 1\nretention: {bytes: 5GiB}\nthreads: 3\n", variables, flags);
+    assert_int_equal(got.rc, RC_OK);
+    assert_string_equal(got.config.data, "/g");
+    assert_int_equal(got.config.node, 2);
+    assert_int_equal(got.config.threads, 3);
+    assert_int_equal(got.config.retention_bytes, 5ull << 30); /* an empty variable is not set */
+
+    struct buf shown = {0};
+    assert_int_equal(config_print_effective(&shown, &got.config, true), RC_OK);
+    assert_int_equal(buf_append(&shown, bytes_of("", 1)), RC_OK);
+    const char *text = (const char *)shown.data;
+    assert_non_null(strstr(text, "data: /g # --data\n"));
+    assert_non_null(strstr(text, "node: 2 # SERIATIM_NODE\n"));
+    assert_non_null(strstr(text, ".yaml:4:10\n"));
+    assert_non_null(strstr(text, "partitions: 4 # default\n"));
+    buf_deinit(&shown);
+    unload(&got);
+}
+
+static void every_kind_of_value_is_taken(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {"--repair",
+                                        "--listen",
+                                        "[::1]:0",
+                                        "--log-format=json",
+                                        "--allowed-origins",
+                                        "https://a.example,*",
+                                        "--durability",
+                                        "memory",
+                                        NULL};
+    struct load got = load(NULL, NULL, flags);
+    assert_int_equal(got.rc, RC_OK);
+    assert_true(got.config.repair);
+    assert_string_equal(got.config.listen.host, "::1");
+    assert_int_equal(got.config.listen.port, 0);
+    assert_int_equal(got.config.log_format, LOG_FORMAT_JSON);
+    assert_int_equal(got.config.durability, DURABILITY_MEMORY);
+    assert_int_equal(got.config.allowed_origins.count, 2);
+    assert_string_equal(got.config.allowed_origins.items[1], "*");
+    unload(&got);
+}
+
+static void a_wrong_name_is_shown_with_line_and_caret(void **state)
+{
+    (void)state;
+    struct load got = load("data: ./d\ndurabilty: fsync\n", NULL, NULL);
+    assert_int_equal(got.rc, RC_USAGE);
+    char expected[256];
+    (void)snprintf(expected, sizeof(expected),
+                   "%s:2:1: error: unknown setting 'durabilty', did you mean 'durability'?\n"
+                   "    2 | durabilty: fsync\n"
+                   "      | ^~~~~~~~~\n",
+                   file_name);
+    assert_string_equal(got.errors, expected);
+    unload(&got);
+}
+
+static void all_complaints_come_at_once(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {"SERIATIM_DATTA=x", "SERIATIM_LOG__LEVEL=loud",
+                                            "SERIATIM_URL=ws://h/", NULL};
+    static const char *const flags[] = {"--retention-bites", "5", "--threads=x", "--dat", "3",
+                                        "--repair=yes",      NULL};
+    struct load got = load("listen: here\n"
+                           "retention:\n"
+                           "  bytes: lots\n"
+                           "  agee: 3d\n"
+                           "limits: 4\n"
+                           "node: [1]\n"
+                           "log:\n"
+                           "  level: inof\n",
+                           variables, flags);
+    assert_int_equal(got.rc, RC_USAGE);
+    static const char *const wanted[] = {
+        "error: unknown option '--retention-bites', did you mean '--retention-bytes'?\n",
+        "error: unknown option '--dat', did you mean '--data'?\n",
+        ":1:9: error: listen must be HOST:PORT",
+        ":3:10: error: retention.bytes must be a size",
+        ":4:3: error: unknown setting 'retention.agee', did you mean 'age'?\n",
+        ":5:1: error: limits: must hold settings",
+        ":6:1: error: node: needs one value",
+        ":8:10: error: log.level must be one of debug, info, warn, error; this is 'inof', did you "
+        "mean 'info'?\n",
+        "SERIATIM_DATTA: error: there is no such setting, did you mean 'SERIATIM_DATA'?\n",
+        "SERIATIM_LOG__LEVEL: error: must be one of",
+        "--threads: error: must be a whole number from 1 to 256, or 0 (as many as there are "
+        "cores); this is 'x'\n",
+        "--repair: error: must be true or false; this is 'yes'\n",
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        assert_has(&got, wanted[i]);
+    }
+    assert_null(strstr(got.errors, "SERIATIM_URL"));
+    unload(&got);
+}
+
+static void values_out_of_range_are_refused_by_every_source(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flag;
+        const char *text;
+    } cases[] = {
+        {"--partitions=0", "--partitions: error: must be a whole number from 1 to 256"},
+        {"--partitions=257", "--partitions"},
+        {"--node=1024", "--node"},
+        {"--segment-bytes=4095", "from 4KiB to 1GiB"},
+        {"--segment-bytes=2GiB", "from 4KiB to 1GiB"},
+        {"--limits-message-bytes=17MiB", "to 16MiB"},
+        {"--data=", "--data: error: must be a text that is not empty"},
+        {"--allowed-origins=example.com", "list of web origins"},
+        {"--allowed-origins=https://a.example/path", "list of web origins"},
+        {"--listen=host:99999", "HOST:PORT"},
+        {"--ping-interval=90s", "pong_timeout (60000ms) must be more than ping_interval"},
+        {"--limits-frame-bytes=64KiB", "must not be less than limits.message_bytes"},
+        {"--listen", "error: --listen needs a value"},
+        {"stray", "error: unexpected argument 'stray'"},
+        {"-x", "error: unknown option '-x'"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *const flags[] = {cases[i].flag, NULL};
+        refuses_with(NULL, NULL, flags, cases[i].text);
+    }
+    static const char *const variables[] = {"SERIATIM_NODE=-1", NULL};
+    refuses_with(NULL, variables, NULL, "SERIATIM_NODE: error: must be");
+    refuses_with("node: 9999\n", NULL, NULL, ":1:7: error: node must be");
+}
+
+static void broken_files_are_refused_where_they_break(void **state)
+{
+    (void)state;
+    refuses_with("data: a\ndata: b\n", NULL, NULL, ":2:1: error: duplicate key");
+    refuses_with("data: *x\n", NULL, NULL, "anchors and aliases are not understood");
+    refuses_with("data: [a\nnode: 1\n", NULL, NULL, "error: ");
+    refuses_with("- a\n", NULL, NULL, "settings are written 'name: value'");
+    refuses_with("retention.age: 3d\n", NULL, NULL, "levels are nested in YAML");
+    refuses_with("data:\n", NULL, NULL, "data: needs one value");
+    refuses_with("data: {a: 1}\n", NULL, NULL, "data: needs one value");
+    refuses_with("allowed_origins: x\n", NULL, NULL, "must be a list");
+    refuses_with("retention: {age: {x: 1}}\n", NULL, NULL, "retention.age: needs one value");
+    refuses_with("? [a]\n: b\n", NULL, NULL, "name must be a short text");
+    static const char *const flags[] = {"--config=there/is/none.yaml", NULL};
+    refuses_with(NULL, NULL, flags, "there/is/none.yaml: error: No such file or directory");
+}
+
+static void an_empty_file_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "# nothing\n", "---\n"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct load got = load(texts[i], NULL, NULL);
+        assert_int_equal(got.rc, RC_OK);
+        unload(&got);
+    }
+}
+
+static void the_default_file_is_taken_and_gives_the_defaults(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    assert_int_equal(config_print_default(&text), RC_OK);
+    struct config defaults;
+    struct config loaded;
+    assert_int_equal(config_defaults(&defaults), RC_OK);
+    assert_int_equal(config_defaults(&loaded), RC_OK);
+    struct buf errors = {0};
+    assert_int_equal(config_yaml_parse("default", buf_bytes(&text), &loaded, &errors), RC_OK);
+    assert_int_equal(errors.size, 0);
+    struct buf a = {0};
+    struct buf b = {0};
+    assert_int_equal(config_print_effective(&a, &defaults, false), RC_OK);
+    assert_int_equal(config_print_effective(&b, &loaded, false), RC_OK);
+    assert_true(bytes_equal(buf_bytes(&a), buf_bytes(&b)));
+    for (size_t i = 0; i < config_setting_count; i++) {
+        assert_int_equal(loaded.origins[i].source, CONFIG_FROM_FILE);
+    }
+    buf_deinit(&a);
+    buf_deinit(&b);
+    buf_deinit(&text);
+    config_deinit(&defaults);
+    config_deinit(&loaded);
+}
+
+static void what_is_in_force_can_be_loaded_again(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {"--data=it's here: #1", "--listen=[::1]:1",
+                                        "--allowed-origins=https://a.example", NULL};
+    struct load got = load(NULL, NULL, flags);
+    assert_int_equal(got.rc, RC_OK);
+    struct buf shown = {0};
+    assert_int_equal(config_print_effective(&shown, &got.config, true), RC_OK);
+    struct config again;
+    assert_int_equal(config_defaults(&again), RC_OK);
+    struct buf errors = {0};
+    assert_int_equal(config_yaml_parse("shown", buf_bytes(&shown), &again, &errors), RC_OK);
+    assert_string_equal(again.data, "it's here: #1");
+    assert_string_equal(again.listen.host, "::1");
+    assert_string_equal(again.allowed_origins.items[0], "https://a.example");
+    buf_deinit(&shown);
+    config_deinit(&again);
+    unload(&got);
+}
+
+/* Each allocation in turn fails: the answer is RC_NOMEM, and nothing leaks (the sanitizer looks).
+ */
+static void a_failing_allocation_is_told_and_nothing_leaks(void **state)
+{
+    (void)state;
+    char *argv[] = {(char *)"serve", (char *)"--data=x", (char *)"--allowed-origins=*,https://a.b",
+                    NULL};
+    char *environment[] = {(char *)"SERIATIM_NODE=1", NULL};
+    for (uint64_t k = 1;; k++) {
+        struct config config;
+        struct buf errors = {0};
+        mem_fault_set(k, 0);
+        const enum rc rc = config_load(3, argv, environment, &config, &errors);
+        const bool reached = mem_fault_count() >= k;
+        mem_fault_set(0, 0);
+        assert_int_equal(rc, reached ? RC_NOMEM : RC_OK);
+        buf_deinit(&errors);
+        if (!reached) {
+            assert_true(k > 4);
+            config_deinit(&config);
+            return;
+        }
+    }
+}
+
+static void the_page_of_settings_is_current(void **state)
+{
+    (void)state;
+    const char *root = getenv("SERIATIM_SOURCE_ROOT");
+    assert_non_null(root);
+    char name[512];
+    (void)snprintf(name, sizeof(name), "%s/docs/CONFIG.md", root);
+    FILE *file = fopen(name, "r");
+    assert_non_null(file);
+    struct buf page = {0};
+    assert_int_equal(buf_reserve(&page, 1u << 20), RC_OK);
+    page.size = fread(page.data, 1, page.capacity, file);
+    assert_int_equal(fclose(file), 0);
+    struct buf wanted = {0};
+    assert_int_equal(config_print_docs(&wanted), RC_OK);
+    if (!bytes_equal(buf_bytes(&page), buf_bytes(&wanted))) {
+        print_error("docs/CONFIG.md is old: run `seriatim config docs > docs/CONFIG.md`\n");
+        fail();
+    }
+    buf_deinit(&page);
+    buf_deinit(&wanted);
+}
+
+static int make_file(void **state)
+{
+    (void)state;
+    const int fd = mkstemps(file_name, 5);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(file_name);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_defaults_are_those_of_the_table),
+        cmocka_unit_test(flags_win_over_variables_and_these_over_the_file),
+        cmocka_unit_test(every_kind_of_value_is_taken),
+        cmocka_unit_test(a_wrong_name_is_shown_with_line_and_caret),
+        cmocka_unit_test(all_complaints_come_at_once),
+        cmocka_unit_test(values_out_of_range_are_refused_by_every_source),
+        cmocka_unit_test(broken_files_are_refused_where_they_break),
+        cmocka_unit_test(an_empty_file_changes_nothing),
+        cmocka_unit_test(the_default_file_is_taken_and_gives_the_defaults),
+        cmocka_unit_test(what_is_in_force_can_be_loaded_again),
+        cmocka_unit_test(a_failing_allocation_is_told_and_nothing_leaks),
+        cmocka_unit_test(the_page_of_settings_is_current),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
