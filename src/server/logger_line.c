@@ -60,33 +60,39 @@ static void put_escaped(struct line *line, uint8_t c)
     put_text(line, text);
 }
 
-/* How many bytes from `at` are one character that may stand as it is; 0: it must be escaped. */
-static size_t plain_size(struct bytes text, size_t at, bool utf8)
+/* The size of the character at `at`; a byte that is no part of UTF-8 counts as one. */
+static size_t char_size(struct bytes text, size_t at, bool utf8)
+{
+    const uint8_t c = text.data[at];
+    if (c < 0x80 || !utf8) {
+        return 1;
+    }
+    return c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+}
+
+static bool char_plain(struct bytes text, size_t at, bool utf8)
 {
     const uint8_t c = text.data[at];
     if (c < 0x80) {
-        return c < 0x20 || c == 0x7F || c == '"' || c == '\\' ? 0 : 1;
+        return c >= 0x20 && c != 0x7F && c != '"' && c != '\\';
     }
-    if (!utf8) {
-        return 0;
-    }
-    const size_t size = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-    const bool c1_control = c == 0xC2 && text.data[at + 1] < 0xA0; /* a terminal obeys these too */
-    return c1_control ? 0 : size;
+    /* U+0080 … U+009F are control characters too, and some terminals obey them. */
+    return utf8 && !(c == 0xC2 && text.data[at + 1] < 0xA0);
 }
 
 static void put_value(struct line *line, struct bytes text)
 {
     const bool utf8 = utf8_valid(text);
     for (size_t at = 0; at < text.size && !line->cut;) {
-        const size_t size = plain_size(text, at, utf8);
-        if (size > 0) {
+        const size_t size = char_size(text, at, utf8);
+        if (char_plain(text, at, utf8)) {
             put(line, (const char *)text.data + at, size);
-            at += size;
         } else {
-            put_escaped(line, text.data[at]);
-            at++;
+            for (size_t i = 0; i < size; i++) {
+                put_escaped(line, text.data[at + i]);
+            }
         }
+        at += size;
     }
 }
 
