@@ -2,8 +2,8 @@
  *
  * Commands come in, are stamped and appended to the batch that is filling; when no commit is under
  * way the batch is handed to the log; when its commit is done each of its records is applied, in
- * order, and only then anybody hears of it. apply() is a deterministic function of (state, position,
- * command): a restart replays, and reaches the same state.
+ * order, and only then anybody hears of it. apply() is a deterministic function of (state,
+ * position, command): a restart replays, and reaches the same state.
  *
  *        publish                        commit              commit_done(RC_OK)
  *   ───────────────▶ filling batch ───────────────▶ in flight ──────────────▶ applied, replied
@@ -34,10 +34,10 @@ struct channel {
     uint64_t id;       /* 1, 2, 3 … in the partition, by first publish */
     struct bytes name; /* owned */
     uint64_t epoch;
-    uint64_t earliest; /* seq of the oldest message kept; latest + 1 if none is */
-    uint64_t latest;   /* seq of the newest message; 0: none ever */
+    uint64_t earliest;     /* seq of the oldest message kept; latest + 1 if none is */
+    uint64_t latest;       /* seq of the newest message; 0: none ever */
     uint64_t last_time_ms; /* a message's time never goes back within its channel */
-    void *user;        /* the owner's: its subscribers */
+    void *user;            /* the owner's: its subscribers */
     /* private from here on */
     uint64_t prev_pos_; /* position + 1 of the last record appended for it */
     struct channel_private *private_;
@@ -56,7 +56,8 @@ enum publish_verdict {
     PUBLISH_OUT_OF_SEQUENCE, /* expected */
     PUBLISH_PRODUCER_UNKNOWN,
     PUBLISH_PRODUCER_FENCED,
-    PUBLISH_UNAVAILABLE,     /* the log failed; nothing was stored */
+    PUBLISH_UNAVAILABLE, /* the log failed; nothing was stored */
+    PUBLISH_LIMIT,       /* no number left, or the channel knows too many producers */
 };
 
 struct publish_result {
@@ -99,7 +100,7 @@ struct partition_options {
     uint64_t incarnation; /* of the data directory: the epochs of channels not yet published to */
     unsigned node;        /* 0 … 1023, in message ids */
     size_t pending_bytes_max; /* commands waiting and under way; RC_FULL above */
-    uint64_t hash_seed;   /* for name tables */
+    uint64_t hash_seed;       /* for name tables */
     const struct partition_ops *ops;
     void *ctx;
 };
@@ -118,9 +119,9 @@ MUST_USE enum rc partition_replay(struct partition *partition, const struct reco
                                   struct log_place place);
 /* Recovery is over: commands may come. `settings` differing from the state's are appended as the
  * first command; `doubt` DOUBT_ALL or DOUBT_END (0: none) is appended before anything else. */
-MUST_USE enum rc partition_start(struct partition *partition, uint64_t next_pos,
-                                 uint64_t next_hash, const struct command_settings *settings,
-                                 int doubt, uint64_t now_ms);
+MUST_USE enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t next_hash,
+                                 const struct command_settings *settings, int doubt,
+                                 uint64_t now_ms);
 /* The highest message id tick in the state, for the node's ticket counter. */
 uint64_t partition_tick_max(const struct partition *partition);
 /* Whether replay has met a HOLE that nothing has resolved (then start with DOUBT_END). */

@@ -13,11 +13,11 @@
 
 #include <stdint.h>
 
-#define SNOWFLAKE_EPOCH_MS 1767225600000u /* 2026-01-01T00:00:00Z */
-#define SNOWFLAKE_NODE_MAX 1023u
+#define SNOWFLAKE_EPOCH_MS     1767225600000u /* 2026-01-01T00:00:00Z */
+#define SNOWFLAKE_NODE_MAX     1023u
 #define SNOWFLAKE_COUNTER_BITS 12
-#define SNOWFLAKE_NODE_BITS 10
-#define SNOWFLAKE_TICK_BITS 53
+#define SNOWFLAKE_NODE_BITS    10
+#define SNOWFLAKE_TICK_BITS    53
 
 /* The lowest tick of that time; times before the custom epoch give 0. */
 static inline uint64_t snowflake_tick_of(uint64_t wall_ms)

@@ -1,0 +1,474 @@
+/* apply: what a committed command does.
+ *
+ * Used by replay and live alike. Live and replay differ in two things only: who is told (nobody,
+ * in replay, but for the index), and whether the channel's object is there before its first record.
+ * No clock, no random number, no order of a hash table decides anything here.
+ *
+ * A record takes effect wholly or not at all: memory is reserved and the index is told first, the
+ * state is changed after that, by code that cannot fail. (A live record that fails is cut from the
+ * log again; had it left a trace here, a replay would reach another state.)
+ *
+ * Doubt. Where a repair has cut damage out of the log there stands a HOLE. Which channels lost
+ * something is seen when a channel's next record comes: it says where the channel's record before
+ * it stood (channel_prev).
+ *
+ *   channel   channel_prev                      verdict
+ *   -------   -------------------------------   ---------------------------------------------
+ *   known     the last one that we have seen    whole: out of doubt, keeps its epoch
+ *   known     anything else                     lost something: new epoch, producers resync
+ *   unknown   0, or a record outside the span   new: first epoch of the base before the hole
+ *             of positions cut out
+ *   unknown   in that span                      lost its beginning: first epoch of the new base
+ *   any       no record until DOUBT_END         may have lost its end: new epoch
+ *
+ * While a hole is open TRIM and DOUBT_LIST records are passed over: they name channels by number,
+ * and if a channel's first record fell into the hole later channels have other numbers now. A trim
+ * passed over is only late: retention comes again.
+ *
+ * A publish that was refused once may be accepted when it is replayed behind a hole (what it was
+ * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. */
+#include "core/state.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "core/epoch.h"
+#include "core/snowflake.h"
+
+/* A publish on its way through apply. */
+struct publish_work {
+    struct command_publish publish;
+    struct channel *channel;   /* NULL: there is no object of that name yet (replay only) */
+    struct producer *producer; /* NULL: not known, or not numbered */
+    uint64_t now_ms;
+    uint64_t first_epoch; /* for a channel that this publish makes */
+    bool any_start;       /* see producer_judge() */
+    bool channel_made;    /* to be undone if something fails */
+    bool producer_made;
+    struct publish_result result;
+};
+
+static bool is_known(const struct channel *channel)
+{
+    return channel != NULL && channel->id != 0;
+}
+
+/* ---- doubt --------------------------------------------------------------------------------- */
+
+/* A known channel in doubt: its next record decides. See the table above. RC_NOMEM */
+static enum rc doubt_decide(struct state *state, struct channel *channel,
+                            const struct record *record)
+{
+    struct channel_private *private = channel->private_;
+    ASSERT(state->in_doubt); /* so this is replay, where a failure ends it all */
+    if (record->channel_prev != private->applied_prev_pos) {
+        const enum rc rc = channel_epoch_reserve(channel);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        channel_epoch_change(channel, channel->latest + 1, record->pos,
+                             hash_bytes(record->body, 0));
+        private->resync = true;
+    }
+    private->in_doubt = false;
+    return RC_OK;
+}
+
+/* Whether a channel that is new to us has lost its beginning. */
+static bool beginning_lost(const struct state *state, uint64_t channel_prev)
+{
+    return state->in_doubt && channel_prev != 0 && channel_prev - 1 >= state->doubt_first &&
+           channel_prev - 1 < state->doubt_end;
+}
+
+/* ---- publish ------------------------------------------------------------------------------- */
+
+/* Finds what the publish is about, and lets doubt and time have their say. RC_NOMEM */
+static enum rc publish_look(struct state *state, const struct record *record,
+                            const struct apply_env *env, struct publish_work *work)
+{
+    const struct command_publish *publish = &work->publish;
+    work->channel =
+        env->channel != NULL ? env->channel : table_find(&state->channels, publish->channel);
+    work->now_ms = publish->time_ms;
+    if (!is_known(work->channel)) {
+        const bool lost = beginning_lost(state, record->channel_prev);
+        const uint64_t base = state->in_doubt && !lost ? state->base_clean : state_base(state);
+        work->first_epoch = epoch_of_name(base, publish->channel);
+        work->any_start = lost;
+        work->result.epoch = work->first_epoch;
+        return RC_OK;
+    }
+    struct channel *channel = work->channel;
+    ASSERT_HOT(bytes_equal(channel->name, publish->channel));
+    if (channel->private_->in_doubt) {
+        const enum rc rc = doubt_decide(state, channel, record);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    if (channel->last_time_ms > work->now_ms) {
+        work->now_ms = channel->last_time_ms;
+    }
+    if (publish->producer.size > 0) {
+        work->producer = channel_producer(channel, publish->producer);
+    }
+    work->any_start = channel->private_->resync;
+    work->result.epoch = channel->epoch;
+    return RC_OK;
+}
+
+/* All decisions about a publish are here and in producer_judge(); the rest carries them out. */
+static void publish_judge(const struct state *state, struct publish_work *work)
+{
+    const struct command_publish *publish = &work->publish;
+    const struct channel *channel = is_known(work->channel) ? work->channel : NULL;
+    struct publish_result *result = &work->result;
+    if (publish->producer_seq > 0) {
+        const bool expired =
+            work->producer != NULL &&
+            producer_is_expired(work->producer, state->settings.producer_idle_ms, work->now_ms);
+        producer_judge(work->producer, publish, expired, work->any_start,
+                       channel != NULL ? channel->earliest : 1, result);
+    } else if (work->producer != NULL && publish->producer_epoch < work->producer->epoch) {
+        result->verdict = PUBLISH_PRODUCER_FENCED; /* [P 3 connect] also without a number */
+    } else {
+        result->verdict = PUBLISH_ACCEPTED;
+    }
+    if (result->verdict != PUBLISH_ACCEPTED) {
+        return;
+    }
+    /* [P 2] No number on the wire is beyond 2^53 - 1. */
+    const bool seq_fits = channel == NULL || channel->latest <= WIRE_INTEGER_MAX - publish->count;
+    const bool number_fits = publish->producer_seq <= WIRE_INTEGER_MAX - publish->count;
+    const bool producer_fits = publish->producer_seq == 0 || work->producer != NULL ||
+                               channel == NULL ||
+                               map_count(&channel->private_->producers) < CHANNEL_PRODUCERS_MAX;
+    if (!seq_fits || !number_fits || !producer_fits) {
+        result->verdict = PUBLISH_LIMIT;
+    }
+}
+
+/* Undoes what publish_prepare() has made. */
+static void publish_undo(struct state *state, struct publish_work *work)
+{
+    if (work->producer_made) {
+        struct channel_private *private = work->channel->private_;
+        const void *removed = map_remove(&private->producers, producer_id(work->producer));
+        ASSERT(removed == work->producer);
+        producer_close(work->producer);
+    }
+    if (work->channel_made) {
+        table_drop(&state->channels, work->channel);
+    }
+}
+
+/* The producer's entry, made if need be, with room for what is accepted. RC_NOMEM */
+static enum rc publish_prepare_producer(struct publish_work *work)
+{
+    struct channel_private *private = work->channel->private_;
+    if (work->producer == NULL) {
+        struct producer *producer = producer_open(work->publish.producer);
+        if (producer == NULL) {
+            return RC_NOMEM;
+        }
+        const enum rc rc = map_insert(&private->producers, producer);
+        if (rc != RC_OK) {
+            producer_close(producer);
+            return rc;
+        }
+        work->producer = producer;
+        work->producer_made = true;
+    }
+    return producer_reserve(work->producer, work->channel->earliest);
+}
+
+/* Everything about an accepted publish that can fail. */
+static enum rc publish_prepare(struct state *state, const struct apply_env *env,
+                               struct publish_work *work)
+{
+    const struct command_publish *publish = &work->publish;
+    enum rc rc = RC_OK;
+    if (work->channel == NULL) {
+        rc = table_add(&state->channels, publish->channel, &work->channel);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        work->channel_made = true;
+    }
+    uint64_t channel_id = work->channel->id;
+    if (channel_id == 0) {
+        channel_id = state->channels.count + 1;
+        rc = table_reserve(&state->channels);
+        if (rc != RC_OK) {
+            goto fail;
+        }
+    }
+    if (publish->producer_seq > 0) {
+        rc = publish_prepare_producer(work);
+        if (rc != RC_OK) {
+            goto fail;
+        }
+    }
+    rc = env->ops->index(env->ctx, env->place, channel_id, work->channel->latest + 1,
+                         publish->count, work->now_ms);
+    if (rc != RC_OK) {
+        goto fail;
+    }
+    return RC_OK;
+
+fail:
+    publish_undo(state, work);
+    ASSERT(rc != RC_OK);
+    return rc;
+}
+
+/* The change itself; cannot fail. */
+static void publish_accept(struct state *state, struct publish_work *work)
+{
+    const struct command_publish *publish = &work->publish;
+    struct channel *channel = work->channel;
+    if (channel->id == 0) {
+        table_number(&state->channels, channel, work->first_epoch);
+        channel->private_->resync = work->any_start;
+    }
+    const uint64_t first_seq = channel->latest + 1; /* I1: dense */
+    channel->latest += publish->count;
+    ASSERT(channel->latest <= WIRE_INTEGER_MAX);
+    ASSERT(work->now_ms >= channel->last_time_ms);
+    channel->last_time_ms = work->now_ms;
+    if (publish->producer_seq > 0) {
+        list_remove(&work->producer->idle_link);
+        producer_accept(work->producer, publish, first_seq, work->now_ms);
+        list_push_back(&channel->private_->idle, &work->producer->idle_link);
+    }
+    const uint64_t keep = state->settings.retention_messages;
+    if (keep > 0 && channel->latest - channel->earliest + 1 > keep) {
+        channel->earliest = channel->latest - keep + 1;
+    }
+    work->result.has_seq = true;
+    work->result.seq = first_seq;
+    work->result.message_id = snowflake_id(publish->tick, state->node);
+}
+
+/* Time passes for the channel's producers with each publish, also with one that is refused. */
+static void publish_expire(const struct state *state, const struct publish_work *work)
+{
+    if (state->settings.producer_idle_ms > 0) {
+        channel_producers_expire(work->channel, state->settings.producer_idle_ms, work->now_ms);
+    }
+}
+
+/* Tells those who wait: the subscribers, then the publisher. */
+static void publish_tell(const struct apply_env *env, struct publish_work *work)
+{
+    if (work->result.verdict == PUBLISH_ACCEPTED) {
+        work->publish.time_ms = work->now_ms;
+        env->ops->messages(env->ctx, work->channel, work->result.seq, &work->publish);
+    }
+    ASSERT(env->tag != NULL);
+    env->ops->reply(env->ctx, env->tag, &work->result);
+}
+
+static enum rc apply_publish(struct state *state, const struct record *record,
+                             const struct apply_env *env)
+{
+    struct publish_work work = {0};
+    enum rc rc = command_publish_decode(record->body, &work.publish);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = publish_look(state, record, env, &work);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    work.result.is_batch = work.publish.is_batch;
+    work.result.count = work.publish.count;
+    publish_judge(state, &work);
+    if (work.result.verdict == PUBLISH_ACCEPTED) {
+        rc = publish_prepare(state, env, &work);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        publish_accept(state, &work);
+    }
+    /* Also what was refused is a record of its channel, and has taken its ticks. */
+    const uint64_t tick_last = work.publish.tick + work.publish.count - 1;
+    if (tick_last > state->tick_max) {
+        state->tick_max = tick_last;
+    }
+    if (is_known(work.channel)) {
+        publish_expire(state, &work);
+        work.channel->private_->applied_prev_pos = record->pos + 1;
+        if (!env->live) {
+            work.channel->prev_pos_ = record->pos + 1;
+        }
+        channel_check(work.channel);
+    }
+    if (env->live) {
+        publish_tell(env, &work);
+    }
+    return RC_OK;
+}
+
+/* ---- the others ---------------------------------------------------------------------------- */
+
+static enum rc apply_trim(struct state *state, const struct record *record)
+{
+    struct command_trim trim;
+    const enum rc rc = command_trim_decode(record->body, &trim);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (state->in_doubt) {
+        return RC_OK;
+    }
+    struct bytes rest = trim.entries;
+    struct command_trim_entry entry;
+    while (command_trim_next(&rest, &entry)) {
+        struct channel *channel = table_by_id(&state->channels, entry.channel_id);
+        if (channel == NULL || entry.earliest <= channel->earliest) {
+            continue;
+        }
+        channel->earliest = entry.earliest > channel->latest ? channel->latest + 1 : entry.earliest;
+        /* Without an idle time producers live as long as there is history. */
+        if (channel->earliest > channel->latest && state->settings.producer_idle_ms == 0) {
+            channel_producers_expire_all(channel);
+        }
+        channel_check(channel);
+    }
+    return RC_OK;
+}
+
+static enum rc apply_settings(struct state *state, const struct record *record)
+{
+    return command_settings_decode(record->body, &state->settings);
+}
+
+/* A channel gets a new epoch; room has been reserved. */
+static void epoch_change(const struct apply_env *env, struct channel *channel, uint64_t good_end,
+                         uint64_t pos, uint64_t salt)
+{
+    channel_epoch_change(channel, good_end, pos, salt);
+    if (env->live) {
+        env->ops->epoch_changed(env->ctx, channel);
+    }
+}
+
+/* Room for a new epoch in every channel. RC_NOMEM */
+static enum rc epochs_reserve(const struct state *state)
+{
+    for (size_t i = 0; i < state->channels.count; i++) {
+        const enum rc rc = channel_epoch_reserve(state->channels.by_id[i]);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+/* DOUBT_ALL: every channel. DOUBT_END: those that are still in doubt. Both end what a HOLE began.
+ */
+static enum rc doubt_end(struct state *state, const struct record *record,
+                         const struct apply_env *env, const struct command_doubt *doubt)
+{
+    const enum rc rc = epochs_reserve(state);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    state->in_doubt = false;
+    state->doubt_first = 0;
+    state->doubt_end = 0;
+    state->base_clean = 0;
+    if (doubt->kind == DOUBT_ALL) {
+        state_base_change(state, record->pos, doubt->salt);
+    }
+    for (size_t i = 0; i < state->channels.count; i++) {
+        struct channel *channel = state->channels.by_id[i];
+        const bool lost = doubt->kind == DOUBT_ALL || channel->private_->in_doubt;
+        channel->private_->in_doubt = false;
+        channel->private_->resync = false;
+        if (lost) {
+            epoch_change(env, channel, channel->latest + 1, record->pos, doubt->salt);
+        }
+    }
+    return RC_OK;
+}
+
+static enum rc doubt_list(struct state *state, const struct record *record,
+                          const struct apply_env *env, const struct command_doubt *doubt)
+{
+    const enum rc rc = epochs_reserve(state);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct bytes rest = doubt->entries;
+    struct command_doubt_entry entry;
+    while (command_doubt_next(&rest, &entry)) {
+        struct channel *channel = table_by_id(&state->channels, entry.channel_id);
+        if (channel == NULL) {
+            continue;
+        }
+        uint64_t good_end = entry.good_end == 0 ? 1 : entry.good_end;
+        if (good_end > channel->latest + 1) {
+            good_end = channel->latest + 1;
+        }
+        epoch_change(env, channel, good_end, record->pos, doubt->salt);
+    }
+    return RC_OK;
+}
+
+static enum rc apply_doubt(struct state *state, const struct record *record,
+                           const struct apply_env *env)
+{
+    struct command_doubt doubt;
+    const enum rc rc = command_doubt_decode(record->body, &doubt);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    switch (doubt.kind) {
+    case DOUBT_ALL:
+    case DOUBT_END: return doubt_end(state, record, env, &doubt);
+    case DOUBT_LIST: return state->in_doubt ? RC_OK : doubt_list(state, record, env, &doubt);
+    }
+    UNREACHABLE();
+}
+
+static enum rc apply_hole(struct state *state, const struct record *record)
+{
+    struct record_hole hole;
+    const enum rc rc = record_hole_decode(record->body, &hole);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (hole.first_pos != record->pos || hole.end_pos > WIRE_INTEGER_MAX) {
+        return RC_CORRUPT;
+    }
+    if (!state->in_doubt) {
+        state->in_doubt = true;
+        state->base_clean = state_base(state);
+        state->doubt_first = hole.first_pos;
+        state->doubt_end = hole.end_pos;
+    }
+    /* Several holes count as one from the first to the last: a record between them that we have
+     * seen cannot be the one before of a channel that we do not know, unless it was refused. */
+    state->doubt_first = hole.first_pos < state->doubt_first ? hole.first_pos : state->doubt_first;
+    state->doubt_end = hole.end_pos > state->doubt_end ? hole.end_pos : state->doubt_end;
+    state_base_change(state, record->pos, hole.salt);
+    for (size_t i = 0; i < state->channels.count; i++) {
+        state->channels.by_id[i]->private_->in_doubt = true;
+    }
+    return RC_OK;
+}
+
+enum rc state_apply(struct state *state, const struct record *record, const struct apply_env *env)
+{
+    ASSERT(env->live || (env->tag == NULL && env->channel == NULL));
+    switch (record->type) {
+    case RECORD_PUBLISH: return apply_publish(state, record, env);
+    case RECORD_TRIM: return apply_trim(state, record);
+    case RECORD_SETTINGS: return apply_settings(state, record);
+    case RECORD_DOUBT: return apply_doubt(state, record, env);
+    case RECORD_HOLE: return apply_hole(state, record);
+    }
+    return RC_CORRUPT; /* a type from the disk that is none of ours */
+}

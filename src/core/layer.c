@@ -1,1 +1,0 @@
-typedef int core_layer_is_empty;

@@ -1,0 +1,592 @@
+/* The way of commands into the log and back: two batches, one that fills and one under way.
+ *
+ * Happy path: a command is stamped, gets its position by being appended to the filling batch, and
+ * waits; partition_flush() lends the batch to the committer; partition_commit_done() applies its
+ * records one after another and tells everybody.
+ *
+ * What goes wrong, and what we do:
+ *
+ *   too much is pending             RC_FULL; nothing has happened
+ *   out of memory at append         RC_NOMEM; nothing has happened
+ *   the commit fails                the batch under way and the one filling are dropped, each
+ *                                   waiting publish is answered `unavailable`, the partition stops;
+ *                                   what was remembered at append goes back to what was applied
+ *   out of memory in apply          the same, from that record on: it and those after it have not
+ *                                   been seen by anybody, and the log is reopened at their position
+ *
+ * After partition_resume() the next command follows the last one applied. The records that
+ * partition_start() wanted are appended again if they were among the lost. */
+#include "core/partition.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "core/snowflake.h"
+#include "core/state.h"
+
+/* A batch's memory is kept for the next one, up to this: one batch of large messages must not hold
+ * its memory for ever. Enough for 4,000 messages of 128 bytes in one commit. */
+#define BATCH_KEEP_BYTES   MIB
+#define PENDING_KEEP       8192u
+#define SCRATCH_KEEP_BYTES (64u * KIB)
+
+/* Beside each record of a batch: who waits for it. */
+struct pending {
+    struct partition_tag tag;
+    struct channel *channel; /* of a publish; NULL: nobody waits */
+};
+
+struct batch {
+    struct log_batch log;
+    struct pending *pending;
+    size_t count;
+    size_t capacity;
+};
+
+enum partition_phase {
+    PARTITION_RECOVERING,
+    PARTITION_RUNNING,
+    PARTITION_STOPPED,
+};
+
+struct partition {
+    struct state state;
+    const struct partition_ops *ops;
+    void *ctx;
+    size_t pending_bytes_max;
+    enum partition_phase phase;
+    uint64_t applied_pos;
+    uint64_t applied_hash;
+    struct batch batches[2];
+    unsigned filling;   /* index in batches; the other one is under way, or empty */
+    bool committing;    /* the other batch is lent, or being applied */
+    struct buf scratch; /* a body while it is stamped */
+    /* What partition_start() wants in the log before anything else. */
+    bool start_due;
+    int start_doubt; /* enum doubt_kind, 0: none */
+    uint64_t start_salt;
+    struct command_settings start_settings;
+};
+
+static struct batch *filling_of(struct partition *p)
+{
+    return &p->batches[p->filling];
+}
+
+static struct batch *committing_of(struct partition *p)
+{
+    return &p->batches[1 - p->filling];
+}
+
+static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, uint64_t hash)
+{
+    if (batch->log.bytes.capacity > BATCH_KEEP_BYTES) {
+        buf_deinit(&batch->log.bytes);
+    }
+    if (batch->capacity > PENDING_KEEP) {
+        mem_free(batch->pending);
+        batch->pending = NULL;
+        batch->capacity = 0;
+    }
+    batch->count = 0;
+    batch_begin(&batch->log, p->state.number, pos, hash);
+}
+
+static void partition_check(const struct partition *p)
+{
+    const struct batch *filling = &p->batches[p->filling];
+    const struct batch *other = &p->batches[1 - p->filling];
+    if (p->phase == PARTITION_RUNNING) {
+        ASSERT(filling->log.end_pos - filling->log.first_pos == filling->count);
+        ASSERT(p->committing ? other->log.end_pos == filling->log.first_pos
+                             : filling->log.first_pos == p->applied_pos);
+    } else {
+        ASSERT(filling->count == 0 && !p->committing);
+    }
+}
+
+enum rc partition_open(const struct partition_options *options, struct partition **ret_partition)
+{
+    ASSERT(options->node <= SNOWFLAKE_NODE_MAX);
+    struct partition *p = mem_calloc(1, sizeof(*p));
+    if (p == NULL) {
+        return RC_NOMEM;
+    }
+    state_init(&p->state, options);
+    p->ops = options->ops;
+    p->ctx = options->ctx;
+    p->pending_bytes_max = options->pending_bytes_max;
+    p->phase = PARTITION_RECOVERING;
+    partition_check(p);
+    *ret_partition = p;
+    return RC_OK;
+}
+
+void partition_close(struct partition *partition)
+{
+    if (partition == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        batch_deinit(&partition->batches[i].log);
+        mem_free(partition->batches[i].pending);
+    }
+    buf_deinit(&partition->scratch);
+    state_deinit(&partition->state);
+    mem_free(partition);
+}
+
+/* ---- recovery ------------------------------------------------------------------------------ */
+
+enum rc partition_restore(struct partition *partition, uint64_t pos, struct bytes state)
+{
+    ASSERT(partition->phase == PARTITION_RECOVERING);
+    ASSERT(partition->applied_pos == 0);
+    if (pos > WIRE_INTEGER_MAX) {
+        return RC_CORRUPT;
+    }
+    const enum rc rc = state_decode(&partition->state, state);
+    if (rc == RC_OK) {
+        partition->applied_pos = pos;
+    }
+    return rc;
+}
+
+enum rc partition_replay(struct partition *partition, const struct record *record,
+                         struct log_place place)
+{
+    ASSERT(partition->phase == PARTITION_RECOVERING);
+    /* Positions go on by one; where a repair has cut something out they may jump. */
+    if (record->pos < partition->applied_pos || record->pos >= WIRE_INTEGER_MAX) {
+        return RC_CORRUPT;
+    }
+    const struct apply_env env = {.ops = partition->ops, .ctx = partition->ctx, .place = place};
+    const enum rc rc = state_apply(&partition->state, record, &env);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    partition->applied_pos = record->pos + 1;
+    if (record->type == RECORD_HOLE) {
+        struct record_hole hole;
+        const enum rc decoded = record_hole_decode(record->body, &hole);
+        ASSERT(decoded == RC_OK); /* state_apply() has done so too */
+        partition->applied_pos = hole.end_pos;
+    }
+    return RC_OK;
+}
+
+uint64_t partition_tick_max(const struct partition *partition)
+{
+    return partition->state.tick_max;
+}
+
+bool partition_in_doubt(const struct partition *partition)
+{
+    return partition->state.in_doubt;
+}
+
+/* ---- appending ----------------------------------------------------------------------------- */
+
+static enum rc pending_reserve(struct batch *batch)
+{
+    if (batch->count < batch->capacity) {
+        return RC_OK;
+    }
+    const size_t capacity = batch->capacity == 0 ? 64 : batch->capacity * 2;
+    struct pending *pending = mem_realloc(batch->pending, capacity * sizeof(*pending));
+    if (pending == NULL) {
+        return RC_NOMEM;
+    }
+    batch->pending = pending;
+    batch->capacity = capacity;
+    return RC_OK;
+}
+
+/* Appends a record nobody waits for. RC_NOMEM: nothing has happened */
+static enum rc append_command(struct partition *p, enum record_type type, struct bytes body)
+{
+    struct batch *batch = filling_of(p);
+    enum rc rc = pending_reserve(batch);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = batch_append(&batch->log, type, 0, body);
+    if (rc == RC_OK) {
+        batch->pending[batch->count++] = (struct pending){.channel = NULL};
+        partition_check(p);
+    }
+    return rc;
+}
+
+static bool settings_equal(const struct command_settings *a, const struct command_settings *b)
+{
+    return a->retention_messages == b->retention_messages &&
+           a->producer_idle_ms == b->producer_idle_ms;
+}
+
+/* Appends what partition_start() wants and the log does not have. RC_NOMEM: come again */
+static enum rc start_append(struct partition *p)
+{
+    enum rc rc = RC_OK;
+    ASSERT(p->phase == PARTITION_RUNNING && filling_of(p)->log.first_pos == p->applied_pos);
+    if (p->start_doubt != 0 && filling_of(p)->count == 0) {
+        buf_clear(&p->scratch);
+        rc = command_doubt_encode(&p->scratch, (enum doubt_kind)p->start_doubt, p->start_salt, NULL,
+                                  0);
+        if (rc == RC_OK) {
+            rc = append_command(p, RECORD_DOUBT, buf_bytes(&p->scratch));
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    if (!settings_equal(&p->start_settings, &p->state.settings)) {
+        buf_clear(&p->scratch);
+        rc = command_settings_encode(&p->scratch, &p->start_settings);
+        if (rc == RC_OK) {
+            rc = append_command(p, RECORD_SETTINGS, buf_bytes(&p->scratch));
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    p->start_due = false;
+    return RC_OK;
+}
+
+enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t next_hash,
+                        const struct command_settings *settings, int doubt, uint64_t now_ms)
+{
+    ASSERT(partition->phase == PARTITION_RECOVERING);
+    ASSERT(doubt == 0 || doubt == DOUBT_ALL || doubt == DOUBT_END);
+    ASSERT(!partition->state.in_doubt || doubt != 0);
+    ASSERT(next_pos >= partition->applied_pos);
+    partition->applied_pos = next_pos;
+    partition->applied_hash = next_hash;
+    partition->phase = PARTITION_RUNNING;
+    batch_start(partition, filling_of(partition), next_pos, next_hash);
+    partition->start_settings = *settings;
+    partition->start_doubt = doubt;
+    if (doubt != 0) {
+        /* The record may be lost again, without a sync, and its position written anew. */
+        const uint64_t salt[2] = {now_ms, partition->ops->ticks_take(partition->ctx, now_ms, 1)};
+        partition->start_salt = hash_bytes(bytes_of(salt, sizeof(salt)), 0);
+    }
+    partition->start_due = true;
+    return start_append(partition);
+}
+
+static size_t pending_bytes(const struct partition *p)
+{
+    return p->batches[0].log.bytes.size + p->batches[1].log.bytes.size;
+}
+
+/* Whether a command of that size may be appended now. A single one always may, however large.
+ * RC_FULL, RC_UNAVAILABLE, RC_NOMEM */
+static enum rc append_admit(struct partition *p, size_t body_size)
+{
+    ASSERT(p->phase != PARTITION_RECOVERING);
+    if (p->phase == PARTITION_STOPPED) {
+        return RC_UNAVAILABLE;
+    }
+    if (p->start_due) {
+        const enum rc rc = start_append(p);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    const size_t before = pending_bytes(p);
+    if (before > 0 && before + record_size(body_size) > p->pending_bytes_max) {
+        return RC_FULL;
+    }
+    return pending_reserve(filling_of(p));
+}
+
+/* Stamps a copy of the body and appends it. Times do not go back within a channel, and neither
+ * times nor ticks depend on what becomes of the command. RC_NOMEM: nothing has happened */
+static enum rc publish_append(struct partition *p, struct channel *channel, struct bytes body,
+                              uint32_t count, uint64_t now_ms)
+{
+    struct channel_private *private = channel->private_;
+    if (p->scratch.capacity > SCRATCH_KEEP_BYTES) {
+        buf_deinit(&p->scratch);
+    }
+    buf_clear(&p->scratch);
+    enum rc rc = buf_append(&p->scratch, body);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint64_t time_ms = now_ms > private->append_time_ms ? now_ms : private->append_time_ms;
+    const uint64_t tick = p->ops->ticks_take(p->ctx, now_ms, count);
+    command_publish_stamp(p->scratch.data, time_ms, tick);
+    struct log_batch *log = &filling_of(p)->log;
+    const uint64_t pos = log->end_pos;
+    rc = batch_append(log, RECORD_PUBLISH, channel->prev_pos_, buf_bytes(&p->scratch));
+    if (rc != RC_OK) {
+        return rc;
+    }
+    ASSERT(log->end_pos == pos + 1 && channel->prev_pos_ <= pos);
+    channel->prev_pos_ = pos + 1;
+    private->append_time_ms = time_ms;
+    private->pending++;
+    return RC_OK;
+}
+
+enum rc partition_publish(struct partition *partition, const struct partition_tag *tag,
+                          struct bytes body, uint64_t now_ms)
+{
+    enum rc rc = append_admit(partition, body.size);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct command_publish publish;
+    rc = command_publish_head_decode(body, &publish);
+    ASSERT(rc == RC_OK); /* it comes from command_publish_encode() */
+
+    struct channel_table *channels = &partition->state.channels;
+    struct channel *channel = table_find(channels, publish.channel);
+    if (channel == NULL) {
+        rc = table_add(channels, publish.channel, &channel);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    rc = publish_append(partition, channel, body, publish.count, now_ms);
+    if (rc != RC_OK) {
+        if (channel->id == 0 && channel->private_->pending == 0) {
+            table_drop(channels, channel);
+        }
+        return rc;
+    }
+    struct batch *batch = filling_of(partition);
+    batch->pending[batch->count++] = (struct pending){.tag = *tag, .channel = channel};
+    partition_check(partition);
+    return RC_OK;
+}
+
+enum rc partition_trim(struct partition *partition, const struct command_trim_entry *entries,
+                       size_t count, uint64_t now_ms, uint64_t *ret_pos)
+{
+    struct buf body = {0};
+    enum rc rc = command_trim_encode(&body, now_ms, entries, count);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = append_admit(partition, body.size);
+    if (rc == RC_OK) {
+        const uint64_t pos = filling_of(partition)->log.end_pos;
+        rc = append_command(partition, RECORD_TRIM, buf_bytes(&body));
+        if (rc == RC_OK) {
+            *ret_pos = pos;
+        }
+    }
+    buf_deinit(&body);
+    return rc;
+}
+
+void partition_flush(struct partition *partition)
+{
+    if (partition->phase != PARTITION_RUNNING || partition->committing) {
+        return;
+    }
+    if (partition->start_due && start_append(partition) != RC_OK) {
+        return; /* out of memory: the next tick comes again */
+    }
+    struct batch *batch = filling_of(partition);
+    if (batch->count == 0) {
+        return;
+    }
+    partition->filling = 1 - partition->filling;
+    partition->committing = true;
+    batch_start(partition, filling_of(partition), batch->log.end_pos, batch->log.end_hash);
+    partition_check(partition);
+    partition->ops->commit(partition->ctx, &batch->log);
+}
+
+/* ---- the end of a commit ------------------------------------------------------------------- */
+
+/* A record of the channel is pending no more. An object that has not become a channel goes with
+ * the last one. */
+static void channel_release(struct partition *p, struct channel *channel)
+{
+    ASSERT(channel->private_->pending > 0);
+    channel->private_->pending--;
+    if (channel->private_->pending == 0 && channel->id == 0) {
+        table_drop(&p->state.channels, channel);
+    }
+}
+
+/* Forgets a pending record: the channel is again as the last record applied has left it. */
+static void channel_roll_back(struct partition *p, struct channel *channel)
+{
+    channel->prev_pos_ = channel->private_->applied_prev_pos;
+    channel->private_->append_time_ms = channel->last_time_ms;
+    channel_release(p, channel);
+}
+
+/* The records of both batches from `from` of the one under way on are lost. */
+static void partition_fail(struct partition *p, size_t from)
+{
+    struct batch *lost[2] = {committing_of(p), filling_of(p)};
+    const size_t first[2] = {from, 0};
+    p->phase = PARTITION_STOPPED;
+    p->committing = false;
+    for (size_t b = 0; b < 2; b++) {
+        for (size_t i = first[b]; i < lost[b]->count; i++) {
+            if (lost[b]->pending[i].channel != NULL) {
+                channel_roll_back(p, lost[b]->pending[i].channel);
+            }
+        }
+    }
+    /* The state is whole again before anybody hears of it: a reply may lead to a new call. */
+    const struct publish_result result = {.verdict = PUBLISH_UNAVAILABLE};
+    const size_t count[2] = {lost[0]->count, lost[1]->count};
+    lost[0]->count = 0;
+    lost[1]->count = 0;
+    for (size_t b = 0; b < 2; b++) {
+        for (size_t i = first[b]; i < count[b]; i++) {
+            if (lost[b]->pending[i].channel != NULL) {
+                p->ops->reply(p->ctx, &lost[b]->pending[i].tag, &result);
+            }
+        }
+        batch_start(p, lost[b], p->applied_pos, p->applied_hash);
+    }
+    partition_check(p);
+}
+
+/* Applies one record. RC_NOMEM */
+static enum rc record_apply(struct partition *p, const struct record *record,
+                            const struct pending *pending, struct log_place place)
+{
+    const struct apply_env env = {
+        .ops = p->ops,
+        .ctx = p->ctx,
+        .place = place,
+        .live = true,
+        .tag = pending->channel != NULL ? &pending->tag : NULL,
+        .channel = pending->channel,
+    };
+    ASSERT(record->pos == p->applied_pos);
+    const enum rc rc = state_apply(&p->state, record, &env);
+    if (rc != RC_OK) {
+        ASSERT(rc != RC_CORRUPT); /* we have written it */
+        return rc;
+    }
+    p->applied_pos = record->pos + 1;
+    if (record->type == RECORD_DOUBT) {
+        p->start_doubt = 0;
+    }
+    if (pending->channel != NULL) {
+        channel_release(p, pending->channel);
+    }
+    return RC_OK;
+}
+
+void partition_commit_done(struct partition *partition, enum rc rc)
+{
+    struct batch *batch = committing_of(partition);
+    ASSERT(partition->committing);
+    if (rc != RC_OK) {
+        partition_fail(partition, 0);
+        return;
+    }
+    partition->ops->batch_begin(partition->ctx, &batch->log);
+    struct bytes rest = buf_bytes(&batch->log.bytes);
+    struct log_place place = batch->log.place;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct record record;
+        rc = record_decode(rest, &record);
+        ASSERT(rc == RC_OK); /* memory of ours, written by batch_append() */
+        partition->applied_hash = record.prev_hash;
+        rc = record_apply(partition, &record, &batch->pending[i], place);
+        if (rc != RC_OK) {
+            partition_fail(partition, i);
+            return;
+        }
+        place.at += (uint32_t)record.size;
+        rest.data += record.size;
+        rest.size -= record.size;
+    }
+    ASSERT(rest.size == 0 && partition->applied_pos == batch->log.end_pos);
+    partition->applied_hash = batch->log.end_hash;
+    partition->ops->batch_end(partition->ctx, &batch->log);
+    partition->committing = false;
+    batch->count = 0;
+    buf_clear(&batch->log.bytes);
+    partition_check(partition);
+}
+
+void partition_resume(struct partition *partition)
+{
+    ASSERT(partition->phase == PARTITION_STOPPED);
+    partition->phase = PARTITION_RUNNING;
+    batch_start(partition, filling_of(partition), partition->applied_pos, partition->applied_hash);
+    partition->start_due = partition->start_doubt != 0 ||
+                           !settings_equal(&partition->start_settings, &partition->state.settings);
+    partition_check(partition);
+}
+
+bool partition_stopped(const struct partition *partition)
+{
+    return partition->phase == PARTITION_STOPPED;
+}
+
+bool partition_idle(const struct partition *partition)
+{
+    return !partition->committing && !partition->start_due &&
+           partition->batches[partition->filling].count == 0;
+}
+
+uint64_t partition_applied_pos(const struct partition *partition)
+{
+    return partition->applied_pos;
+}
+
+uint64_t partition_applied_hash(const struct partition *partition)
+{
+    return partition->applied_hash;
+}
+
+/* ---- reading the state --------------------------------------------------------------------- */
+
+struct channel *partition_channel_find(struct partition *partition, struct bytes name)
+{
+    struct channel *channel = table_find(&partition->state.channels, name);
+    return channel != NULL && channel->id != 0 ? channel : NULL;
+}
+
+struct channel *partition_channel_by_id(struct partition *partition, uint64_t id)
+{
+    return table_by_id(&partition->state.channels, id);
+}
+
+uint64_t partition_channel_count(const struct partition *partition)
+{
+    return partition->state.channels.count;
+}
+
+struct position partition_position(struct partition *partition, struct bytes name)
+{
+    return state_position(&partition->state, name);
+}
+
+enum position_verdict partition_position_judge(struct partition *partition, struct bytes name,
+                                               bool has_epoch, uint64_t epoch, uint64_t seq)
+{
+    return state_position_judge(&partition->state, name, has_epoch, epoch, seq);
+}
+
+enum rc partition_state_encode(const struct partition *partition, struct buf *to)
+{
+    return state_encode(&partition->state, to);
+}
+
+enum rc partition_state_hash(const struct partition *partition, uint64_t *ret_hash)
+{
+    struct buf bytes = {0};
+    const enum rc rc = state_encode(&partition->state, &bytes);
+    if (rc == RC_OK) {
+        *ret_hash = hash_bytes(buf_bytes(&bytes), 0);
+    }
+    buf_deinit(&bytes);
+    return rc;
+}
