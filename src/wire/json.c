@@ -200,17 +200,17 @@ static inline bool scalar_scan(struct json_scan *scan, uint8_t c, enum json_kind
                                bool *escaped)
 {
     if (c == '"') {
-        *kind = JSON_STRING;
+        *kind = JSON_KIND_STRING;
         return string_scan(scan, escaped);
     }
     if (is_digit(c) || c == '-') {
-        *kind = JSON_NUMBER;
+        *kind = JSON_KIND_NUMBER;
         return number_scan(scan);
     }
     switch (c) {
-    case 't': *kind = JSON_TRUE; return word_scan(scan, "true", 4);
-    case 'f': *kind = JSON_FALSE; return word_scan(scan, "false", 5);
-    case 'n': *kind = JSON_NULL; return word_scan(scan, "null", 4);
+    case 't': *kind = JSON_KIND_TRUE; return word_scan(scan, "true", 4);
+    case 'f': *kind = JSON_KIND_FALSE; return word_scan(scan, "false", 5);
+    case 'n': *kind = JSON_KIND_NULL; return word_scan(scan, "null", 4);
     default: return scan_fail(scan, scan->at_, "a value");
     }
 }
@@ -358,7 +358,7 @@ enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
     const uint8_t *const begin = scan->at_;
     bool good;
     if (c == '{' || c == '[') {
-        value.kind = c == '{' ? JSON_OBJECT : JSON_ARRAY;
+        value.kind = c == '{' ? JSON_KIND_OBJECT : JSON_KIND_ARRAY;
         good = container_scan(scan, &value.too_deep);
     } else {
         good = scalar_scan(scan, c, &value.kind, &value.escaped);
@@ -398,7 +398,7 @@ enum rc json_scan_member(struct json_scan *scan, bool first, struct json_value *
         scan->at_++;
         c = space_skip(scan);
     }
-    struct json_value name = {.kind = JSON_STRING};
+    struct json_value name = {.kind = JSON_KIND_STRING};
     const uint8_t *const begin = scan->at_;
     if (c != '"') {
         scan_fail(scan, begin, "a member's name");
@@ -578,10 +578,10 @@ bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_siz
     return true;
 }
 
-bool json_integer(const struct json_value *value, uint64_t *ret_integer)
+bool json_scan_integer(const struct json_value *value, uint64_t *ret_integer)
 {
     enum { DIGITS_MAX = 16 }; /* 2^53 - 1 has 16, so the sum below cannot overflow */
-    if (value->kind != JSON_NUMBER || value->raw.size > DIGITS_MAX) {
+    if (value->kind != JSON_KIND_NUMBER || value->raw.size > DIGITS_MAX) {
         return false;
     }
     uint64_t integer = 0;

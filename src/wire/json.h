@@ -6,7 +6,7 @@
  *
  * The text must be UTF-8 already checked; the scanner looks at bytes only. Lone surrogate escapes
  * and numbers of any size are well-formed JSON and pass; who needs a string's or a number's meaning
- * asks json_unescape() or json_integer().
+ * asks json_unescape() or json_scan_integer().
  *
  * After RC_BAD the scan is over: json_scan_offset() and json_scan_expected() say why.
  *
@@ -19,13 +19,13 @@
 #include "base/rc.h"
 
 enum json_kind {
-    JSON_STRING,
-    JSON_NUMBER,
-    JSON_OBJECT,
-    JSON_ARRAY,
-    JSON_TRUE,
-    JSON_FALSE,
-    JSON_NULL,
+    JSON_KIND_STRING,
+    JSON_KIND_NUMBER,
+    JSON_KIND_OBJECT,
+    JSON_KIND_ARRAY,
+    JSON_KIND_TRUE,
+    JSON_KIND_FALSE,
+    JSON_KIND_NULL,
 };
 
 struct json_value {
@@ -69,7 +69,7 @@ MUST_USE enum rc json_scan_text(struct bytes text, struct json_value *ret_value)
 /* What stands between a string's quotes, as written. */
 static inline struct bytes json_string_inner(const struct json_value *string)
 {
-    ASSERT_HOT(string->kind == JSON_STRING && string->raw.size >= 2);
+    ASSERT_HOT(string->kind == JSON_KIND_STRING && string->raw.size >= 2);
     return (struct bytes){string->raw.data + 1, string->raw.size - 2};
 }
 
@@ -79,6 +79,6 @@ bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_siz
 
 /* A number written as a plain integer from 0 to 2^53 - 1: no sign, no fraction, no exponent.
  * False: anything else. */
-bool json_integer(const struct json_value *value, uint64_t *ret_integer);
+bool json_scan_integer(const struct json_value *value, uint64_t *ret_integer);
 
 #endif

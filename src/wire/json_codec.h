@@ -25,7 +25,8 @@ struct json_codec_limits {
 MUST_USE enum rc json_command_decode(struct bytes text, const struct json_codec_limits *limits,
                                      struct wire_scratch *scratch, struct wire_command *ret_command,
                                      struct wire_error *ret_error);
-/* As above for an HTTP body: the object has no `type` (ignored if there) and may have `producer`. */
+/* As above for an HTTP body: the object has no `type` (ignored if there) and may have `producer`.
+ */
 MUST_USE enum rc json_publish_decode(struct bytes text, const struct json_codec_limits *limits,
                                      struct wire_scratch *scratch, struct wire_command *ret_command,
                                      struct wire_error *ret_error);

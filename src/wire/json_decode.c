@@ -34,7 +34,7 @@ static enum rc inner_members(struct decode *d, const struct json_value *value, c
                              uint32_t known, struct members *ret_members)
 {
     struct json_scan scan;
-    if (value->kind != JSON_OBJECT) {
+    if (value->kind != JSON_KIND_OBJECT) {
         return refuse_bad(d, name, "expected an object");
     }
     json_scan_init(&scan, value->raw);
@@ -195,7 +195,7 @@ static enum rc take_batch(struct decode *d, struct wire_command *c)
     if (members_have(m, MEMBER_KEY)) {
         return refuse_bad(d, "key", "expected in the items of the batch, not beside it");
     }
-    if (m->values[MEMBER_BATCH].kind != JSON_ARRAY) {
+    if (m->values[MEMBER_BATCH].kind != JSON_KIND_ARRAY) {
         return refuse_bad(d, "batch", "expected an array");
     }
     if (d->batch_count == 0) {
@@ -274,10 +274,10 @@ static enum rc take_from(struct decode *d, struct wire_command *c)
 {
     const struct json_value *value = &d->members.values[MEMBER_FROM];
     struct bytes text;
-    if (value->kind == JSON_OBJECT) {
+    if (value->kind == JSON_KIND_OBJECT) {
         return take_from_object(d, c);
     }
-    if (value->kind == JSON_STRING) {
+    if (value->kind == JSON_KIND_STRING) {
         const enum rc rc = take_string(d, value, "from", &text);
         if (rc != RC_OK) {
             return rc;
@@ -347,10 +347,10 @@ static enum rc take_ack(struct decode *d, struct wire_command *c)
 static enum rc take_reverse(struct decode *d, struct wire_command *c)
 {
     const enum json_kind kind = d->members.values[MEMBER_REVERSE].kind;
-    if (kind != JSON_TRUE && kind != JSON_FALSE) {
+    if (kind != JSON_KIND_TRUE && kind != JSON_KIND_FALSE) {
         return refuse_bad(d, "reverse", "expected true or false");
     }
-    c->reverse = kind == JSON_TRUE;
+    c->reverse = kind == JSON_KIND_TRUE;
     return RC_OK;
 }
 

@@ -91,7 +91,7 @@ enum rc members_scan(struct json_scan *scan, struct members *members, batch_scan
         members->repeated |= members->seen & bit;
         members->seen |= bit;
         if (member == MEMBER_BATCH && batch != NULL && is_new && json_scan_peek(scan) == '[') {
-            *value = (struct json_value){.kind = JSON_ARRAY};
+            *value = (struct json_value){.kind = JSON_KIND_ARRAY};
             rc = batch(decode);
         } else {
             rc = json_scan_value(scan, value);
@@ -151,7 +151,7 @@ static void arena_give(struct decode *decode, size_t size)
 enum rc take_string(struct decode *decode, const struct json_value *value, const char *member,
                     struct bytes *ret_text)
 {
-    if (value->kind != JSON_STRING) {
+    if (value->kind != JSON_KIND_STRING) {
         return decode_refuse(decode, WIRE_ERROR_BAD_REQUEST, member, "expected a string");
     }
     const struct bytes inner = json_string_inner(value);
@@ -234,7 +234,7 @@ enum rc take_integer(struct decode *decode, const struct json_value *value, cons
 {
     uint64_t integer;
     ASSERT_HOT(min <= 1);
-    if (!json_integer(value, &integer) || integer < min) {
+    if (!json_scan_integer(value, &integer) || integer < min) {
         return decode_refuse(decode, WIRE_ERROR_BAD_REQUEST, member,
                              min == 0 ? "expected an integer from 0 to 9007199254740991"
                                       : "expected an integer from 1 to 9007199254740991");
