@@ -1,0 +1,147 @@
+// Starts, stops and kills the real server, on a free port of 127.0.0.1, with data of its own.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+export const binary =
+  process.env.SERIATIM_BIN ?? path.resolve(here, '..', '..', '..', 'build', 'seriatim');
+
+const START_MS = 20_000;
+const STOP_MS = 20_000;
+
+const temporary = [];
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const dir of temporary) fs.rmSync(dir, { recursive: true, force: true });
+});
+
+export function temporaryDir(name = 'seriatim-') {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), name));
+  temporary.push(dir);
+  return dir;
+}
+
+export async function freePort() {
+  const probe = net.createServer();
+  probe.listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** A program of ours that runs to its end: {code, signal, stdout, stderr}. */
+export async function runCli(args, { input, env, timeoutMs = 60_000 } = {}) {
+  const child = spawn(binary, args, { env: { ...process.env, ...env } });
+  running.add(child);
+  const out = [];
+  const err = [];
+  child.stdout.on('data', (d) => out.push(d));
+  child.stderr.on('data', (d) => err.push(d));
+  child.stdin.on('error', () => {}); // it may end without reading all
+  child.stdin.end(input ?? '');
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  const [code, signal] = await once(child, 'close');
+  clearTimeout(timer);
+  running.delete(child);
+  return { code, signal, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString() };
+}
+
+export class Server {
+  /** `flags` are added to the command line; `data` and `port` make a restart of an earlier one. */
+  static async start(options = {}) {
+    const server = new Server();
+    server.data = options.data ?? temporaryDir();
+    server.port = options.port ?? (await freePort());
+    server.flags = options.flags ?? [];
+    await server.#spawn();
+    return server;
+  }
+
+  get http() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get ws() {
+    return `ws://127.0.0.1:${this.port}/v1/ws`;
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  async #spawn() {
+    const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`];
+    this.stderr = '';
+    this.stdout = '';
+    this.child = spawn(binary, [...args, ...this.flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = this.child;
+    running.add(child);
+    child.stderr.on('data', (d) => (this.stderr += d));
+    child.stdout.on('data', (d) => (this.stdout += d));
+    this.exited = new Promise((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code, signal) => {
+        running.delete(child);
+        resolve({ code, signal });
+      });
+    });
+    await this.#ready();
+  }
+
+  async #ready() {
+    const deadline = Date.now() + START_MS;
+    let ended = null;
+    this.exited.then((e) => (ended = e), (e) => (ended = e));
+    while (Date.now() < deadline) {
+      if (ended !== null) break;
+      try {
+        const answer = await fetch(`${this.http}/readyz`);
+        await answer.text();
+        if (answer.status === 200) return;
+      } catch {
+        // not listening yet
+      }
+      await sleep(15);
+    }
+    this.child.kill('SIGKILL');
+    const how = ended ? `ended with ${JSON.stringify(ended)}` : 'was not ready in time';
+    throw new Error(`the server ${how}\n${this.stdout}${this.stderr}`);
+  }
+
+  /** SIGTERM; resolves with {code, signal, ms}. */
+  async stop() {
+    const began = Date.now();
+    this.child.kill('SIGTERM');
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_MS);
+    const result = await this.exited;
+    clearTimeout(timer);
+    return { ...result, ms: Date.now() - began };
+  }
+
+  /** kill -9: nothing in the server gets to run any more. */
+  async kill() {
+    this.child.kill('SIGKILL');
+    return this.exited;
+  }
+
+  /** Starts again on the same port and data. */
+  async restart(flags = this.flags) {
+    this.flags = flags;
+    await this.#spawn();
+  }
+
+  rssBytes() {
+    const status = fs.readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
+  }
+}
