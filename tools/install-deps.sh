@@ -5,7 +5,8 @@
 set -eu
 
 commands_build="make:make gcc:gcc meson:meson ninja:ninja-build pkg-config:pkg-config"
-packages_build="libc6-dev libssl-dev libfyaml-dev node-llhttp libxxhash-dev libjansson-dev libcmocka-dev"
+packages_build="libc6-dev libssl-dev libfyaml-dev node-llhttp libxxhash-dev libjansson-dev"
+packages_build="$packages_build libcmocka-dev"
 commands_test="python3:python3 git:git clang:clang clang-format:clang-format node:nodejs npm:npm"
 packages_test="libclang-rt-14-dev libwslay-dev wamerican"
 

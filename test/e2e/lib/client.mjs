@@ -4,8 +4,6 @@
 import assert from 'node:assert/strict';
 import { WebSocket } from 'ws';
 
-import { rawMember } from './json.mjs';
-
 const REPLY_MS = 15_000;
 
 const isText = (x) => typeof x === 'string' && x.length > 0;
@@ -77,6 +75,7 @@ export class Subscription {
     this.taken = 0;
     this.ended = null; // the unsubscribed frame
     this.waiters = [];
+    this.onMessage = null; // set by who wants each message at once, from the first on
   }
 
   wake() {
@@ -181,7 +180,9 @@ export class Client {
       if (frame.type === 'published') this.#checkOvertaken(frame);
     }
     if (frame.type === 'subscribed') {
-      this.subscriptions.set(frame.channel, new Subscription(frame));
+      const subscription = new Subscription(frame);
+      subscription.onMessage = pending.command.onMessage ?? null;
+      this.subscriptions.set(frame.channel, subscription);
     }
     if (frame.type === 'unsubscribed') this.#onUnsubscribed(frame);
     pending.resolve(frame);
@@ -205,13 +206,15 @@ export class Client {
     if (frame.seq !== subscription.next) {
       this.violation(`${frame.channel}: seq ${frame.seq}, expected ${subscription.next}`);
     }
-    const hasData = rawMember(frame.raw, 'data') !== undefined;
-    if (hasData === isText(frame.data_base64)) {
-      if (!(frame.data_base64 === '' && !hasData)) {
-        this.violation(`a message needs one of data, data_base64: ${frame.raw.slice(0, 200)}`);
-      }
+    const isBytes = typeof frame.data_base64 === 'string';
+    if ((frame.data !== undefined) === isBytes) {
+      this.violation(`a message needs one of data, data_base64: ${frame.raw.slice(0, 200)}`);
     }
     subscription.next = frame.seq + 1;
+    if (subscription.onMessage !== null) {
+      subscription.onMessage(frame); // the caller keeps it, or not
+      return;
+    }
     subscription.messages.push(frame);
     subscription.wake();
   }
@@ -249,7 +252,7 @@ export class Client {
   /** Sends a command with the next id and resolves with its reply, error or not. */
   request(command, text) {
     const id = command.id ?? this.nextId++;
-    const whole = { ...command, id };
+    const whole = { ...command, id }; // functions in it are ours: JSON leaves them out
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         reject(new Error(`no reply to ${JSON.stringify(whole).slice(0, 200)}`));

@@ -63,7 +63,8 @@ export class Server {
     server.data = options.data ?? temporaryDir();
     server.port = options.port ?? (await freePort());
     server.flags = options.flags ?? [];
-    await server.#spawn();
+    server.#spawn();
+    await server.#ready();
     return server;
   }
 
@@ -79,7 +80,7 @@ export class Server {
     return this.child.pid;
   }
 
-  async #spawn() {
+  #spawn() {
     const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`];
     this.stderr = '';
     this.stdout = '';
@@ -95,7 +96,6 @@ export class Server {
         resolve({ code, signal });
       });
     });
-    await this.#ready();
   }
 
   async #ready() {
@@ -137,7 +137,15 @@ export class Server {
   /** Starts again on the same port and data. */
   async restart(flags = this.flags) {
     this.flags = flags;
-    await this.#spawn();
+    this.#spawn();
+    await this.#ready();
+  }
+
+  /** Starts it and kills it after `ms`, wherever its start-up has got to. */
+  async restartAndKill(ms) {
+    this.#spawn();
+    await sleep(ms);
+    return this.kill();
   }
 
   rssBytes() {
