@@ -51,15 +51,15 @@ unsigned wire_error_status(enum wire_error_code code);
 
 struct wire_error {
     enum wire_error_code code;
-    uint64_t id;             /* 0: none */
-    bool has_expected;       /* out_of_sequence */
+    uint64_t id;       /* 0: none */
+    bool has_expected; /* out_of_sequence */
     uint64_t expected;
-    bool has_bounds;         /* gap: epoch, earliest, latest, reason */
+    bool has_bounds; /* gap: epoch, earliest, latest, reason */
     uint64_t epoch;
     uint64_t earliest;
     uint64_t latest;
-    const char *reason;      /* gap: "trimmed", "epoch", "ahead"; or NULL */
-    uint64_t retry_after_ms; /* 0: none */
+    const char *reason;                    /* gap: "trimmed", "epoch", "ahead"; or NULL */
+    uint64_t retry_after_ms;               /* 0: none */
     char message[WIRE_ERROR_MESSAGE_SIZE]; /* a sentence for a developer; no payload in it */
 };
 
@@ -86,7 +86,7 @@ enum wire_from {
 
 struct wire_command {
     enum wire_type type;
-    uint64_t id; /* 0: none */
+    uint64_t id;          /* 0: none */
     struct bytes channel; /* publish, subscribe, ack, unsubscribe, history */
 
     struct wire_producer producer; /* connect; HTTP publish */

@@ -51,6 +51,9 @@ static inline bool is_digit(uint8_t c)
 static inline uint8_t space_skip(struct json_scan *scan)
 {
     const uint8_t *at = scan->at_;
+    if (at<scan->end_ && * at> ' ') {
+        return *at; /* machines write no white space */
+    }
     while (at < scan->end_ && is_space(*at)) {
         at++;
     }
@@ -353,22 +356,26 @@ static bool container_scan(struct json_scan *scan, bool *too_deep)
 
 enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
 {
-    struct json_value value = {0};
+    enum json_kind kind = JSON_KIND_ARRAY;
+    bool escaped = false;
+    bool too_deep = false;
     const uint8_t c = space_skip(scan);
     const uint8_t *const begin = scan->at_;
     bool good;
     if (c == '{' || c == '[') {
-        value.kind = c == '{' ? JSON_KIND_OBJECT : JSON_KIND_ARRAY;
-        good = container_scan(scan, &value.too_deep);
+        kind = c == '{' ? JSON_KIND_OBJECT : JSON_KIND_ARRAY;
+        good = container_scan(scan, &too_deep);
     } else {
-        good = scalar_scan(scan, c, &value.kind, &value.escaped);
+        good = scalar_scan(scan, c, &kind, &escaped);
     }
     if (!good) {
         return RC_BAD;
     }
     ASSERT_HOT(scan->at_ > begin && scan->at_ <= scan->end_);
-    value.raw = (struct bytes){begin, (size_t)(scan->at_ - begin)};
-    *ret_value = value;
+    ret_value->raw = (struct bytes){begin, (size_t)(scan->at_ - begin)};
+    ret_value->kind = kind;
+    ret_value->escaped = escaped;
+    ret_value->too_deep = too_deep;
     return RC_OK;
 }
 
@@ -398,22 +405,25 @@ enum rc json_scan_member(struct json_scan *scan, bool first, struct json_value *
         scan->at_++;
         c = space_skip(scan);
     }
-    struct json_value name = {.kind = JSON_KIND_STRING};
+    bool escaped = false;
     const uint8_t *const begin = scan->at_;
     if (c != '"') {
         scan_fail(scan, begin, "a member's name");
         return RC_BAD;
     }
-    if (!string_scan(scan, &name.escaped)) {
+    if (!string_scan(scan, &escaped)) {
         return RC_BAD;
     }
-    name.raw = (struct bytes){begin, (size_t)(scan->at_ - begin)};
+    const size_t size = (size_t)(scan->at_ - begin);
     if (space_skip(scan) != ':') {
         scan_fail(scan, scan->at_, "a colon");
         return RC_BAD;
     }
     scan->at_++;
-    *ret_name = name;
+    ret_name->raw = (struct bytes){begin, size};
+    ret_name->kind = JSON_KIND_STRING;
+    ret_name->escaped = escaped;
+    ret_name->too_deep = false;
     return RC_OK;
 }
 

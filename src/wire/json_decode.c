@@ -9,9 +9,8 @@
  *
  * A member that another command knows is an unknown one here, and ignored [P 2]. Of several faults
  * the first that is found is told; which one that is is no promise. */
-#include "wire/json_codec.h"
-
 #include "base/mem.h"
+#include "wire/json_codec.h"
 #include "wire/json_members.h"
 
 #include <stdio.h>

@@ -4,9 +4,8 @@
  * checks: json_encode_message() runs once a message for all subscribers of a channel, the replies
  * once a command. Members come in the order in which the protocol prints them; optional ones are
  * left out, never null. */
-#include "wire/json_codec.h"
-
 #include "wire/base64.h"
+#include "wire/json_codec.h"
 
 /* The worst that text can become: each byte \u00XX, and two quotes. */
 #define STRING_SIZE_MAX(size) ((size)*6 + 2)

@@ -8,6 +8,7 @@
  *  - numbers beyond a double (1e999): jansson refuses, the grammar does not: ORACLE_UNKNOWN;
  *  - nesting: jansson stops at 2048 levels, we at JSON_DEPTH_MAX: ORACLE_UNKNOWN, and the caller
  *    asks nothing about values that are too deep for us;
+ *  - a raw NUL: no JSON holds one, but jansson loses one that follows a number: ORACLE_BAD unasked;
  *  - bad UTF-8: the frame decoder's duty, not the scanner's: ORACLE_UNKNOWN.
  *
  * Thread: any.  Memory: what it takes it frees. */
@@ -73,6 +74,9 @@ static inline enum oracle oracle_verdict(struct bytes text)
     /* JSON_REJECT_DUPLICATES and JSON_DISABLE_EOF_CHECK are off. */
     const size_t flags = JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL;
     json_error_t error;
+    if (text.size > 0 && memchr(text.data, 0, text.size) != NULL) {
+        return ORACLE_BAD;
+    }
     uint8_t *copy = mem_alloc(text.size + 1);
     ASSERT(copy != NULL);
     bytes_copy(copy, text.data, text.size);

@@ -153,6 +153,7 @@ static const struct bytes bad_texts[] = {
     BYTES_LITERAL("\"\n\""),
     BYTES_LITERAL("\"a\0b\""),
     BYTES_LITERAL("\0"),
+    BYTES_LITERAL("[ -0\0 ]"),
     BYTES_LITERAL("{}\0"),
     BYTES_LITERAL("\"\x1f\""),
     BYTES_LITERAL("\""),
