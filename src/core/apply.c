@@ -281,6 +281,7 @@ static enum rc apply_publish(struct state *state, const struct record *record,
     if (rc != RC_OK) {
         return rc;
     }
+    work.result.channel = work.publish.channel;
     work.result.is_batch = work.publish.is_batch;
     work.result.count = work.publish.count;
     publish_judge(state, &work);

@@ -423,31 +423,51 @@ static void channel_roll_back(struct partition *p, struct channel *channel)
     channel_release(p, channel);
 }
 
+/* Answers `unavailable` to those who wait for the batch's records from `from` on. */
+static void batch_refuse(struct partition *p, const struct batch *batch, size_t from, size_t count)
+{
+    struct bytes rest = buf_bytes(&batch->log.bytes);
+    for (size_t i = 0; i < count; i++) {
+        struct record record;
+        enum rc rc = record_decode(rest, &record);
+        ASSERT(rc == RC_OK); /* memory of ours, written by batch_append() */
+        rest.data += record.size;
+        rest.size -= record.size;
+        if (i < from || batch->pending[i].channel == NULL) {
+            continue;
+        }
+        struct command_publish publish;
+        rc = command_publish_head_decode(record.body, &publish);
+        ASSERT(rc == RC_OK);
+        const struct publish_result result = {
+            .verdict = PUBLISH_UNAVAILABLE,
+            .is_batch = publish.is_batch,
+            .count = publish.count,
+            .channel = publish.channel,
+        };
+        p->ops->reply(p->ctx, &batch->pending[i].tag, &result);
+    }
+}
+
 /* The records of both batches from `from` of the one under way on are lost. */
 static void partition_fail(struct partition *p, size_t from)
 {
     struct batch *lost[2] = {committing_of(p), filling_of(p)};
     const size_t first[2] = {from, 0};
+    const size_t count[2] = {lost[0]->count, lost[1]->count};
     p->phase = PARTITION_STOPPED;
     p->committing = false;
     for (size_t b = 0; b < 2; b++) {
-        for (size_t i = first[b]; i < lost[b]->count; i++) {
+        for (size_t i = first[b]; i < count[b]; i++) {
             if (lost[b]->pending[i].channel != NULL) {
                 channel_roll_back(p, lost[b]->pending[i].channel);
             }
         }
+        lost[b]->count = 0;
     }
     /* The state is whole again before anybody hears of it: a reply may lead to a new call. */
-    const struct publish_result result = {.verdict = PUBLISH_UNAVAILABLE};
-    const size_t count[2] = {lost[0]->count, lost[1]->count};
-    lost[0]->count = 0;
-    lost[1]->count = 0;
     for (size_t b = 0; b < 2; b++) {
-        for (size_t i = first[b]; i < count[b]; i++) {
-            if (lost[b]->pending[i].channel != NULL) {
-                p->ops->reply(p->ctx, &lost[b]->pending[i].tag, &result);
-            }
-        }
+        batch_refuse(p, lost[b], first[b], count[b]);
         batch_start(p, lost[b], p->applied_pos, p->applied_hash);
     }
     partition_check(p);
@@ -534,6 +554,11 @@ bool partition_idle(const struct partition *partition)
 {
     return !partition->committing && !partition->start_due &&
            partition->batches[partition->filling].count == 0;
+}
+
+uint64_t partition_next_pos(const struct partition *partition)
+{
+    return partition->batches[partition->filling].log.end_pos;
 }
 
 uint64_t partition_applied_pos(const struct partition *partition)

@@ -154,6 +154,8 @@ bool partition_idle(const struct partition *partition);
 /* The position and hash after the last record applied. */
 uint64_t partition_applied_pos(const struct partition *partition);
 uint64_t partition_applied_hash(const struct partition *partition);
+/* The position that the next command appended will get: what is applied and all that is pending. */
+uint64_t partition_next_pos(const struct partition *partition);
 
 /* ---- reading the state --------------------------------------------------------------------- */
 

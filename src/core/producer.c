@@ -121,19 +121,17 @@ void producer_judge(const struct producer *producer, const struct command_publis
     }
 }
 
+/* A gap is kept, and what is behind it: its numbers must not come to look like duplicates. */
 uint32_t producer_runs_stale(const struct producer *producer, uint64_t earliest)
 {
     uint32_t stale = 0;
-    for (uint32_t i = 0; i < producer->run_count; i++) {
-        const struct producer_run *run = producer_run_at(producer, i);
-        const uint64_t count = producer_run_end(producer, i) - run->producer_seq;
-        if (run->seq == 0) {
-            continue; /* a gap goes with the run behind it */
-        }
-        if (run->seq + count > earliest) {
+    while (stale < producer->run_count) {
+        const struct producer_run *run = producer_run_at(producer, stale);
+        const uint64_t count = producer_run_end(producer, stale) - run->producer_seq;
+        if (run->seq == 0 || run->seq + count > earliest) {
             break;
         }
-        stale = i + 1;
+        stale++;
     }
     return stale;
 }

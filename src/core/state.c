@@ -66,7 +66,7 @@ enum position_verdict state_position_judge(const struct state *state, struct byt
     ASSERT(now.earliest <= now.latest + 1);
     if (has_epoch && epoch != now.epoch) {
         const uint64_t good_end = good_end_of(state, name, epoch);
-        if (seq > good_end) {
+        if (good_end == 0 || seq > good_end) {
             return POSITION_EPOCH;
         }
     }

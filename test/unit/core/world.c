@@ -23,7 +23,9 @@ static void on_reply(void *ctx, const struct partition_tag *tag,
                      const struct publish_result *result)
 {
     struct world *w = ctx;
-    const struct world_reply reply = {.tag = *tag, .result = *result};
+    ASSERT(result->channel.size > 0);
+    const struct world_reply reply = {
+        .tag = *tag, .result = *result, .channel = (char)result->channel.data[0]};
     must(buf_append(&w->replies, bytes_of(&reply, sizeof(reply))));
 }
 

@@ -15,7 +15,8 @@
 
 struct world_reply {
     struct partition_tag tag;
-    struct publish_result result;
+    struct publish_result result; /* `channel` is gone; its first letter stays */
+    char channel;
 };
 
 /* A message delivered, or an epoch changed (count 0). */
