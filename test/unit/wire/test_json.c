@@ -342,11 +342,17 @@ static void strings_are_unescaped_to_utf8(void **state)
 static void lone_surrogates_do_not_unescape(void **state)
 {
     static const char *const cases[] = {
-        "\"\\ud800\"",          "\"\\udc00\"",
-        "\"\\ud800x\"",         "\"\\ud800\\n\"",
-        "\"\\ud800\\u0041\"",   "\"\\ud800\\ud800\"",
-        "\"\\udc00\\ud800\"",   "\"x\\udbff\"",
-        "\"\\ud83d\\\\ude00\"", "\"\\ud83d\\ude00\\udfff\"",
+        "\"\\ud800\"",
+        "\"\\udc00\"",
+        "\"\\ud800x\"",
+        "\"\\ud800\\n\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\ud800\\ud800\"",
+        "\"\\ud800\\ue000\"",
+        "\"\\udc00\\ud800\"",
+        "\"x\\udbff\"",
+        "\"\\ud83d\\\\ude00\"",
+        "\"\\ud83d\\ude00\\udfff\"",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {

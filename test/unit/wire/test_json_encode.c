@@ -210,6 +210,8 @@ static void a_history_reply_is_made_of_pieces(void **state)
                    "\"messages\":[");
     ASSERT_ENCODES(json_encode_history_tail(&out, false), "]}");
     ASSERT_ENCODES(json_encode_history_tail(&out, true), "],\"more\":true}");
+    ASSERT_ENCODES(json_encode_history_tail_damaged(&out, damaged, 1, false),
+                   "],\"damaged\":[{\"from\":3,\"to\":5}]}");
     ASSERT_ENCODES(json_encode_history_tail_damaged(&out, damaged, 2, true),
                    "],\"damaged\":[{\"from\":3,\"to\":5},{\"from\":9,\"to\":9}],\"more\":true}");
 }
