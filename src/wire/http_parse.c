@@ -319,7 +319,8 @@ static bool check_request(struct http_parser *parser, struct refusal *refusal)
 /* Only what passed the scanner comes here, so few of llhttp's verdicts are left. */
 static void fail_by_llhttp(struct http_parser *parser, llhttp_errno_t error)
 {
-    if (error == HPE_INVALID_METHOD) {
+    if (error == HPE_INVALID_METHOD || error == HPE_INVALID_CONSTANT) {
+        /* The second: a method of RTSP or ICE; "HTTP/" itself has passed the scanner. */
         parser_fail(parser, 501, "unknown method");
     } else if (error == HPE_INVALID_URL) {
         parser_fail(parser, 400, "malformed request target");

@@ -131,47 +131,54 @@ static bool check_key(struct handshake *handshake)
     return good || refuse(handshake, 400, "Sec-WebSocket-Key is not one key of 16 bytes");
 }
 
-/* Takes a parameter's value off `text`: a token, or a token in quotes. */
-static bool extension_value(struct bytes *text)
+/* Takes a token off `text`, and the white space behind it. */
+static bool token_take(struct bytes *text)
 {
-    const bool quoted = text->size > 0 && text->data[0] == '"';
-    size_t size = quoted ? 1 : 0;
+    size_t size = 0;
     while (size < text->size && http_token_valid(bytes_of(text->data + size, 1))) {
         size++;
     }
-    bool good = size > (quoted ? 1u : 0u);
-    if (quoted) {
-        good = good && size < text->size && text->data[size] == '"';
-        size += good ? 1 : 0;
-    }
     *text = http_trim(bytes_of(text->data + size, text->size - size));
-    return good;
+    return size > 0;
+}
+
+/* Takes that byte off `text`, and the white space behind it, if it is next. */
+static bool byte_take(struct bytes *text, uint8_t byte)
+{
+    if (text->size == 0 || text->data[0] != byte) {
+        return false;
+    }
+    *text = http_trim(bytes_of(text->data + 1, text->size - 1));
+    return true;
+}
+
+/* token *( ";" token [ "=" ( token | quoted token ) ] ) */
+static bool extension_valid(struct bytes text)
+{
+    bool good = token_take(&text);
+    while (good && byte_take(&text, ';')) {
+        good = token_take(&text);
+        if (good && byte_take(&text, '=')) {
+            const bool quoted = byte_take(&text, '"');
+            good = token_take(&text) && (!quoted || byte_take(&text, '"'));
+        }
+    }
+    return good && text.size == 0;
 }
 
 /* [WS 9.1] a field that is not in the grammar fails the handshake, even where, as here, every
- * extension is declined:
- * 1#( token *( ";" token [ "=" ( token | quoted token ) ] ) ) */
-static bool extensions_valid(struct bytes text)
+ * extension is declined. What is in quotes must be a token, so no comma hides there. */
+static bool extensions_valid(struct bytes list)
 {
-    text = http_trim(text);
-    while (true) {
-        if (!extension_value(&text)) {
+    size_t count = 0;
+    struct bytes extension;
+    while (http_list_next(&list, &extension)) {
+        if (!extension_valid(extension)) {
             return false;
         }
-        if (text.size > 0 && text.data[0] == '=') {
-            text = http_trim(bytes_of(text.data + 1, text.size - 1));
-            if (!extension_value(&text)) {
-                return false;
-            }
-        }
-        if (text.size == 0) {
-            return true;
-        }
-        if (text.data[0] != ',' && text.data[0] != ';') {
-            return false;
-        }
-        text = http_trim(bytes_of(text.data + 1, text.size - 1));
+        count++;
     }
+    return count > 0;
 }
 
 static bool check_extensions(struct handshake *handshake)
