@@ -1,0 +1,275 @@
+/* Goal: an epoch ends where, and only where, something that a client may have seen may be lost, and
+ * positions from before are judged by what is still the same.
+ * Method: a log in memory from which positions are cut out, as a repair does, and replayed. */
+#include "world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define NUMBERED(c, n)                                                                             \
+    (struct world_publish)                                                                         \
+    {                                                                                              \
+        .channel = (c), .producer = "p", .epoch = 1, .seq = (n)                                    \
+    }
+
+static void a_first_message_and_a_restart_leave_the_epoch(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    const uint64_t epoch = world_position(&w, "a").epoch;
+    assert_true(epoch != 0 && epoch != world_position(&w, "b").epoch);
+    assert_true(world_position(&w, "a").earliest == 1 && world_position(&w, "a").latest == 0);
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    assert_true(world_position(&w, "a").epoch == epoch);
+    world_restart(&w, 0);
+    assert_true(world_position(&w, "a").epoch == epoch);
+    assert_int_equal(world_judge(&w, "a", epoch, 2), POSITION_OK);
+    assert_int_equal(world_judge(&w, "a", epoch, 3), POSITION_AHEAD);
+    assert_int_equal(world_judge(&w, "a", epoch + 1, 1), POSITION_EPOCH);
+    world_deinit(&w);
+}
+
+static void an_unclean_stop_ends_every_epoch_and_remembers_where(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 5});
+    const uint64_t old_a = world_position(&w, "a").epoch;
+    const uint64_t old_x = world_position(&w, "x").epoch;
+    world_restart(&w, DOUBT_ALL);
+    assert_true(world_event_at(&w, world_event_count(&w) - 1)->count == 0); /* told by name */
+    const uint64_t new_a = world_position(&w, "a").epoch;
+    const uint64_t new_x = world_position(&w, "x").epoch;
+    assert_true(new_a != old_a && new_x != old_x);
+    assert_int_equal(world_judge(&w, "a", old_a, 6), POSITION_OK);
+    assert_int_equal(world_judge(&w, "a", old_a, 7), POSITION_EPOCH);
+    assert_int_equal(world_judge(&w, "x", old_x, 1), POSITION_OK);
+    assert_int_equal(world_judge(&w, "x", old_x, 2), POSITION_EPOCH);
+    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 5});
+    (void)world_publish(&w, (struct world_publish){.channel = "x", .count = 5});
+    assert_true(world_position(&w, "x").epoch == new_x);
+    assert_int_equal(world_judge(&w, "a", old_a, 7), POSITION_EPOCH);
+    assert_int_equal(world_judge(&w, "a", new_a, 7), POSITION_OK);
+    assert_int_equal(world_judge(&w, "x", old_x, 1), POSITION_OK);
+    assert_int_equal(world_judge(&w, "x", old_x, 2), POSITION_EPOCH);
+    world_deinit(&w);
+}
+
+/* Without a sync the DOUBT itself may be lost, and its position written anew. */
+static void the_same_position_written_anew_gives_another_epoch(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    const size_t size = w.log.size;
+    const uint64_t pos = w.next_pos;
+    const uint64_t hash = w.next_hash;
+    world_restart(&w, DOUBT_ALL);
+    const uint64_t first = world_position(&w, "a").epoch;
+    w.log.size = size;
+    w.next_pos = pos;
+    w.next_hash = hash;
+    w.now_ms++;
+    world_restart(&w, DOUBT_ALL);
+    assert_true(world_position(&w, "a").epoch != first);
+    assert_int_equal(world_judge(&w, "a", first, 1), POSITION_EPOCH);
+    world_deinit(&w);
+}
+
+static void the_oldest_epochs_are_forgotten(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    uint64_t epochs[80];
+    for (size_t i = 0; i < 80; i++) {
+        epochs[i] = world_position(&w, "a").epoch;
+        (void)world_publish(&w, (struct world_publish){.channel = "a"});
+        w.now_ms += 10;
+        world_restart(&w, DOUBT_ALL);
+    }
+    assert_int_equal(world_judge(&w, "a", epochs[15], 17), POSITION_EPOCH);
+    assert_int_equal(world_judge(&w, "a", epochs[16], 18), POSITION_OK);
+    assert_int_equal(world_judge(&w, "a", epochs[16], 19), POSITION_EPOCH);
+    assert_int_equal(world_judge(&w, "a", epochs[79], 81), POSITION_OK);
+    const uint64_t hash = world_state_hash(&w);
+    world_restart(&w, 0);
+    assert_true(world_state_hash(&w) == hash);
+    world_deinit(&w);
+}
+
+static void only_channels_that_lost_something_get_a_new_epoch(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, NUMBERED("a", 1));
+    (void)world_publish(&w, (struct world_publish){.channel = "b"});
+    (void)world_publish(&w, NUMBERED("a", 2)); /* from here … */
+    (void)world_publish(&w, (struct world_publish){.channel = "d", .count = 2});
+    (void)world_publish(&w, (struct world_publish){.channel = "e"});
+    (void)world_publish(&w, NUMBERED("a", 3)); /* … to here it is lost */
+    (void)world_publish(&w, (struct world_publish){.channel = "b"});
+    (void)world_publish(&w, NUMBERED("a", 4));
+    (void)world_publish(&w, (struct world_publish){.channel = "d"});
+    (void)world_publish(&w, (struct world_publish){.channel = "f"});
+    (void)world_publish(&w, (struct world_publish){.channel = "f"});
+    const char *const names[] = {"a", "b", "d", "e", "f"};
+    uint64_t old[5];
+    for (size_t i = 0; i < 5; i++) {
+        old[i] = world_position(&w, names[i]).epoch;
+    }
+    world_cut(&w, 2, 6);
+    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+    assert_true(partition_in_doubt(w.partition));
+    world_restart(&w, DOUBT_END);
+    assert_false(partition_in_doubt(w.partition));
+
+    /* a lost two in the middle: a4 is now the second, under a new epoch. */
+    assert_true(world_position(&w, "a").epoch != old[0]);
+    assert_true(world_position(&w, "a").latest == 2);
+    assert_int_equal(world_judge(&w, "a", old[0], 2), POSITION_OK);
+    assert_int_equal(world_judge(&w, "a", old[0], 3), POSITION_EPOCH);
+    /* b lost nothing. */
+    assert_true(world_position(&w, "b").epoch == old[1]);
+    assert_true(world_position(&w, "b").latest == 2);
+    /* d lost its beginning. */
+    assert_true(world_position(&w, "d").epoch != old[2]);
+    assert_true(world_position(&w, "d").latest == 1);
+    assert_int_equal(world_judge(&w, "d", old[2], 1), POSITION_OK);
+    assert_int_equal(world_judge(&w, "d", old[2], 2), POSITION_EPOCH);
+    /* e is gone: as if nobody had published to it, but under another epoch. */
+    assert_true(world_position(&w, "e").epoch != old[3]);
+    assert_true(world_position(&w, "e").latest == 0);
+    assert_int_equal(world_judge(&w, "e", old[3], 2), POSITION_EPOCH);
+    /* f began behind the hole. */
+    assert_true(world_position(&w, "f").epoch == old[4]);
+    assert_true(world_position(&w, "f").latest == 2);
+
+    /* The producer goes on; what was lost is not stored and does not look like a duplicate. */
+    struct publish_result result = world_publish(&w, NUMBERED("a", 5));
+    assert_int_equal(result.verdict, PUBLISH_ACCEPTED);
+    result = world_publish(&w, NUMBERED("a", 4));
+    assert_true(result.verdict == PUBLISH_DUPLICATE && result.seq == 2);
+    result = world_publish(&w, NUMBERED("a", 3));
+    assert_true(result.verdict == PUBLISH_OUT_OF_SEQUENCE && result.expected == 6);
+    result = world_publish(&w, NUMBERED("a", 1));
+    assert_true(result.verdict == PUBLISH_DUPLICATE && result.seq == 1);
+    result = world_publish(&w, NUMBERED("a", 7)); /* ahead is accepted once only */
+    assert_int_equal(result.verdict, PUBLISH_OUT_OF_SEQUENCE);
+    world_deinit(&w);
+}
+
+static void a_channel_that_may_have_lost_its_end_gets_a_new_epoch(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    (void)world_publish(&w, (struct world_publish){.channel = "b"});
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    (void)world_publish(&w, (struct world_publish){.channel = "b"});
+    const uint64_t old_a = world_position(&w, "a").epoch;
+    const uint64_t old_b = world_position(&w, "b").epoch;
+    world_cut(&w, 2, 3); /* a's last */
+    world_restart(&w, DOUBT_END);
+    assert_true(world_position(&w, "a").epoch != old_a);
+    assert_int_equal(world_judge(&w, "a", old_a, 2), POSITION_OK);
+    assert_int_equal(world_judge(&w, "a", old_a, 3), POSITION_EPOCH);
+    assert_true(world_position(&w, "b").epoch == old_b);
+    const uint64_t hash = world_state_hash(&w);
+    const uint64_t new_a = world_position(&w, "a").epoch;
+    world_restart(&w, 0); /* the repair is in the log now */
+    assert_true(world_state_hash(&w) == hash && world_position(&w, "a").epoch == new_a);
+    world_deinit(&w);
+}
+
+/* The whole log behind the cut replays under each cut, ends out of doubt, and is stable. */
+static void every_cut_of_a_history_is_survived(void **state)
+{
+    (void)state;
+    const char *const names[] = {"a", "b", "c"};
+    for (uint64_t first = 0; first < 24; first++) {
+        for (uint64_t end = first + 1; end <= 24; end++) {
+            struct world w;
+            world_init(&w);
+            for (uint64_t i = 0; i < 24; i++) {
+                (void)world_publish(&w, NUMBERED(names[i * i % 5 % 3], 1 + i / 6));
+            }
+            uint64_t old[3];
+            uint64_t latest[3];
+            for (size_t c = 0; c < 3; c++) {
+                old[c] = world_position(&w, names[c]).epoch;
+                latest[c] = world_position(&w, names[c]).latest;
+            }
+            world_cut(&w, first, end);
+            w.next_pos = end > w.next_pos ? end : w.next_pos;
+            world_restart(&w, DOUBT_END);
+            const uint64_t hash = world_state_hash(&w);
+            world_restart(&w, 0);
+            assert_true(world_state_hash(&w) == hash);
+            for (size_t c = 0; c < 3; c++) {
+                /* An epoch that stayed stands for the whole history. */
+                const struct position now = world_position(&w, names[c]);
+                assert_true(now.latest <= latest[c]);
+                assert_true(now.epoch != old[c] || now.latest == latest[c]);
+            }
+            world_deinit(&w);
+        }
+    }
+}
+
+static void append_doubt(struct world *w, const struct command_doubt_entry *entries, size_t count)
+{
+    struct buf body = {0};
+    struct log_batch batch = {0};
+    assert_int_equal(command_doubt_encode(&body, DOUBT_LIST, 5, entries, count), RC_OK);
+    batch_begin(&batch, 3, w->next_pos, w->next_hash);
+    assert_int_equal(batch_append(&batch, RECORD_DOUBT, 0, buf_bytes(&body)), RC_OK);
+    assert_int_equal(buf_append(&w->log, buf_bytes(&batch.bytes)), RC_OK);
+    w->next_pos = batch.end_pos;
+    w->next_hash = batch.end_hash;
+    batch_deinit(&batch);
+    buf_deinit(&body);
+}
+
+static void a_list_ends_the_epochs_of_the_channels_it_names(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
+    (void)world_publish(&w, (struct world_publish){.channel = "b", .count = 9});
+    (void)world_publish(&w, (struct world_publish){.channel = "c", .count = 9});
+    const uint64_t a = world_position(&w, "a").epoch;
+    const uint64_t b = world_position(&w, "b").epoch;
+    const uint64_t c = world_position(&w, "c").epoch;
+    const struct command_doubt_entry entries[] = {{1, 4}, {3, 1000}, {77, 1}};
+    append_doubt(&w, entries, 3);
+    world_restart(&w, 0);
+    assert_int_equal(world_judge(&w, "a", a, 4), POSITION_OK);
+    assert_int_equal(world_judge(&w, "a", a, 5), POSITION_EPOCH);
+    assert_true(world_position(&w, "b").epoch == b);
+    assert_int_equal(world_judge(&w, "c", c, 10), POSITION_OK);
+    assert_true(world_position(&w, "c").epoch != c);
+    world_deinit(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_first_message_and_a_restart_leave_the_epoch),
+        cmocka_unit_test(an_unclean_stop_ends_every_epoch_and_remembers_where),
+        cmocka_unit_test(the_same_position_written_anew_gives_another_epoch),
+        cmocka_unit_test(the_oldest_epochs_are_forgotten),
+        cmocka_unit_test(only_channels_that_lost_something_get_a_new_epoch),
+        cmocka_unit_test(a_channel_that_may_have_lost_its_end_gets_a_new_epoch),
+        cmocka_unit_test(every_cut_of_a_history_is_survived),
+        cmocka_unit_test(a_list_ends_the_epochs_of_the_channels_it_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
