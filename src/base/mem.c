@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include "base/assert.h"
+#include "base/limits.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -44,6 +45,21 @@ void *mem_calloc(size_t count, size_t size)
         return NULL;
     }
     return fault_hits() ? NULL : calloc(count, size);
+}
+
+void *mem_calloc_lines(size_t count, size_t size)
+{
+    ASSERT(count > 0);
+    ASSERT(size > 0);
+    ASSERT(size % CACHE_LINE == 0);
+    if (fault_hits() || count > SIZE_MAX / size) {
+        return NULL;
+    }
+    void *block = aligned_alloc(CACHE_LINE, count * size);
+    if (block != NULL) {
+        (void)memset(block, 0, count * size);
+    }
+    return block;
 }
 
 void *mem_realloc(void *block, size_t size)

@@ -28,7 +28,7 @@ enum rc worker_init(struct worker *worker, const char *name, unsigned lane_count
     *worker = (struct worker){.name = name, .lane_count = lane_count, .wake_fd = -1};
     worker->stop_.run = stop_run;
     doorbell_init(&worker->bell);
-    worker->lanes = mem_calloc(lane_count, sizeof(*worker->lanes));
+    worker->lanes = mem_calloc_lines(lane_count, sizeof(*worker->lanes));
     if (worker->lanes == NULL) {
         return RC_NOMEM;
     }

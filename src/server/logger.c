@@ -222,7 +222,7 @@ static void rings_close(uint32_t count)
 
 static enum rc rings_open(void)
 {
-    logger.rings = mem_calloc(THREADS_MAX, sizeof(struct spsc));
+    logger.rings = mem_calloc_lines(THREADS_MAX, sizeof(struct spsc));
     if (logger.rings == NULL) {
         return RC_NOMEM;
     }

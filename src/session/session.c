@@ -131,6 +131,13 @@ enum rc session_goaway(struct session *session, const char *reason, uint64_t rec
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
+void session_on_bad_text(struct session *session)
+{
+    /* Out of memory: the close code alone must do. */
+    (void)!session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST, "the frame is not UTF-8");
+    session_close_with(session, WS_CLOSE_UTF8, "not UTF-8");
+}
+
 void session_on_connect_timeout(struct session *session)
 {
     if (session->state == SESSION_OPENING) {
@@ -200,7 +207,7 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
     }
     /* The wire's item and the log's message are one and the same layout (asserted above). */
     const struct command_message *messages = (const void *)command->items;
-    const enum rc rc = env->ops->publish(env->ctx, session, &head, messages, command->id);
+    const enum rc rc = env->ops->publish(env->ctx, session, &head, messages, command->id, size);
     if (rc == RC_OK) {
         session->inflight_count++;
         session->inflight_bytes += size;
@@ -307,6 +314,11 @@ void publish_error(struct wire_error *ret_error, uint64_t id, const struct publi
         (void)snprintf(error.message, sizeof(error.message),
                        "the log cannot accept commands now; nothing was stored");
         break;
+    case PUBLISH_LIMIT:
+        error.code = WIRE_ERROR_LIMIT_EXCEEDED;
+        (void)snprintf(error.message, sizeof(error.message),
+                       "too many channels, or too many producers in this channel");
+        break;
     case PUBLISH_ACCEPTED:
     case PUBLISH_DUPLICATE: UNREACHABLE();
     }
@@ -348,7 +360,9 @@ static enum rc history_encode(struct buf *to, const struct session_history *hist
     if (rc == RC_OK) {
         rc = buf_append(to, history->messages);
     }
-    return rc == RC_OK ? json_encode_history_tail(to, history->more) : rc;
+    return rc == RC_OK ? json_encode_history_tail_damaged(to, history->damaged,
+                                                          history->damaged_count, history->more)
+                       : rc;
 }
 
 enum rc session_on_history(struct session *session, const struct session_history *history)

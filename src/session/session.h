@@ -61,16 +61,19 @@ struct session_history {
     enum rc rc;
     struct position position;
     struct bytes messages; /* encoded elements with commas between them */
+    const struct wire_range *damaged; /* what had to be left out */
+    size_t damaged_count;
     bool more;
 };
 
 /* What a session asks of its surroundings. Calls return at once; answers come later. */
 struct session_ops {
-    /* RC_OK         the answer comes through session_on_published()
+    /* `size` counts against the bounds and comes back with the answer.
+     * RC_OK         the answer comes through session_on_published()
      * RC_FULL       no room now: the caller of session_on_text() keeps the text and comes again
      * RC_NOMEM */
     enum rc (*publish)(void *ctx, struct session *session, const struct command_publish *head,
-                       const struct command_message *messages, uint64_t id);
+                       const struct command_message *messages, uint64_t id, size_t size);
     enum rc (*subscribe)(void *ctx, struct session *session, const struct session_ask *ask);
     void (*detach)(void *ctx, const struct feed *feed);
     /* Messages of the channel from sub->cursor on, at most `count_max`. RC_NOMEM */
@@ -117,6 +120,8 @@ bool session_can_take(const struct session *session);
 bool session_ready(const struct session *session);
 /* Whether it wants the connection closed, with what. */
 bool session_closing(const struct session *session, uint16_t *ret_code, const char **ret_text);
+/* [P 3] A frame that is not UTF-8: answered, then closed with 1007. */
+void session_on_bad_text(struct session *session);
 /* [P 3] connect: none has come in time. */
 void session_on_connect_timeout(struct session *session);
 /* Sends goaway. RC_NOMEM */

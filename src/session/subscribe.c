@@ -216,12 +216,12 @@ enum rc session_on_subscribed(struct session *session, const struct session_answ
         return RC_OK; /* ended meanwhile */
     }
     ASSERT(sub->state == SUB_ATTACHING);
-    feed_attach(sub->feed, answer);
-    if (answer->failed) {
+    if (answer->failed) { /* then the owner sends no tail on its account either */
         const uint64_t id = sub->request_id;
         subscription_end(sub);
         return session_refuse(session, id, WIRE_ERROR_UNAVAILABLE, "the log could not be read");
     }
+    feed_attach(sub->feed, answer);
     if (answer->verdict != POSITION_OK && !sub->on_gap_reset) {
         const uint64_t id = sub->request_id;
         subscription_end(sub);

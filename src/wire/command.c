@@ -1,6 +1,7 @@
 #include "wire/command.h"
 
 #include "base/mem.h"
+#include "wire/utf8.h"
 
 const char *wire_error_text(enum wire_error_code code)
 {
@@ -80,4 +81,26 @@ bool wire_epoch_parse(struct bytes text, uint64_t *ret_epoch)
     }
     *ret_epoch = epoch;
     return true;
+}
+
+/* [P 2] U+0000 to U+001F, U+007F, U+0080 to U+009F (C2 80 to C2 9F in UTF-8). */
+bool wire_has_control(struct bytes text)
+{
+    bool found = false;
+    bool suspect = false; /* no early exit, so that the compiler takes many bytes at a time */
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t c = text.data[i];
+        found |= (c < 0x20) | (c == 0x7f);
+        suspect |= c == 0xc2;
+    }
+    for (size_t i = 0; suspect && i + 1 < text.size; i++) {
+        found |= text.data[i] == 0xc2 && text.data[i + 1] <= 0x9f;
+    }
+    return found;
+}
+
+bool wire_channel_name_valid(struct bytes name)
+{
+    return name.size >= 1 && name.size <= CHANNEL_NAME_BYTES_MAX && utf8_valid(name) &&
+           !wire_has_control(name);
 }

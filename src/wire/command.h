@@ -191,6 +191,12 @@ struct wire_range {
     uint64_t to;
 };
 
+/* Whether a text that is UTF-8 has control characters (C0, DEL, C1). */
+bool wire_has_control(struct bytes text);
+/* [P 2] 1 to 255 bytes of UTF-8 without control characters; for names that come from elsewhere than
+ * a command (a path). */
+bool wire_channel_name_valid(struct bytes name);
+
 /* The text form of an epoch: 1 to 13 characters of [0-9a-v], NUL-terminated (base 32). */
 #define WIRE_EPOCH_TEXT_SIZE 14
 void wire_epoch_text(uint64_t epoch, char text[static WIRE_EPOCH_TEXT_SIZE]);

@@ -174,22 +174,6 @@ enum rc take_string(struct decode *decode, const struct json_value *value, const
     return RC_OK;
 }
 
-/* [P 2] U+0000 to U+001F, U+007F, U+0080 to U+009F (C2 80 to C2 9F in UTF-8). */
-static bool has_control(struct bytes text)
-{
-    bool found = false;
-    bool suspect = false; /* no early exit, so that the compiler takes many bytes at a time */
-    for (size_t i = 0; i < text.size; i++) {
-        const uint8_t c = text.data[i];
-        found |= (c < 0x20) | (c == 0x7f);
-        suspect |= c == 0xc2;
-    }
-    for (size_t i = 0; suspect && i + 1 < text.size; i++) {
-        found |= text.data[i] == 0xc2 && text.data[i + 1] <= 0x9f;
-    }
-    return found;
-}
-
 enum rc take_name(struct decode *decode, const struct json_value *value, const char *member,
                   size_t size_max, struct bytes *ret_name)
 {
@@ -206,7 +190,7 @@ enum rc take_name(struct decode *decode, const struct json_value *value, const c
         return decode_refuse(decode, WIRE_ERROR_BAD_REQUEST, member,
                              "expected 1 to 255 bytes, not an empty string");
     }
-    if (has_control(name)) {
+    if (wire_has_control(name)) {
         return decode_refuse(decode, WIRE_ERROR_BAD_REQUEST, member,
                              "expected a string without control characters");
     }

@@ -1,1 +1,0 @@
-typedef int io_layer_is_empty;

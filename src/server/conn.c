@@ -1,0 +1,723 @@
+/* A socket from accept to close: bytes in, bytes out, deadlines. */
+#include "server/conn_private.h"
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "io/socket.h"
+#include "server/logger.h"
+
+#include <stdio.h>
+
+#define CLOSING_TIMEOUT_MS 5000u        /* for the peer's Close */
+#define LINGER_TIMEOUT_MS  2000u        /* for the peer's end of the connection */
+#define KEEP_ALIVE_MS      60000u       /* an HTTP connection between requests */
+#define FLUSH_ROUNDS_MAX   16u          /* writes of one connection in one turn */
+#define FLUSH_BYTES        (512u * KIB) /* gathered for one write */
+
+/* An idle connection gives back what its buffers grew to beyond this. */
+#define OUT_KEEP_BYTES (16u * KIB)
+
+#define TO(name) (1u << CONN_##name)
+static const unsigned conn_moves[CONN_PHASE_COUNT] = {
+    [CONN_HTTP] = TO(WS) | TO(LINGER),
+    [CONN_WS] = TO(CLOSING) | TO(LINGER),
+    [CONN_CLOSING] = TO(LINGER),
+    [CONN_LINGER] = 0,
+};
+#undef TO
+
+void conn_move(struct conn *conn, enum conn_phase next)
+{
+    ASSERT(conn_moves[conn->phase] & (1u << next));
+    conn->phase = next;
+    conn->since_ms = conn->reactor->mono_ms;
+    conn_timer_set(conn);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+uint64_t conn_handle(const struct conn *conn)
+{
+    return conn->handle;
+}
+
+static enum rc table_grow(struct conn_table *table)
+{
+    const uint32_t capacity = table->capacity == 0 ? 64 : table->capacity * 2;
+    struct conn **slots = mem_realloc(table->slots, capacity * sizeof(struct conn *));
+    if (slots == NULL) {
+        return RC_NOMEM;
+    }
+    table->slots = slots;
+    uint32_t *generations = mem_realloc(table->generations, capacity * sizeof(uint32_t));
+    if (generations == NULL) {
+        return RC_NOMEM;
+    }
+    table->generations = generations;
+    uint32_t *free_slots = mem_realloc(table->free_slots, capacity * sizeof(uint32_t));
+    if (free_slots == NULL) {
+        return RC_NOMEM;
+    }
+    table->free_slots = free_slots;
+    for (uint32_t slot = table->capacity; slot < capacity; slot++) {
+        table->slots[slot] = NULL;
+        table->generations[slot] = 0;
+    }
+    for (uint32_t slot = capacity; slot > table->capacity; slot--) {
+        table->free_slots[table->free_count++] = slot - 1;
+    }
+    table->capacity = capacity;
+    return RC_OK;
+}
+
+static enum rc table_add(struct reactor *reactor, struct conn *conn)
+{
+    struct conn_table *table = &reactor->conns;
+    if (table->free_count == 0 && table_grow(table) != RC_OK) {
+        return RC_NOMEM;
+    }
+    const uint32_t slot = table->free_slots[--table->free_count];
+    ASSERT(table->slots[slot] == NULL);
+    table->slots[slot] = conn;
+    table->used++;
+    table->generations[slot] = (table->generations[slot] + 1) & 0xFFFFFFu;
+    conn->handle = (uint64_t)reactor->index << 56 | (uint64_t)table->generations[slot] << 32 | slot;
+    return RC_OK;
+}
+
+struct conn *conn_find(struct reactor *reactor, uint64_t handle)
+{
+    const uint32_t slot = (uint32_t)handle;
+    ASSERT(handle >> 56 == reactor->index);
+    if (slot >= reactor->conns.capacity || reactor->conns.slots[slot] == NULL) {
+        return NULL;
+    }
+    struct conn *conn = reactor->conns.slots[slot];
+    return conn->handle == handle && !conn->dead ? conn : NULL;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void tell_gone(struct reactor *reactor, const char *peer)
+{
+    struct server *server = reactor->server;
+    (void)stats_counter_add(&server->connections, UINT64_MAX); /* minus one */
+    if (server->config->limit_connections_per_ip == 0) {
+        return;
+    }
+    struct mail_gone *mail = mail_new(MAIL_GONE, sizeof(*mail), (struct bytes){0}, NULL);
+    if (mail != NULL) {
+        (void)snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
+        mesh_send(&server->mesh, reactor->index, 0, &mail->mail);
+    }
+}
+
+static void conn_destroy(struct conn *conn)
+{
+    struct reactor *reactor = conn->reactor;
+    const uint32_t slot = (uint32_t)conn->handle;
+    ASSERT(reactor->conns.slots[slot] == conn);
+    reactor->conns.slots[slot] = NULL;
+    reactor->conns.free_slots[reactor->conns.free_count++] = slot;
+    reactor->conns.used--;
+    session_close(conn->session);
+    loop_forget(&reactor->loop, &conn->handler);
+    socket_close(conn->handler.fd);
+    timer_disarm(&reactor->timers, &conn->timer);
+    list_remove(&conn->dirty_link);
+    list_remove(&conn->blocked_link);
+    http_parser_free(conn->parser);
+    exchange_free(conn->exchange);
+    ws_decoder_deinit(&conn->decoder);
+    buf_deinit(&conn->out);
+    buf_deinit(&conn->in);
+    buf_deinit(&conn->deferred);
+    buf_deinit(&conn->pong);
+    tell_gone(reactor, conn->peer);
+    mem_free(conn);
+}
+
+void conn_kill(struct conn *conn, const char *why)
+{
+    if (!conn->dead && log_enabled(LEVEL_DEBUG)) {
+        log_event(LEVEL_DEBUG, "connection closed", FIELD_U64("connection", conn->handle),
+                  FIELD_TEXT("peer", conn->peer), FIELD_TEXT("why", why));
+    }
+    conn->dead = true;
+    conn_wake(conn);
+}
+
+void conn_wake(struct conn *conn)
+{
+    if (list_empty(&conn->dirty_link)) {
+        list_push_back(&conn->reactor->dirty, &conn->dirty_link);
+    }
+}
+
+void conn_open(struct reactor *reactor, int fd, const char *peer)
+{
+    struct conn *conn = mem_calloc(1, sizeof(*conn));
+    if (conn == NULL || http_parser_new(&conn->parser) != RC_OK ||
+        table_add(reactor, conn) != RC_OK) {
+        socket_close(fd);
+        if (conn != NULL) {
+            http_parser_free(conn->parser);
+        }
+        mem_free(conn);
+        tell_gone(reactor, peer);
+        return;
+    }
+    conn->handler = (struct loop_handler){.fd = fd, .kind = HANDLER_CONN};
+    conn->reactor = reactor;
+    conn->phase = CONN_HTTP;
+    conn->reading = true;
+    list_init(&conn->dirty_link);
+    list_init(&conn->blocked_link);
+    timer_init(&conn->timer);
+    conn->rx_ms = reactor->mono_ms;
+    conn->tx_ms = reactor->mono_ms;
+    conn->since_ms = reactor->mono_ms;
+    (void)snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
+    conn_timer_set(conn);
+    if (loop_set(&reactor->loop, &conn->handler, LOOP_READ) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+}
+
+/* ---- deadlines ------------------------------------------------------------------------------- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static uint64_t http_deadline(const struct conn *conn, const struct config *config)
+{
+    if (conn->exchange != NULL) {
+        return conn->exchange->waiting ? 0 : conn->since_ms + config->message_timeout_ms;
+    }
+    const bool first = conn->out.capacity == 0;
+    return conn->since_ms +
+           (first || http_parser_busy(conn->parser) ? config->head_timeout_ms : KEEP_ALIVE_MS);
+}
+
+static uint64_t ws_deadline(const struct conn *conn, const struct config *config)
+{
+    if (!session_ready(conn->session)) {
+        return conn->since_ms + config->connect_timeout_ms;
+    }
+    if (!conn->reading) {
+        return 0; /* it is us who do not listen */
+    }
+    const uint64_t silent =
+        conn->rx_ms + (conn->ping_sent ? config->pong_timeout_ms : config->ping_interval_ms);
+    return conn->message_ms == 0 ? silent
+                                 : sooner(silent, conn->message_ms + config->message_timeout_ms);
+}
+
+/* When something must have happened; 0: no deadline. */
+static uint64_t conn_deadline(const struct conn *conn)
+{
+    const struct config *config = conn->reactor->server->config;
+    const uint64_t write = conn->want_write ? conn->tx_ms + config->write_timeout_ms : 0;
+    switch (conn->phase) {
+    case CONN_HTTP: return sooner(write, http_deadline(conn, config));
+    case CONN_WS: return sooner(write, ws_deadline(conn, config));
+    case CONN_CLOSING: return sooner(write, conn->since_ms + CLOSING_TIMEOUT_MS);
+    case CONN_LINGER: return conn->since_ms + LINGER_TIMEOUT_MS;
+    case CONN_PHASE_COUNT: break;
+    }
+    UNREACHABLE();
+}
+
+/* Deadlines mostly move away: the timer is only moved when one comes nearer, and looks again when
+ * it fires. */
+void conn_timer_set(struct conn *conn)
+{
+    const uint64_t due = conn_deadline(conn);
+    if (due != 0 && (conn->timer.due_ms == 0 || due < conn->timer.due_ms)) {
+        timer_arm(&conn->reactor->timers, &conn->timer, due);
+    }
+}
+
+static void ws_overdue(struct conn *conn, uint64_t now)
+{
+    const struct config *config = conn->reactor->server->config;
+    if (!session_ready(conn->session)) {
+        session_on_connect_timeout(conn->session);
+        conn_wake(conn);
+    } else if (conn->message_ms != 0 && now >= conn->message_ms + config->message_timeout_ms) {
+        conn_ws_close(conn, WS_CLOSE_POLICY, "a message took too long");
+    } else if (conn->ping_sent && now >= conn->rx_ms + config->pong_timeout_ms) {
+        conn_ws_close(conn, WS_CLOSE_POLICY, "nothing has come for too long");
+    } else if (!conn->ping_sent) {
+        conn->ping_sent = true;
+        if (conn_out_size(conn) == 0 &&
+            ws_frame_append(&conn->out, WS_PING, (struct bytes){0}) != RC_OK) {
+            conn_kill(conn, "out of memory");
+        }
+        conn_wake(conn);
+    }
+}
+
+static void http_overdue(struct conn *conn)
+{
+    const bool idle = conn->exchange == NULL && !http_parser_busy(conn->parser);
+    if (!idle &&
+        http_response_append(&conn->out, 408, "text/plain", NULL,
+                             BYTES_LITERAL("the request took too long\n"), true) == RC_OK) {
+        conn->close_after_out = true;
+        conn_wake(conn);
+        return;
+    }
+    conn_kill(conn, "no request in time");
+}
+
+void conn_on_timer(struct timer *timer, struct reactor *reactor)
+{
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    const struct config *config = reactor->server->config;
+    const uint64_t now = reactor->mono_ms;
+    const uint64_t due = conn_deadline(conn);
+    if (conn->dead) {
+        return;
+    }
+    if (due != 0 && due <= now) {
+        if (conn->want_write && now >= conn->tx_ms + config->write_timeout_ms) {
+            conn_kill(conn, "it takes no bytes");
+        } else if (conn->phase == CONN_WS) {
+            ws_overdue(conn, now);
+        } else if (conn->phase == CONN_HTTP && !conn->close_after_out) {
+            http_overdue(conn);
+        } else {
+            conn_kill(conn, "the peer did not close in time");
+        }
+    }
+    if (!conn->dead) {
+        const uint64_t next = conn_deadline(conn);
+        if (next != 0) {
+            timer_arm(&reactor->timers, &conn->timer, next > now ? next : now + 1);
+        }
+    }
+}
+
+/* ---- input ----------------------------------------------------------------------------------- */
+
+static bool can_take(const struct conn *conn)
+{
+    switch (conn->phase) {
+    case CONN_HTTP:
+        return !conn->close_after_out && (conn->exchange == NULL || !conn->exchange->waiting) &&
+               conn_out_size(conn) < CONN_OUT_BYTES_MAX;
+    case CONN_WS:
+        return !conn->blocked && session_can_take(conn->session) &&
+               conn_out_size(conn) < CONN_OUT_BYTES_MAX;
+    case CONN_CLOSING:
+    case CONN_LINGER: return true;
+    case CONN_PHASE_COUNT: break;
+    }
+    UNREACHABLE();
+}
+
+static size_t input_step(struct conn *conn, uint8_t *data, size_t size)
+{
+    switch (conn->phase) {
+    case CONN_HTTP: return http_input(conn, data, size);
+    case CONN_WS:
+    case CONN_CLOSING: return conn_ws_input(conn, data, size);
+    case CONN_LINGER: return size;
+    case CONN_PHASE_COUNT: break;
+    }
+    UNREACHABLE();
+}
+
+/* Takes bytes as far as it can; what must wait is kept, once. */
+static void conn_input(struct conn *conn, uint8_t *data, size_t size)
+{
+    while (size > 0 && !conn->dead && can_take(conn)) {
+        const size_t used = input_step(conn, data, size);
+        ASSERT(used <= size);
+        data += used;
+        size -= used;
+    }
+    if (size > 0 && !conn->dead && buf_append(&conn->in, bytes_of(data, size)) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+}
+
+/* The way back from waiting: first the command that found no room, then what was read behind it. */
+static void conn_resume(struct conn *conn)
+{
+    if (conn->blocked || conn->in.size == 0 || !can_take(conn)) {
+        return;
+    }
+    struct buf in = conn->in;
+    conn->in = (struct buf){0};
+    conn_input(conn, in.data, in.size);
+    buf_deinit(&in);
+}
+
+/* A client may end its side of an HTTP connection and still wait for what it asked for. */
+static void on_eof(struct conn *conn)
+{
+    if (conn->phase == CONN_HTTP && !conn->eof && conn_out_size(conn) > 0) {
+        conn->eof = true;
+        conn->close_after_out = true;
+        conn_wake(conn);
+        return;
+    }
+    conn_kill(conn, "the peer has gone");
+}
+
+static void conn_read(struct conn *conn)
+{
+    struct reactor *reactor = conn->reactor;
+    if (!can_take(conn) || conn->in.size > 0) {
+        conn->reading = false; /* conn_turn() tells the loop */
+        conn_wake(conn);
+        return;
+    }
+    size_t size;
+    const enum rc rc =
+        socket_read(conn->handler.fd, reactor->read_buffer, REACTOR_READ_BYTES, &size);
+    if (rc == RC_AGAIN) {
+        return;
+    }
+    if (rc != RC_OK) {
+        on_eof(conn);
+        return;
+    }
+    conn->rx_ms = reactor->mono_ms;
+    conn->ping_sent = false;
+    conn_input(conn, reactor->read_buffer, size);
+    if (!conn->dead) {
+        conn_timer_set(conn);
+    }
+}
+
+void conn_on_events(struct conn *conn, uint32_t events)
+{
+    if (conn->dead) {
+        return;
+    }
+    if ((events & LOOP_WRITE) != 0) {
+        conn->want_write = false;
+        conn_wake(conn);
+    }
+    if ((events & (LOOP_READ | LOOP_HANGUP)) != 0) {
+        if (conn->reading) {
+            conn_read(conn);
+        } else if ((events & LOOP_HANGUP) != 0) {
+            conn_kill(conn, "the peer has gone");
+        }
+    }
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+static void out_consume(struct conn *conn, size_t size)
+{
+    conn->out_at += size;
+    ASSERT(conn->out_at <= conn->out.size);
+    if (conn->out_at == conn->out.size) {
+        conn->out_at = 0;
+        buf_clear(&conn->out);
+        if (conn->out.capacity > OUT_KEEP_BYTES) {
+            buf_deinit(&conn->out);
+        }
+    }
+}
+
+/* [WS 5.5.3] only the latest ping need be answered; so at most one answer waits. */
+static void pong_append(struct conn *conn)
+{
+    if (conn->pong.size == 0 || conn_out_size(conn) > 0 || conn->phase != CONN_WS) {
+        return;
+    }
+    /* The first byte only tells an empty payload from none. */
+    const struct bytes payload = bytes_of(conn->pong.data + 1, conn->pong.size - 1);
+    if (ws_frame_append(&conn->out, WS_PONG, payload) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+    buf_clear(&conn->pong);
+}
+
+/* One write of all that is ready. False: nothing more can be sent now. */
+static bool flush_once(struct conn *conn)
+{
+    struct session_slice slices[SESSION_SLICES_MAX];
+    struct bytes pieces[SESSION_SLICES_MAX];
+    struct iovec iov[SESSION_SLICES_MAX + 1];
+    unsigned iov_count = 0;
+    size_t total = conn_out_size(conn);
+    if (total > 0) {
+        iov[iov_count++] = (struct iovec){conn->out.data + conn->out_at, total};
+    }
+    unsigned count = 0;
+    if (conn->phase == CONN_WS && total < FLUSH_BYTES) {
+        count =
+            session_gather(conn->session, slices, pieces, SESSION_SLICES_MAX, FLUSH_BYTES - total);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        iov[iov_count++] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].size};
+        total += pieces[i].size;
+    }
+    if (iov_count == 0) {
+        return false;
+    }
+    size_t written = 0;
+    const enum rc rc = socket_write(conn->handler.fd, iov, iov_count, &written);
+    if (rc == RC_CLOSED) {
+        conn_kill(conn, "the peer has gone");
+        return false;
+    }
+    if (written > 0) {
+        conn->tx_ms = conn->reactor->mono_ms;
+    }
+    const size_t own = conn_out_size(conn) < written ? conn_out_size(conn) : written;
+    out_consume(conn, own);
+    if (count > 0 && session_sent(conn->session, slices, count, written - own) != RC_OK) {
+        conn_kill(conn, "out of memory");
+        return false;
+    }
+    conn->want_write = written < total;
+    return !conn->want_write;
+}
+
+static void conn_flush(struct conn *conn)
+{
+    if (conn->want_write || conn->phase == CONN_LINGER) {
+        return;
+    }
+    if (conn_out_size(conn) == 0) {
+        conn->tx_ms = conn->reactor->mono_ms;
+    }
+    for (unsigned round = 0; round < FLUSH_ROUNDS_MAX; round++) {
+        pong_append(conn);
+        if (conn->dead || !flush_once(conn)) {
+            break;
+        }
+        if (round + 1 == FLUSH_ROUNDS_MAX) {
+            conn->more = true; /* others first, then again */
+        }
+    }
+    if (!conn->dead && conn->want_write) {
+        if (conn->session != NULL) {
+            session_stalled(conn->session);
+        }
+        conn_timer_set(conn);
+    }
+}
+
+/* All is sent: [WS 7.1.1] the server ends the TCP connection first, and waits a little for the
+ * other end, so that what it sent is not lost to a reset. */
+static void finish(struct conn *conn)
+{
+    if (conn->phase == CONN_LINGER || !conn->close_after_out || conn_out_size(conn) > 0) {
+        return;
+    }
+    socket_shutdown_write(conn->handler.fd);
+    conn_move(conn, CONN_LINGER);
+}
+
+static void check_session(struct conn *conn)
+{
+    uint16_t code;
+    const char *text;
+    if (conn->phase == CONN_WS && session_closing(conn->session, &code, &text)) {
+        conn_ws_close(conn, code, text);
+    }
+}
+
+static void interest_update(struct conn *conn)
+{
+    const bool was_reading = conn->reading;
+    conn->reading = conn->phase == CONN_LINGER || (conn->in.size == 0 && can_take(conn));
+    if (conn->reading && !was_reading) {
+        conn->rx_ms = conn->reactor->mono_ms; /* its silence counts from now */
+        conn_timer_set(conn);
+    }
+    const uint32_t events = (conn->reading ? LOOP_READ : 0u) | (conn->want_write ? LOOP_WRITE : 0u);
+    if (loop_set(&conn->reactor->loop, &conn->handler, events) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+}
+
+static void conn_turn(struct conn *conn)
+{
+    conn->more = false;
+    if (!conn->dead) {
+        conn_resume(conn);
+    }
+    if (!conn->dead) {
+        check_session(conn);
+    }
+    if (!conn->dead) {
+        conn_flush(conn);
+    }
+    if (!conn->dead) {
+        finish(conn);
+    }
+    if (!conn->dead) {
+        interest_update(conn);
+    }
+    list_remove(&conn->dirty_link);
+    if (conn->dead) {
+        conn_destroy(conn);
+    } else if (conn->more || (conn->in.size > 0 && can_take(conn) && !conn->blocked)) {
+        conn_wake(conn);
+    }
+}
+
+/* Each connection once; those that wake meanwhile have their turn in the reactor's next one. */
+void conns_flush(struct reactor *reactor)
+{
+    struct list turn;
+    list_init(&turn);
+    struct list *node;
+    while ((node = list_pop_front(&reactor->dirty)) != NULL) {
+        list_push_back(&turn, node);
+    }
+    while (!list_empty(&turn)) {
+        conn_turn(CONTAINER_OF(turn.next, struct conn, dirty_link));
+    }
+}
+
+/* ---- what others tell it --------------------------------------------------------------------- */
+
+void conns_unblock(struct reactor *reactor)
+{
+    struct list turn;
+    list_init(&turn);
+    struct list *node;
+    while ((node = list_pop_front(&reactor->blocked)) != NULL) {
+        list_push_back(&turn, node);
+    }
+    while ((node = list_pop_front(&turn)) != NULL) {
+        struct conn *conn = CONTAINER_OF(node, struct conn, blocked_link);
+        const bool taken = conn->phase == CONN_WS ? conn_ws_retry(conn) : http_retry(conn);
+        if (taken) {
+            conn->blocked = false;
+            conn_wake(conn);
+        } else {
+            list_push_back(&reactor->blocked, &conn->blocked_link);
+        }
+    }
+}
+
+void conn_on_published(struct conn *conn, uint64_t id, const struct publish_result *result,
+                       size_t size)
+{
+    if (conn->phase == CONN_HTTP) {
+        http_on_published(conn, result);
+    } else if (conn->session != NULL &&
+               session_on_published(conn->session, id, result, size) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+    conn_wake(conn);
+}
+
+void conn_on_answer(struct conn *conn, const struct session_answer *answer)
+{
+    if (conn->session != NULL && session_on_subscribed(conn->session, answer) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+    conn_wake(conn);
+}
+
+static enum rc give_catch_up(struct conn *conn, struct mail_read *read)
+{
+    struct session_read give = {
+        .sub_id = read->sub_id,
+        .channel = read->channel,
+        .rc = read->rc,
+        .chunk = read->chunk == NULL ? NULL : &read->chunk->chunk,
+        .trimmed = read->trimmed,
+        .damaged_end = read->damaged_count > 0 ? read->damaged[0].to + 1 : 0,
+        .position = read->position,
+    };
+    read->chunk = NULL; /* the reference goes to the session */
+    return session_on_read(conn->session, &give);
+}
+
+static enum rc give_history(struct conn *conn, struct mail_read *read)
+{
+    const struct session_history give = {
+        .id = read->id,
+        .channel = read->channel,
+        .rc = read->rc,
+        .position = read->position,
+        .messages = buf_bytes(&read->elements),
+        .damaged = read->damaged,
+        .damaged_count = read->damaged_count,
+        .more = read->more,
+    };
+    return session_on_history(conn->session, &give);
+}
+
+void conn_on_read(struct conn *conn, struct mail_read *read)
+{
+    enum rc rc = RC_OK;
+    if (conn->phase == CONN_HTTP) {
+        http_on_history(conn, read);
+    } else if (conn->session != NULL) {
+        rc = read->purpose == READ_CATCH_UP ? give_catch_up(conn, read) : give_history(conn, read);
+    }
+    if (rc != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+    conn_wake(conn);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+void conns_goaway(struct reactor *reactor)
+{
+    const struct config *config = reactor->server->config;
+    struct prng prng = {.state = reactor->server->hash_seed + reactor->index};
+    for (uint32_t slot = 0; slot < reactor->conns.capacity; slot++) {
+        struct conn *conn = reactor->conns.slots[slot];
+        if (conn == NULL || conn->dead) {
+            continue;
+        }
+        if (conn->phase == CONN_WS && session_ready(conn->session)) {
+            /* [P 3] goaway: spread, so that clients don't come back all at once. */
+            const uint64_t after = prng_below(&prng, config->reconnect_spread_ms + 1);
+            if (session_goaway(conn->session, "draining", after) != RC_OK) {
+                conn_kill(conn, "out of memory");
+            }
+        }
+        conn_wake(conn);
+    }
+}
+
+void conns_close(struct reactor *reactor, bool now)
+{
+    for (uint32_t slot = 0; slot < reactor->conns.capacity; slot++) {
+        struct conn *conn = reactor->conns.slots[slot];
+        if (conn == NULL) {
+            continue;
+        }
+        if (now) {
+            conn_destroy(conn);
+        } else if (conn->phase == CONN_WS && !conn->dead) {
+            conn_ws_close(conn, WS_CLOSE_GOING_AWAY, "the server is stopping");
+        } else if (conn->phase == CONN_HTTP && conn->exchange == NULL) {
+            conn->close_after_out = true;
+            conn_wake(conn);
+        }
+    }
+}
+
+bool conns_busy(const struct reactor *reactor)
+{
+    if (!list_empty(&reactor->blocked)) {
+        return true;
+    }
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->credit_used[i] > 0) {
+            return true;
+        }
+    }
+    return false;
+}

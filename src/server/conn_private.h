@@ -1,0 +1,116 @@
+/* A connection's inside, between conn*.c and http_api.c only.
+ *
+ *            upgrade            Close sent or received, or a violation        all sent
+ *   HTTP ──────────────▶ WS ────────────────────────────────────▶ CLOSING ──────────▶ LINGER
+ *     │  response with Connection: close is sent                                        │
+ *     └────────────────────────────────────────────────────────────────────────────▶   │ EOF, or
+ *                                                                                       ▼ in time
+ *                                                                                     freed
+ *
+ * Thread: the reactor that serves it.  Memory: conn_destroy() frees. */
+#ifndef SERVER_CONN_PRIVATE_H
+#define SERVER_CONN_PRIVATE_H
+
+#include "server/reactor.h"
+#include "server/server_private.h"
+#include "wire/http.h"
+#include "wire/ws.h"
+
+enum conn_phase {
+    CONN_HTTP,
+    CONN_WS,
+    CONN_CLOSING,
+    CONN_LINGER,
+    CONN_PHASE_COUNT,
+};
+
+enum http_route {
+    ROUTE_NONE,
+    ROUTE_HEALTHZ,
+    ROUTE_READYZ,
+    ROUTE_PUBLISH,
+    ROUTE_MESSAGES,
+};
+
+/* One request being answered. */
+struct exchange {
+    enum http_route route;
+    bool head_only;  /* HEAD */
+    bool close;      /* the response says Connection: close */
+    bool waiting;    /* sent on to a partition */
+    uint64_t id;     /* of the publish, if its body had one */
+    unsigned status; /* refused while reading: what to answer when the request is complete; 0: no */
+    enum wire_error_code code;
+    const char *text;
+    const char *allow; /* 405: the method that would do */
+    struct buf channel;
+    struct buf body;
+    uint64_t from;
+    bool has_from;
+    uint32_t limit;
+    bool reverse;
+};
+
+struct conn {
+    struct loop_handler handler; /* first: the loop gives it back */
+    struct reactor *reactor;
+    uint64_t handle;
+    enum conn_phase phase;
+    bool reading;         /* the loop tells when bytes are there */
+    bool want_write;      /* the kernel took no more */
+    bool blocked;         /* a publish waits for room */
+    bool close_sent;      /* a Close frame is out or in `out` */
+    bool close_after_out; /* end our side once all is sent */
+    bool ping_sent;       /* since the last byte came */
+    bool eof;             /* the peer has ended its side */
+    bool dead;            /* freed at the end of the phase */
+    bool more;            /* had its share of this turn, and has more */
+    struct list dirty_link;
+    struct list blocked_link;
+    struct timer timer;
+    uint64_t rx_ms;      /* when the last byte came */
+    uint64_t tx_ms;      /* when the kernel last took one, or `out` was empty */
+    uint64_t since_ms;   /* of the phase; in HTTP of the request */
+    uint64_t message_ms; /* since when a message is under way; 0: none */
+    struct buf out;      /* bytes to send before anything else … */
+    size_t out_at;       /* … from here on */
+    struct buf in;       /* bytes read and not looked at yet */
+    struct buf deferred; /* the command that found no room */
+    struct buf pong;     /* the latest ping's payload, to be answered when there is room */
+    struct ws_decoder decoder;
+    struct session *session;
+    struct http_parser *parser;
+    struct exchange *exchange;
+    char peer[48];
+};
+
+/* What may wait to be sent before no more commands are taken. */
+#define CONN_OUT_BYTES_MAX (256u * KIB)
+
+static inline size_t conn_out_size(const struct conn *conn)
+{
+    return conn->out.size - conn->out_at;
+}
+
+void conn_move(struct conn *conn, enum conn_phase next);
+/* Freed at the end of the phase; nothing more is sent. */
+void conn_kill(struct conn *conn, const char *why);
+/* Recomputes the deadline. */
+void conn_timer_set(struct conn *conn);
+/* A Close frame and the way out. */
+void conn_ws_close(struct conn *conn, uint16_t code, const char *text);
+
+/* conn_ws.c: takes bytes; returns how many. */
+size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size);
+/* Tries the deferred command again. False: still no room. */
+bool conn_ws_retry(struct conn *conn);
+void conn_ws_open(struct conn *conn);
+
+/* http_api.c */
+size_t http_input(struct conn *conn, const uint8_t *data, size_t size);
+bool http_retry(struct conn *conn);
+void http_on_published(struct conn *conn, const struct publish_result *result);
+void http_on_history(struct conn *conn, const struct mail_read *read);
+void exchange_free(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,168 @@
+#include "server/datadir.h"
+
+#include "base/mem.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define META           "meta.json"
+#define META_NEW       "meta.json.new"
+#define RUNNING        "RUNNING"
+#define FILE_BYTES_MAX 4096u
+#define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
+
+/* A small file as text with a NUL. */
+static enum rc read_file(const struct storage *storage, const char *name,
+                         char to[static FILE_BYTES_MAX])
+{
+    struct storage_file *file;
+    enum rc rc = storage->ops->open(storage->ctx, name, STORAGE_READ, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    size_t size = 0;
+    rc = storage->ops->read(storage->ctx, file, to, FILE_BYTES_MAX - 1, 0, &size);
+    to[rc == RC_OK ? size : 0] = '\0';
+    storage->ops->close(storage->ctx, file);
+    return rc;
+}
+
+/* Whole or not at all: written under another name, synced, renamed, the folder synced. */
+static enum rc write_file(const struct storage *storage, const char *name, const char *name_new,
+                          struct bytes text)
+{
+    struct storage_file *file;
+    enum rc rc = storage->ops->remove(storage->ctx, name_new);
+    if (rc != RC_OK && rc != RC_NOT_FOUND) {
+        return rc;
+    }
+    rc = storage->ops->open(storage->ctx, name_new, STORAGE_CREATE, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = storage->ops->write(storage->ctx, file, text, 0);
+    if (rc == RC_OK) {
+        rc = storage->ops->sync_data(storage->ctx, file);
+    }
+    storage->ops->close(storage->ctx, file);
+    if (rc == RC_OK) {
+        rc = storage->ops->rename(storage->ctx, name_new, name);
+    }
+    return rc == RC_OK ? storage->ops->sync_dir(storage->ctx, "") : rc;
+}
+
+static bool hex_parse(const char *text, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    size_t count = 0;
+    for (; text[count] != '\0'; count++) {
+        const char c = text[count];
+        const bool digit = c >= '0' && c <= '9';
+        if (count == 16 || (!digit && (c < 'a' || c > 'f'))) {
+            return false;
+        }
+        value = value << 4 | (uint64_t)(digit ? c - '0' : c - 'a' + 10);
+    }
+    *ret_value = value;
+    return count == 16;
+}
+
+static enum rc meta_parse(const char *text, const struct config *config, struct datadir *ret_dir,
+                          char *why, size_t why_size)
+{
+    json_error_t error;
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    int format = 0;
+    int partitions = 0;
+    int node = 0;
+    const char *incarnation = "";
+    enum rc rc = RC_OK;
+    if (root == NULL || json_unpack(root, "{s:i,s:s,s:i,s:i}", "format", &format, "incarnation",
+                                    &incarnation, "partitions", &partitions, "node", &node) != 0) {
+        (void)snprintf(why, why_size, "%s is not what this server writes", META);
+        rc = RC_CORRUPT;
+    } else if (format != 1 || partitions < 1 || partitions > 256 ||
+               !hex_parse(incarnation, &ret_dir->incarnation)) {
+        (void)snprintf(why, why_size, "%s has a format or values of another version", META);
+        rc = RC_CORRUPT;
+    } else if (node != (int)config->node) {
+        (void)snprintf(why, why_size,
+                       "the data directory belongs to node %d, the setting node is %d", node,
+                       (int)config->node);
+        rc = RC_USAGE;
+    } else {
+        ret_dir->partitions = (unsigned)partitions;
+    }
+    json_decref(root);
+    return rc;
+}
+
+enum rc datadir_open(const struct storage *storage, const struct config *config,
+                     uint64_t incarnation, struct datadir *ret_dir, char *why, size_t why_size)
+{
+    char text[FILE_BYTES_MAX];
+    struct datadir dir = {0};
+    enum rc rc = read_file(storage, META, text);
+    if (rc == RC_OK) {
+        rc = meta_parse(text, config, &dir, why, why_size);
+    } else if (rc == RC_NOT_FOUND) {
+        dir = (struct datadir){
+            .incarnation = incarnation,
+            .partitions = (unsigned)config->partitions,
+            .fresh = true,
+        };
+        const int size =
+            snprintf(text, sizeof(text),
+                     "{\"format\":1,\"incarnation\":\"%016llx\",\"partitions\":%u,\"node\":%u}\n",
+                     (unsigned long long)incarnation, dir.partitions, (unsigned)config->node);
+        rc = write_file(storage, META, META_NEW, bytes_of(text, (size_t)size));
+    }
+    if (rc == RC_OK) {
+        *ret_dir = dir;
+    }
+    return rc;
+}
+
+/* Which boot of the machine this is: a power loss in between is a different one. */
+static void boot_id(char *to, size_t size)
+{
+    to[0] = '\0';
+    const int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        const ssize_t count = read(fd, to, size - 1);
+        to[count > 0 ? count : 0] = '\0';
+        (void)close(fd);
+    }
+    to[strcspn(to, "\n")] = '\0';
+}
+
+enum rc datadir_mark(const struct storage *storage, const struct config *config,
+                     struct datadir *dir)
+{
+    char before[FILE_BYTES_MAX];
+    char now[128];
+    char boot[64];
+    boot_id(boot, sizeof(boot));
+    (void)snprintf(now, sizeof(now), "%s %s\n", config_durability_text(config->durability), boot);
+    enum rc rc = read_file(storage, RUNNING, before);
+    if (rc == RC_OK) {
+        /* What was written without a sync survives the end of a process, not of the machine. */
+        const bool synced = strncmp(before, "fsync ", 6) == 0;
+        const char *before_boot = strchr(before, ' ');
+        const char *now_boot = strchr(now, ' ');
+        dir->unclean = !synced && (before_boot == NULL || strcmp(before_boot, now_boot) != 0);
+    } else if (rc != RC_NOT_FOUND) {
+        return rc;
+    }
+    return write_file(storage, RUNNING, RUNNING ".new", bytes_of_text(now));
+}
+
+void datadir_unmark(const struct storage *storage)
+{
+    if (storage->ops->remove(storage->ctx, RUNNING) == RC_OK) {
+        (void)!storage->ops->sync_dir(storage->ctx, "");
+    }
+}

@@ -1,0 +1,35 @@
+/* The data directory as a whole: whose it is, how many partitions, how the last run ended.
+ *
+ *   LOCK       held while a server runs
+ *   meta.json  {"format":1,"incarnation":"<16 hex digits>","partitions":N,"node":n}
+ *   RUNNING    there while a server runs: the durability it promises and the boot it runs in
+ *   p000 …     one folder a partition (log/file_log.h)
+ *
+ * Thread: main, at start and stop.  Memory: none. */
+#ifndef SERVER_DATADIR_H
+#define SERVER_DATADIR_H
+
+#include "log/storage.h"
+#include "server/config.h"
+
+struct datadir {
+    uint64_t incarnation;
+    unsigned partitions;
+    bool fresh;   /* made by this start */
+    bool unclean; /* the last run ended without a word, and may have lost what was seen */
+};
+
+/* Reads meta.json, or makes it with `incarnation` and the partitions of the settings.
+ * RC_CORRUPT  meta.json is there and is not ours; `why` says what is wrong
+ * RC_USAGE    it has another node number than the settings; likewise
+ * RC_IO, RC_NOSPACE, RC_DENIED, RC_NOMEM */
+MUST_USE enum rc datadir_open(const struct storage *storage, const struct config *config,
+                              uint64_t incarnation, struct datadir *ret_dir, char *why,
+                              size_t why_size);
+/* Marks the run, and tells whether the one before ended well. */
+MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config *config,
+                              struct datadir *dir);
+/* A clean end: everything is on disk. */
+void datadir_unmark(const struct storage *storage);
+
+#endif

@@ -1,0 +1,71 @@
+#include "server/frames.h"
+
+#include "base/mem.h"
+#include "core/snowflake.h"
+#include "wire/json_codec.h"
+#include "wire/ws.h"
+
+struct shared_chunk *shared_chunk_new(struct bytes channel, uint64_t first_seq)
+{
+    struct shared_chunk *chunk = mem_calloc(1, sizeof(*chunk) + channel.size);
+    if (chunk == NULL) {
+        return NULL;
+    }
+    uint8_t *copy = (uint8_t *)(chunk + 1);
+    bytes_copy(copy, channel.data, channel.size);
+    chunk->channel = bytes_of(copy, channel.size);
+    chunk->chunk.first_seq = first_seq;
+    share_init(&chunk->share);
+    return chunk;
+}
+
+void shared_chunk_unref(struct shared_chunk *chunk)
+{
+    if (chunk != NULL && share_unref(&chunk->share)) {
+        buf_deinit(&chunk->bytes_);
+        buf_deinit(&chunk->ends_);
+        mem_free(chunk);
+    }
+}
+
+enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
+                         struct buf *scratch)
+{
+    ASSERT(message->seq == chunk->chunk.first_seq + chunk->chunk.count);
+    ASSERT(scratch->size == 0);
+    enum rc rc = buf_reserve(&chunk->ends_, sizeof(uint32_t));
+    if (rc == RC_OK) {
+        rc = json_encode_message(scratch, message, true);
+    }
+    if (rc == RC_OK) {
+        rc = ws_frame_append(&chunk->bytes_, WS_TEXT, buf_bytes(scratch));
+    }
+    buf_clear(scratch);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    ASSERT(chunk->bytes_.size <= UINT32_MAX);
+    buf_put_u32(&chunk->ends_, (uint32_t)chunk->bytes_.size);
+    chunk->chunk.count++;
+    chunk->chunk.ends = (const uint32_t *)(const void *)chunk->ends_.data;
+    chunk->chunk.bytes = chunk->bytes_.data;
+    return RC_OK;
+}
+
+void frames_message(struct wire_message *ret_message, const struct command_publish *publish,
+                    const struct command_message *message, uint64_t first_seq, uint32_t nth,
+                    unsigned node)
+{
+    *ret_message = (struct wire_message){
+        .channel = publish->channel,
+        .seq = first_seq + nth,
+        .message_id = snowflake_id(publish->tick + nth, node),
+        .time_ms = publish->time_ms,
+        .key = message->key,
+        .has_key = message->has_key,
+        .producer = publish->producer,
+        .producer_seq = publish->producer_seq == 0 ? 0 : publish->producer_seq + nth,
+        .data = message->data,
+        .is_bytes = message->is_bytes,
+    };
+}

@@ -1,0 +1,40 @@
+/* Runs of messages encoded once, as frames, for every subscriber of a channel on every reactor.
+ *
+ * Built by one thread, then never changed; counted references (ring/share.h).
+ *
+ * Thread: building one, then any.  Memory: the last shared_chunk_unref() frees. */
+#ifndef SERVER_FRAMES_H
+#define SERVER_FRAMES_H
+
+#include "core/command.h"
+#include "ring/share.h"
+#include "session/feed.h"
+#include "wire/command.h"
+
+struct shared_chunk {
+    struct chunk chunk; /* first: what sessions see */
+    struct share share;
+    struct buf bytes_;
+    struct buf ends_;
+    struct bytes channel; /* behind the struct */
+};
+
+/* An empty run that will begin with `first_seq`. NULL: out of memory. */
+MUST_USE struct shared_chunk *shared_chunk_new(struct bytes channel, uint64_t first_seq);
+/* Adds the next message; `scratch` is empty before and after. RC_NOMEM: unchanged. */
+MUST_USE enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
+                                  struct buf *scratch);
+/* NULL is allowed. */
+void shared_chunk_unref(struct shared_chunk *chunk);
+
+static inline struct shared_chunk *shared_chunk_of(struct chunk *chunk)
+{
+    return (struct shared_chunk *)chunk;
+}
+
+/* The wire's view of message number `nth` of a publish whose first seq is `first_seq`. */
+void frames_message(struct wire_message *ret_message, const struct command_publish *publish,
+                    const struct command_message *message, uint64_t first_seq, uint32_t nth,
+                    unsigned node);
+
+#endif

@@ -1,0 +1,440 @@
+#include "server/host.h"
+
+#include "base/mem.h"
+#include "core/snowflake.h"
+#include "server/host_private.h"
+#include "server/logger.h"
+
+#include <stdio.h>
+
+/* ---- what the partition asks ----------------------------------------------------------------- */
+
+static void commit_run(struct job *job)
+{
+    struct host *host = CONTAINER_OF(job, struct host, commit_job);
+    const enum log_sync sync =
+        host->server->config->durability == DURABILITY_FSYNC ? LOG_SYNC_DATA : LOG_SYNC_NONE;
+    host->commit_rc = file_log_commit(host->log, host->commit_batch, sync);
+}
+
+static void log_failed(struct host *host, enum rc rc)
+{
+    if (!host->failed) {
+        log_event(LEVEL_ERROR, "log cannot accept commands", FIELD_U64("partition", host->number),
+                  FIELD_TEXT("reason", rc_text(rc)));
+    }
+    host->failed = true;
+    host->reopen_useless = rc != RC_NOSPACE;
+    stats_flag_set(&host->server->ready[host->number], false);
+}
+
+static void commit_done(struct job *job)
+{
+    struct host *host = CONTAINER_OF(job, struct host, commit_job);
+    host->commit_out = false;
+    host->commit_batch = NULL;
+    if (host->commit_rc != RC_OK) {
+        log_failed(host, host->commit_rc);
+    }
+    partition_commit_done(host->partition, host->commit_rc);
+    host_waiting_run(host);
+    host_upkeep_run(host);
+}
+
+static void on_commit(void *ctx, struct log_batch *batch)
+{
+    struct host *host = ctx;
+    ASSERT(!host->commit_out);
+    host->commit_out = true;
+    host->commit_batch = batch;
+    host->commit_job = (struct job){.run = commit_run, .done = commit_done};
+    worker_submit(&host->server->committers[host->reactor->index], 0, &host->commit_job);
+}
+
+void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t size,
+                     const struct publish_result *result)
+{
+    struct reactor *reactor = host->reactor;
+    const unsigned to = (unsigned)(handle >> 56);
+    struct mail_replies **slot = &reactor->replies[to];
+    if (*slot != NULL && (*slot)->partition != host->number) {
+        mesh_send(&host->server->mesh, reactor->index, to, &(*slot)->mail);
+        *slot = NULL;
+    }
+    if (*slot == NULL) {
+        *slot = mail_new(MAIL_REPLIES, sizeof(struct mail_replies), (struct bytes){0}, NULL);
+        ASSERT(*slot != NULL); /* a lost reply would break its sender's count for ever */
+        (*slot)->partition = host->number;
+    }
+    struct buf *bytes = &(*slot)->bytes;
+    const struct reply_entry entry = {
+        .handle = handle,
+        .id = id,
+        .size = size,
+        .channel_size = (uint32_t)result->channel.size,
+        .result = *result,
+    };
+    const enum rc rc = buf_reserve(bytes, sizeof(entry) + CHANNEL_NAME_BYTES_MAX + 8);
+    ASSERT(rc == RC_OK);
+    buf_put(bytes, &entry, sizeof(entry));
+    buf_put(bytes, result->channel.data, result->channel.size);
+    while (bytes->size % 8 != 0) {
+        buf_put_u8(bytes, 0);
+    }
+}
+
+static void on_reply(void *ctx, const struct partition_tag *tag,
+                     const struct publish_result *result)
+{
+    host_reply_send(ctx, tag->a, tag->b, (uint32_t)tag->c, result);
+}
+
+static struct bytes topic_key(const void *value)
+{
+    const struct topic *topic = value;
+    return topic->name;
+}
+
+/* Who follows the channel, or NULL. A channel may have been followed before it was published to. */
+static struct topic *topic_of(struct host *host, struct channel *channel, uint64_t first_seq)
+{
+    if (channel->user == NULL && first_seq == 1) {
+        channel->user = map_find(&host->topics, channel->name);
+    }
+    return channel->user;
+}
+
+/* Out of memory in the middle of a tail: the chunk goes as far as it came, and the followers are
+ * told nothing; that would be a hole. So the process ends instead: what is committed is safe. */
+static void must(enum rc rc)
+{
+    ASSERT(rc == RC_OK);
+}
+
+static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq,
+                      const struct command_publish *publish)
+{
+    if (topic->open == NULL) {
+        topic->open = shared_chunk_new(topic->name, first_seq);
+        must(topic->open == NULL ? RC_NOMEM : RC_OK);
+        list_push_back(&host->open_topics, &topic->open_link);
+    }
+    struct bytes rest = publish->messages;
+    struct command_message message;
+    for (uint32_t nth = 0; command_message_next(&rest, &message); nth++) {
+        struct wire_message wire;
+        frames_message(&wire, publish, &message, first_seq, nth,
+                       (unsigned)host->server->config->node);
+        must(shared_chunk_add(topic->open, &wire, &host->reactor->encode));
+    }
+}
+
+static void on_messages(void *ctx, struct channel *channel, uint64_t first_seq,
+                        const struct command_publish *publish)
+{
+    struct host *host = ctx;
+    struct topic *topic = topic_of(host, channel, first_seq);
+    if (topic != NULL) {
+        topic_add(host, topic, first_seq, publish);
+    }
+}
+
+/* Sends one topic's chunk to every reactor that follows it: one encoding for all of them. */
+static void topic_send(struct host *host, struct topic *topic)
+{
+    struct shared_chunk *chunk = topic->open;
+    topic->open = NULL;
+    for (unsigned to = 0; to < host->server->threads; to++) {
+        if ((topic->watchers >> to & 1u) == 0) {
+            continue;
+        }
+        struct mail_tail *tail =
+            mail_new(MAIL_TAIL, sizeof(struct mail_tail), (struct bytes){0}, NULL);
+        must(tail == NULL ? RC_NOMEM : RC_OK);
+        share_ref(&chunk->share);
+        tail->chunk = chunk;
+        mesh_send(&host->server->mesh, host->reactor->index, to, &tail->mail);
+    }
+    shared_chunk_unref(chunk);
+}
+
+static void on_batch_end(void *ctx, const struct log_batch *batch)
+{
+    struct host *host = ctx;
+    struct list *node;
+    while ((node = list_pop_front(&host->open_topics)) != NULL) {
+        topic_send(host, CONTAINER_OF(node, struct topic, open_link));
+    }
+    for (unsigned to = 0; to < host->server->threads; to++) {
+        if (host->reactor->replies[to] != NULL) {
+            mesh_send(&host->server->mesh, host->reactor->index, to,
+                      &host->reactor->replies[to]->mail);
+            host->reactor->replies[to] = NULL;
+        }
+    }
+    (void)file_log_committed(host->log, batch);
+}
+
+/* Epochs change in recovery only, before anybody follows anything. */
+static void on_epoch_changed(void *ctx, struct channel *channel)
+{
+    const struct host *host = ctx;
+    ASSERT(channel->user == NULL);
+    log_event(LEVEL_WARN, "channel has a new epoch", FIELD_U64("partition", host->number),
+              FIELD_BYTES("channel", channel->name), FIELD_U64("latest", channel->latest));
+}
+
+static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,
+                        uint32_t count, uint64_t time_ms)
+{
+    struct host *host = ctx;
+    return file_log_index_add(host->log, place, channel_id, first_seq, count, time_ms);
+}
+
+static void on_batch_begin(void *ctx, const struct log_batch *batch)
+{
+    host_batch_begin(ctx, batch);
+}
+
+static uint64_t on_ticks_take(void *ctx, uint64_t now_ms, uint32_t count)
+{
+    struct host *host = ctx;
+    return ticket_take(&host->server->ticks, snowflake_tick_of(now_ms), count);
+}
+
+const struct partition_ops host_partition_ops = {
+    .commit = on_commit,
+    .reply = on_reply,
+    .messages = on_messages,
+    .epoch_changed = on_epoch_changed,
+    .index = on_index,
+    .batch_begin = on_batch_begin,
+    .batch_end = on_batch_end,
+    .ticks_take = on_ticks_take,
+};
+
+/* ---- mail ------------------------------------------------------------------------------------ */
+
+/* A refusal that the partition is not asked about. */
+static void refuse(struct host *host, const struct parcel_entry *entry, struct bytes body,
+                   enum publish_verdict verdict)
+{
+    struct command_publish publish = {0};
+    const enum rc rc = command_publish_decode(body, &publish);
+    ASSERT(rc == RC_OK);
+    const struct publish_result result = {.verdict = verdict, .channel = publish.channel};
+    host_reply_send(host, entry->handle, entry->id, entry->size, &result);
+}
+
+/* [limits.channels] A node-wide bound, shared out evenly: names hash evenly too. */
+static bool channel_refused(struct host *host, struct bytes body)
+{
+    const uint64_t share = host->server->config->limit_channels / host->server->partitions + 1;
+    if (partition_channel_count(host->partition) < share) {
+        return false;
+    }
+    struct command_publish publish = {0};
+    const enum rc rc = command_publish_decode(body, &publish);
+    ASSERT(rc == RC_OK);
+    return partition_channel_find(host->partition, publish.channel) == NULL;
+}
+
+static void take_entry(struct host *host, const struct parcel_entry *entry, struct bytes body)
+{
+    if (channel_refused(host, body)) {
+        refuse(host, entry, body, PUBLISH_LIMIT);
+        return;
+    }
+    const struct partition_tag tag = {.a = entry->handle, .b = entry->id, .c = entry->size};
+    const enum rc rc = partition_publish(host->partition, &tag, body, host->reactor->wall_ms);
+    if (rc != RC_OK) {
+        refuse(host, entry, body, PUBLISH_UNAVAILABLE);
+    }
+}
+
+static void replies_flush(struct host *host)
+{
+    for (unsigned to = 0; to < host->server->threads; to++) {
+        struct mail_replies *replies = host->reactor->replies[to];
+        if (replies != NULL) {
+            host->reactor->replies[to] = NULL;
+            mesh_send(&host->server->mesh, host->reactor->index, to, &replies->mail);
+        }
+    }
+}
+
+void host_on_parcel(struct host *host, struct mail_parcel *parcel)
+{
+    size_t at = 0;
+    while (at < parcel->bytes.size) {
+        struct parcel_entry entry;
+        bytes_copy(&entry, parcel->bytes.data + at, sizeof(entry));
+        at += sizeof(entry);
+        take_entry(host, &entry, bytes_of(parcel->bytes.data + at, entry.body_size));
+        at += (entry.body_size + 7u) / 8u * 8u;
+    }
+    ASSERT(at == parcel->bytes.size);
+    replies_flush(host); /* refusals that no commit will send */
+    mail_free(&parcel->mail);
+}
+
+void host_flush(struct host *host)
+{
+    if (!host->commit_out) {
+        partition_flush(host->partition);
+    }
+}
+
+bool host_idle(const struct host *host)
+{
+    return !host->commit_out && partition_idle(host->partition) && list_empty(&host->waiting) &&
+           host->reads_out == 0;
+}
+
+bool host_quiet(const struct host *host)
+{
+    return !host->commit_out && !host->reopen_out && !host->chore_out && host->reads_out == 0;
+}
+
+uint64_t host_tick_max(const struct host *host)
+{
+    return partition_tick_max(host->partition);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void recover_log(void *ctx, struct file_log *log)
+{
+    struct host *host = ctx;
+    host->log = log;
+}
+
+static enum rc recover_state(void *ctx, uint64_t pos, struct bytes state)
+{
+    struct host *host = ctx;
+    return partition_restore(host->partition, pos, state);
+}
+
+static enum rc recover_record(void *ctx, const struct record *record, struct log_place place)
+{
+    struct host *host = ctx;
+    return partition_replay(host->partition, record, place);
+}
+
+static void recover_damage(void *ctx, const struct log_damage *damage)
+{
+    const struct host *host = ctx;
+    if (damage->torn_tail) {
+        log_event(LEVEL_INFO, "torn tail cut", FIELD_U64("partition", host->number),
+                  FIELD_TEXT("file", damage->file), FIELD_U64("at", damage->at));
+        return;
+    }
+    log_event(damage->repaired ? LEVEL_WARN : LEVEL_ERROR,
+              damage->repaired ? "damage cut out" : "damaged log",
+              FIELD_U64("partition", host->number), FIELD_TEXT("file", damage->file),
+              FIELD_U64("at", damage->at), FIELD_U64("size", damage->size),
+              FIELD_TEXT("what", damage->what));
+}
+
+/* What waits at one partition: every reactor's credit, each with one publish beyond it, and twice
+ * that for headers; so partition_publish() has room for what the credits let through. */
+static size_t pending_bytes_max(const struct server *server)
+{
+    return 4 * server->threads * ((size_t)CREDIT_BYTES_MAX + server->config->limit_frame_bytes);
+}
+
+static enum rc open_partition(struct host *host)
+{
+    const struct partition_options options = {
+        .number = host->number,
+        .incarnation = host->server->incarnation,
+        .node = (unsigned)host->server->config->node,
+        .pending_bytes_max = pending_bytes_max(host->server),
+        .hash_seed = host->server->hash_seed,
+        .ops = &host_partition_ops,
+        .ctx = host,
+    };
+    return partition_open(&options, &host->partition);
+}
+
+static enum rc open_log(struct host *host)
+{
+    const struct file_log_options options = {
+        .folder = host->folder,
+        .partition = host->number,
+        .incarnation = host->server->incarnation,
+        .segment_bytes = (uint32_t)host->server->config->segment_bytes,
+        .repair = host->server->config->repair,
+        .ctx = host,
+        .on_log = recover_log,
+        .on_state = recover_state,
+        .on_record = recover_record,
+        .on_damage = recover_damage,
+    };
+    struct file_log *log = NULL;
+    const enum rc rc = file_log_open(&host->server->storage, &options, &log);
+    host->log = log; /* NULL again where recovery has failed */
+    return rc;
+}
+
+enum rc host_recover(struct server *server, unsigned number, bool doubt, struct host **ret_host)
+{
+    struct host *host = mem_calloc(1, sizeof(*host));
+    if (host == NULL) {
+        return RC_NOMEM;
+    }
+    host->server = server;
+    host->number = number;
+    host->doubt = doubt;
+    (void)snprintf(host->folder, sizeof(host->folder), "p%03u", number % 1000);
+    map_init(&host->topics, server->hash_seed, topic_key);
+    list_init(&host->open_topics);
+    list_init(&host->waiting);
+    enum rc rc = open_partition(host);
+    if (rc == RC_OK) {
+        rc = open_log(host);
+    }
+    if (rc != RC_OK) {
+        host_close(host);
+        return rc;
+    }
+    *ret_host = host;
+    return RC_OK;
+}
+
+void host_start(struct host *host, struct reactor *reactor)
+{
+    const struct config *config = host->server->config;
+    const struct command_settings settings = {
+        .retention_messages = config->retention_messages,
+        .producer_idle_ms = config->producer_expiry_ms,
+    };
+    host->reactor = reactor;
+    const int doubt = partition_in_doubt(host->partition) ? DOUBT_END : host->doubt ? DOUBT_ALL : 0;
+    must(partition_start(host->partition, file_log_next_pos(host->log),
+                         file_log_next_hash(host->log), &settings, doubt, reactor->wall_ms));
+    stats_flag_set(&host->server->ready[host->number], true);
+}
+
+void host_close(struct host *host)
+{
+    if (host == NULL) {
+        return;
+    }
+    ASSERT(host_quiet(host));
+    struct list *node;
+    while ((node = list_pop_front(&host->waiting)) != NULL) {
+        mail_free(CONTAINER_OF(node, struct mail, link));
+    }
+    size_t at = 0;
+    struct topic *topic;
+    while ((topic = map_next(&host->topics, &at)) != NULL) {
+        shared_chunk_unref(topic->open);
+        mem_free(topic);
+    }
+    map_deinit(&host->topics);
+    buf_deinit(&host->checkpoint.state);
+    partition_close(host->partition);
+    file_log_close(host->log);
+    mem_free(host);
+}

@@ -1,0 +1,77 @@
+/* The inside of a host, between host*.c only.
+ *
+ * Thread: the owning reactor.  Memory: see host.h. */
+#ifndef SERVER_HOST_PRIVATE_H
+#define SERVER_HOST_PRIVATE_H
+
+#include "server/host.h"
+#include "server/server_private.h"
+
+/* Reads that a host has at the reader at a time; more wait, in order. */
+#define HOST_READS_MAX 32u
+
+/* A channel that somebody follows. */
+struct topic {
+    struct bytes name;         /* behind the struct */
+    uint64_t watchers;         /* bit per reactor */
+    struct shared_chunk *open; /* of the batch that is being applied */
+    struct list open_link;
+};
+
+enum upkeep_state {
+    UPKEEP_NONE,
+    UPKEEP_SURVEY,   /* a survey is under way */
+    UPKEEP_TRIMMING, /* its trim is being committed; then the segments go */
+};
+
+struct host {
+    struct server *server;
+    struct reactor *reactor; /* NULL until host_start() */
+    unsigned number;
+    char folder[8];
+    struct partition *partition;
+    struct file_log *log;
+    struct map topics; /* by name */
+    struct list open_topics;
+
+    struct job commit_job;
+    struct log_batch *commit_batch; /* lent by the partition */
+    enum rc commit_rc;
+    bool commit_out;
+
+    struct job reopen_job;
+    bool reopen_out;
+    enum rc reopen_rc;
+    bool reopen_useless; /* after a failed sync only a restart helps */
+
+    struct list waiting; /* asks and reads, behind their barrier or for room at the reader */
+    unsigned reads_out;
+
+    struct job chore_job;
+    struct log_chore chore;
+    bool chore_out;
+    struct log_chore checkpoint; /* waits for its turn if `checkpoint_due` */
+    bool checkpoint_due;
+    bool chore_wait; /* the last one failed: not before the next tick */
+    bool survey_may_trim;
+    unsigned survey_eighths; /* how much of the log the next survey looks at */
+    enum upkeep_state upkeep;
+    uint64_t trim_pos;     /* UPKEEP_TRIMMING: once applied … */
+    uint64_t trim_segment; /* … segments below this may go */
+    bool failed;           /* told that the log failed */
+    bool doubt;            /* an unclean stop may have lost what was seen */
+};
+
+extern const struct partition_ops host_partition_ops;
+
+/* host_read.c */
+void host_waiting_run(struct host *host);
+/* host_upkeep.c */
+void host_upkeep_run(struct host *host);
+void host_batch_begin(struct host *host, const struct log_batch *batch);
+void host_reopen_try(struct host *host);
+/* host.c */
+void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t size,
+                     const struct publish_result *result);
+
+#endif

@@ -1,0 +1,462 @@
+/* Subscriptions and reads at the owner: judged against the state, done by the reader thread,
+ * answered in order.
+ *
+ * Commands of a connection are carried out in the order sent ([P 2]), but a publish takes effect
+ * only once it is committed. So what comes behind publishes waits (the barrier) until all that was
+ * appended before it has been applied. */
+#include "base/mem.h"
+#include "core/command.h"
+#include "server/host_private.h"
+#include "server/logger.h"
+#include "wire/json_codec.h"
+
+static void send_back(struct host *host, struct mail *mail, enum mail_kind kind)
+{
+    const unsigned to = mail->from;
+    mail->kind = kind;
+    mesh_send(&host->server->mesh, host->reactor->index, to, mail);
+}
+
+/* ---- subscribe ------------------------------------------------------------------------------- */
+
+static struct topic *topic_open(struct host *host, struct bytes name)
+{
+    struct topic *topic = map_find(&host->topics, name);
+    if (topic != NULL) {
+        return topic;
+    }
+    topic = mem_calloc(1, sizeof(*topic) + name.size);
+    if (topic == NULL) {
+        return NULL;
+    }
+    uint8_t *copy = (uint8_t *)(topic + 1);
+    bytes_copy(copy, name.data, name.size);
+    topic->name = bytes_of(copy, name.size);
+    list_init(&topic->open_link);
+    if (map_insert(&host->topics, topic) != RC_OK) {
+        mem_free(topic);
+        return NULL;
+    }
+    struct channel *channel = partition_channel_find(host->partition, name);
+    if (channel != NULL) {
+        channel->user = topic;
+    }
+    return topic;
+}
+
+void host_on_detach(struct host *host, struct mail_channel *mail)
+{
+    struct topic *topic = map_find(&host->topics, mail->channel);
+    if (topic != NULL) {
+        topic->watchers &= ~(UINT64_C(1) << mail->mail.from);
+        ASSERT(topic->open == NULL);
+        if (topic->watchers == 0) {
+            struct channel *channel = partition_channel_find(host->partition, topic->name);
+            if (channel != NULL) {
+                channel->user = NULL;
+            }
+            (void)map_remove(&host->topics, topic->name);
+            mem_free(topic);
+        }
+    }
+    mail_free(&mail->mail);
+}
+
+/* From this answer on the tail goes to the asking reactor: both take the same way, so nothing can
+ * come between. */
+static void answer(struct host *host, struct mail_ask *ask)
+{
+    struct topic *topic = topic_open(host, ask->ask.channel);
+    if (topic == NULL) {
+        ask->answer.failed = true;
+    } else {
+        topic->watchers |= UINT64_C(1) << ask->mail.from;
+    }
+    send_back(host, &ask->mail, MAIL_ANSWER);
+}
+
+static void answer_prepare(struct host *host, struct mail_ask *ask)
+{
+    ask->answer = (struct session_answer){
+        .feed_id = ask->ask.feed_id,
+        .sub_id = ask->ask.sub_id,
+        .channel = ask->ask.channel,
+        .verdict = POSITION_OK,
+        .position = partition_position(host->partition, ask->ask.channel),
+    };
+}
+
+static void answer_seq(struct host *host, struct mail_ask *ask)
+{
+    const struct session_ask *want = &ask->ask;
+    struct session_answer *give = &ask->answer;
+    if (want->from == WIRE_FROM_EPOCH_SEQ && !want->has_epoch) {
+        give->verdict = POSITION_EPOCH; /* no epoch that we could have given */
+    } else {
+        give->verdict = partition_position_judge(host->partition, want->channel, want->has_epoch,
+                                                 want->epoch, want->seq);
+    }
+    switch (give->verdict) {
+    case POSITION_OK: give->next = want->seq; break;
+    case POSITION_TRIMMED:
+    case POSITION_EPOCH: give->next = give->position.earliest; break;
+    case POSITION_AHEAD: give->next = give->position.latest + 1; break;
+    }
+    answer(host, ask);
+}
+
+static void time_run(struct job *job)
+{
+    struct mail_ask *ask = CONTAINER_OF(job, struct mail_ask, job);
+    file_log_read_do(ask->host->log, &ask->read);
+}
+
+static void time_done(struct job *job)
+{
+    struct mail_ask *ask = CONTAINER_OF(job, struct mail_ask, job);
+    struct host *host = ask->host;
+    host->reads_out--;
+    file_log_read_end(host->log, &ask->read);
+    answer_prepare(host, ask);
+    if (ask->read.rc != RC_OK) {
+        ask->answer.failed = true;
+        send_back(host, &ask->mail, MAIL_ANSWER);
+    } else {
+        const uint64_t earliest = ask->answer.position.earliest;
+        ask->answer.next = ask->read.ret_seq > earliest ? ask->read.ret_seq : earliest;
+        answer(host, ask);
+    }
+    host_waiting_run(host);
+}
+
+/* [P 3] {"time":ms}: the first message not older is searched in the log. */
+static void answer_time(struct host *host, struct mail_ask *ask)
+{
+    struct channel *channel = partition_channel_find(host->partition, ask->ask.channel);
+    ask->answer.next = ask->answer.position.latest + 1;
+    if (channel == NULL || channel->earliest > channel->latest ||
+        channel->last_time_ms < ask->ask.time_ms) {
+        answer(host, ask);
+        return;
+    }
+    ask->read = (struct log_read){
+        .kind = LOG_READ_TIME,
+        .channel_id = channel->id,
+        .seq = channel->earliest,
+        .earliest = channel->earliest,
+        .latest = channel->latest,
+        .time_ms = ask->ask.time_ms,
+    };
+    if (file_log_read_begin(host->log, &ask->read) != RC_OK) {
+        ask->answer.failed = true;
+        send_back(host, &ask->mail, MAIL_ANSWER);
+        return;
+    }
+    host->reads_out++;
+    ask->host = host;
+    ask->job = (struct job){.run = time_run, .done = time_done};
+    worker_submit(&host->server->reader, host->reactor->index, &ask->job);
+}
+
+static void ask_run(struct host *host, struct mail_ask *ask)
+{
+    answer_prepare(host, ask);
+    switch (ask->ask.from) {
+    case WIRE_FROM_LATEST:
+        ask->answer.next = ask->answer.position.latest + 1;
+        answer(host, ask);
+        return;
+    case WIRE_FROM_EARLIEST:
+        ask->answer.next = ask->answer.position.earliest;
+        answer(host, ask);
+        return;
+    case WIRE_FROM_SEQ:
+    case WIRE_FROM_EPOCH_SEQ: answer_seq(host, ask); return;
+    case WIRE_FROM_TIME: answer_time(host, ask); return;
+    }
+    UNREACHABLE();
+}
+
+/* ---- reads, on the reader thread ------------------------------------------------------------- */
+
+static enum rc add_frame(struct mail_read *read, const struct wire_message *message)
+{
+    if (read->chunk == NULL) {
+        read->chunk = shared_chunk_new(read->channel, message->seq);
+        if (read->chunk == NULL) {
+            return RC_NOMEM;
+        }
+    }
+    return shared_chunk_add(read->chunk, message, &read->encode);
+}
+
+/* [P 3] history: at most 1 MiB a reply, always at least one message. */
+static enum rc add_element(struct mail_read *read, const struct wire_message *message)
+{
+    const enum rc rc = json_encode_message(&read->encode, message, false);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (read->count > 0 && read->elements.size + read->encode.size + 1 > read->bytes_max) {
+        buf_clear(&read->encode);
+        return RC_END;
+    }
+    if (buf_reserve(&read->elements, read->encode.size + 1) != RC_OK) {
+        return RC_NOMEM;
+    }
+    if (read->count > 0) {
+        buf_put_u8(&read->elements, ',');
+    }
+    buf_put(&read->elements, read->encode.data, read->encode.size);
+    buf_clear(&read->encode);
+    return RC_OK;
+}
+
+static enum rc add(struct mail_read *read, const struct command_publish *publish,
+                   const struct command_message *message, uint64_t first_seq, uint32_t nth)
+{
+    struct wire_message wire;
+    frames_message(&wire, publish, message, first_seq, nth, read->node);
+    const enum rc rc =
+        read->purpose == READ_CATCH_UP ? add_frame(read, &wire) : add_element(read, &wire);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    read->count++;
+    read->next = read->reverse ? wire.seq - 1 : wire.seq + 1;
+    const size_t bytes = read->chunk != NULL ? read->chunk->bytes_.size : read->elements.size;
+    return read->count == read->count_max || bytes >= read->bytes_max ? RC_END : RC_OK;
+}
+
+static enum rc record_forward(struct mail_read *read, const struct command_publish *publish,
+                              uint64_t first_seq)
+{
+    struct bytes rest = publish->messages;
+    struct command_message message;
+    for (uint32_t nth = 0; command_message_next(&rest, &message); nth++) {
+        if (first_seq + nth < read->read.seq || first_seq + nth > read->read.latest) {
+            continue;
+        }
+        const enum rc rc = add(read, publish, &message, first_seq, nth);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+/* The messages of a record lie in ascending order: the n-th is found by walking to it. A batch of
+ * 1000 read backwards walks half a million steps at worst, once per 1000 messages. */
+static enum rc record_backward(struct mail_read *read, const struct command_publish *publish,
+                               uint64_t first_seq)
+{
+    for (uint32_t left = publish->count; left > 0; left--) {
+        const uint64_t seq = first_seq + left - 1;
+        if (seq > read->read.seq || seq < read->read.earliest) {
+            continue;
+        }
+        struct bytes rest = publish->messages;
+        struct command_message message;
+        for (uint32_t i = 0; i < left; i++) {
+            (void)command_message_next(&rest, &message);
+        }
+        const enum rc rc = add(read, publish, &message, first_seq, left - 1);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+static enum rc read_record(void *ctx, const struct record *record, uint64_t first_seq)
+{
+    struct mail_read *read = ctx;
+    struct command_publish publish = {0};
+    if (read->damaged_more || (read->damaged_count > 0 && read->purpose == READ_CATCH_UP)) {
+        return RC_END; /* the hole is told first */
+    }
+    const enum rc rc = command_publish_decode(record->body, &publish);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return read->reverse ? record_backward(read, &publish, first_seq)
+                         : record_forward(read, &publish, first_seq);
+}
+
+static void read_damage(void *ctx, uint64_t from, uint64_t to, const struct log_damage *damage)
+{
+    struct mail_read *read = ctx;
+    log_event(LEVEL_ERROR, "damaged log", FIELD_U64("partition", read->partition),
+              FIELD_TEXT("file", damage->file), FIELD_U64("at", damage->at),
+              FIELD_TEXT("what", damage->what), FIELD_BYTES("channel", read->channel),
+              FIELD_U64("from", from), FIELD_U64("to", to));
+    struct wire_range *last =
+        read->damaged_count == 0 ? NULL : &read->damaged[read->damaged_count - 1];
+    if (last != NULL && from == last->to + 1) {
+        last->to = to;
+    } else if (last != NULL && to + 1 == last->from) {
+        last->from = from;
+    } else if (read->damaged_count < DAMAGED_RANGES_MAX) {
+        read->damaged[read->damaged_count++] = (struct wire_range){from, to};
+    } else {
+        read->damaged_more = true;
+    }
+}
+
+static void read_run(struct job *job)
+{
+    struct mail_read *read = CONTAINER_OF(job, struct mail_read, job);
+    file_log_read_do(read->host->log, &read->read);
+}
+
+/* ---- reads, at the owner --------------------------------------------------------------------- */
+
+/* The seq behind what the read has told, whether messages or damage. */
+static uint64_t next_up(const struct mail_read *read)
+{
+    uint64_t next = read->count > 0 ? read->next : 0;
+    for (uint32_t i = 0; i < read->damaged_count; i++) {
+        next = read->damaged[i].to + 1 > next ? read->damaged[i].to + 1 : next;
+    }
+    return next;
+}
+
+/* As above for a read backwards; 0: nothing is left, seqs begin with 1. */
+static uint64_t next_down(const struct mail_read *read)
+{
+    uint64_t next = read->count > 0 ? read->next : UINT64_MAX;
+    for (uint32_t i = 0; i < read->damaged_count; i++) {
+        next = read->damaged[i].from - 1 < next ? read->damaged[i].from - 1 : next;
+    }
+    return next;
+}
+
+static void read_answer(struct host *host, struct mail_read *read)
+{
+    read->position = partition_position(host->partition, read->channel);
+    if (read->rc == RC_OK && (read->count > 0 || read->damaged_count > 0)) {
+        read->more = read->reverse ? next_down(read) >= read->position.earliest
+                                   : next_up(read) <= read->position.latest;
+    }
+    send_back(host, &read->mail, MAIL_READ_DONE);
+}
+
+static void read_done(struct job *job)
+{
+    struct mail_read *read = CONTAINER_OF(job, struct mail_read, job);
+    struct host *host = read->host;
+    host->reads_out--;
+    file_log_read_end(host->log, &read->read);
+    read->rc = read->read.rc;
+    if (read->rc == RC_OK && read->count == 0 && read->damaged_count == 0) {
+        read->rc = RC_CORRUPT; /* asked for what is there, got nothing */
+    }
+    if (read->chunk != NULL) {
+        read->damaged_count = 0; /* met again, first, by the next read */
+    }
+    read_answer(host, read);
+    host_waiting_run(host);
+}
+
+static void read_submit(struct host *host, struct mail_read *read)
+{
+    read->host = host;
+    read->node = (unsigned)host->server->config->node;
+    read->read.ctx = read;
+    read->read.on_record = read_record;
+    read->read.on_damage = read_damage;
+    const enum rc rc = file_log_read_begin(host->log, &read->read);
+    if (rc != RC_OK) {
+        read->rc = rc;
+        read_answer(host, read);
+        return;
+    }
+    host->reads_out++;
+    read->job = (struct job){.run = read_run, .done = read_done};
+    worker_submit(&host->server->reader, host->reactor->index, &read->job);
+}
+
+/* Where to begin. False: nothing is there to read, or the cursor has been overtaken. */
+static bool read_prepare(struct host *host, struct mail_read *read)
+{
+    const struct channel *channel = partition_channel_find(host->partition, read->channel);
+    const struct position position = partition_position(host->partition, read->channel);
+    read->rc = RC_OK;
+    if (read->purpose == READ_CATCH_UP && read->from < position.earliest) {
+        read->trimmed = true;
+        return false;
+    }
+    if (channel == NULL || position.earliest > position.latest) {
+        return false;
+    }
+    uint64_t seq = read->from;
+    if (read->reverse) {
+        seq = !read->has_from || seq > position.latest ? position.latest : seq;
+    } else {
+        seq = !read->has_from || seq < position.earliest ? position.earliest : seq;
+    }
+    if (seq < position.earliest || seq > position.latest) {
+        return false;
+    }
+    read->read = (struct log_read){
+        .kind = read->reverse ? LOG_READ_BACKWARD : LOG_READ_FORWARD,
+        .channel_id = channel->id,
+        .seq = seq,
+        .earliest = position.earliest,
+        .latest = position.latest,
+    };
+    return true;
+}
+
+static bool reader_has_room(const struct host *host)
+{
+    return host->reads_out < HOST_READS_MAX &&
+           worker_room(&host->server->reader, host->reactor->index) > 0;
+}
+
+/* ---- the barrier and the queue --------------------------------------------------------------- */
+
+static uint64_t barrier_of(const struct mail *mail)
+{
+    return mail->kind == MAIL_ASK ? ((const struct mail_ask *)mail)->barrier_pos
+                                  : ((const struct mail_read *)mail)->barrier_pos;
+}
+
+static void run_one(struct host *host, struct mail *mail)
+{
+    if (mail->kind == MAIL_ASK) {
+        ask_run(host, (struct mail_ask *)mail);
+    } else if (read_prepare(host, (struct mail_read *)mail)) {
+        read_submit(host, (struct mail_read *)mail);
+    } else {
+        read_answer(host, (struct mail_read *)mail);
+    }
+}
+
+void host_waiting_run(struct host *host)
+{
+    while (!list_empty(&host->waiting) && reader_has_room(host)) {
+        struct mail *mail = CONTAINER_OF(host->waiting.next, struct mail, link);
+        if (barrier_of(mail) > partition_applied_pos(host->partition) &&
+            !partition_stopped(host->partition)) {
+            return;
+        }
+        list_remove(&mail->link);
+        run_one(host, mail);
+    }
+}
+
+void host_on_ask(struct host *host, struct mail_ask *ask)
+{
+    ask->barrier_pos = partition_next_pos(host->partition);
+    list_push_back(&host->waiting, &ask->mail.link);
+    host_waiting_run(host);
+}
+
+void host_on_read(struct host *host, struct mail_read *read)
+{
+    /* A cursor asks for what was already told to be there: it need not wait. */
+    read->barrier_pos = read->purpose == READ_CATCH_UP ? 0 : partition_next_pos(host->partition);
+    list_push_back(&host->waiting, &read->mail.link);
+    host_waiting_run(host);
+}

@@ -1,0 +1,236 @@
+/* What a partition's log needs beside commits, done by the keeper one chore at a time: sealing full
+ * segments, writing the next one ahead, checkpoints, retention; and the way back from a full disk.
+ */
+#include "base/mem.h"
+#include "core/command.h"
+#include "server/host_private.h"
+#include "server/logger.h"
+
+static void chore_done(struct job *job);
+
+static void chore_run(struct job *job)
+{
+    struct host *host = CONTAINER_OF(job, struct host, chore_job);
+    file_log_chore_do(host->log, &host->chore);
+}
+
+static void chore_submit(struct host *host)
+{
+    ASSERT(!host->chore_out);
+    host->chore_out = true;
+    host->chore_job = (struct job){.run = chore_run, .done = chore_done};
+    worker_submit(&host->server->keeper, host->reactor->index, &host->chore_job);
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+void host_batch_begin(struct host *host, const struct log_batch *batch)
+{
+    uint64_t segment;
+    if (!file_log_checkpoint_due(host->log, batch, &segment)) {
+        return;
+    }
+    struct log_chore *checkpoint = &host->checkpoint;
+    buf_clear(&checkpoint->state);
+    host->checkpoint_due = false;
+    if (partition_state_encode(host->partition, &checkpoint->state) == RC_OK) {
+        checkpoint->kind = LOG_CHORE_CHECKPOINT;
+        checkpoint->segment = segment;
+        checkpoint->state_pos = batch->first_pos;
+        host->checkpoint_due = true;
+    }
+}
+
+/* ---- retention ------------------------------------------------------------------------------- */
+
+/* Whether every message in what was surveyed is below its channel's earliest already. */
+static bool all_trimmed(struct host *host, const struct log_chore *survey)
+{
+    for (size_t i = 0; i < survey->entry_count; i++) {
+        const struct channel *channel =
+            partition_channel_by_id(host->partition, survey->entries[i].channel_id);
+        if (channel != NULL && channel->earliest < survey->entries[i].end_seq) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum rc trim(struct host *host, const struct log_chore *survey)
+{
+    struct command_trim_entry *entries = mem_calloc(survey->entry_count, sizeof(*entries));
+    if (entries == NULL) {
+        return RC_NOMEM;
+    }
+    for (size_t i = 0; i < survey->entry_count; i++) {
+        entries[i] = (struct command_trim_entry){
+            .channel_id = survey->entries[i].channel_id,
+            .earliest = survey->entries[i].end_seq,
+        };
+    }
+    const enum rc rc = partition_trim(host->partition, entries, survey->entry_count,
+                                      host->reactor->wall_ms, &host->trim_pos);
+    mem_free(entries);
+    return rc;
+}
+
+static void survey_done(struct host *host, const struct log_chore *survey)
+{
+    host->upkeep = UPKEEP_NONE;
+    if (survey->rc != RC_OK) {
+        return;
+    }
+    host->trim_segment = survey->segment;
+    if (survey->entry_count == 0 || all_trimmed(host, survey)) {
+        host->trim_pos = 0;
+        host->upkeep = UPKEEP_TRIMMING;
+    } else if (host->survey_may_trim && trim(host, survey) == RC_OK) {
+        host->upkeep = UPKEEP_TRIMMING;
+        partition_flush(host->partition);
+    }
+}
+
+static void survey_begin(struct host *host, uint64_t segment, bool may_trim)
+{
+    host->upkeep = UPKEEP_SURVEY;
+    host->survey_may_trim = may_trim;
+    host->chore = (struct log_chore){.kind = LOG_CHORE_SURVEY, .segment = segment};
+    chore_submit(host);
+}
+
+/* Old segments go by age and bytes; with a bound on messages alone, when all in them is trimmed. To
+ * find how far that is, a growing part of the log is tried, an eighth more each time. */
+static void retention_run(struct host *host)
+{
+    const struct config *config = host->server->config;
+    if (host->upkeep != UPKEEP_NONE || host->chore_out || partition_stopped(host->partition)) {
+        return;
+    }
+    const uint64_t bytes_max =
+        config->retention_bytes == 0 ? 0 : config->retention_bytes / host->server->partitions + 1;
+    const uint64_t now = host->reactor->wall_ms;
+    const uint64_t oldest = config->retention_age_ms == 0 || config->retention_age_ms > now
+                                ? 0
+                                : now - config->retention_age_ms;
+    uint64_t segment = 0;
+    if (bytes_max > 0 || oldest > 0) {
+        segment = file_log_retention_candidate(host->log, bytes_max, oldest);
+    }
+    if (segment > 0) {
+        survey_begin(host, segment, true);
+        return;
+    }
+    if (config->retention_messages > 0) {
+        struct file_log_stats stats;
+        file_log_stats(host->log, &stats);
+        host->survey_eighths = host->survey_eighths % 7 + 1;
+        segment = file_log_retention_candidate(
+            host->log, stats.bytes - stats.bytes / 8 * host->survey_eighths + 1, 0);
+        if (segment > 0) {
+            survey_begin(host, segment, false);
+        }
+    }
+}
+
+/* ---- the keeper ------------------------------------------------------------------------------ */
+
+static void chore_failed(const struct host *host, const struct log_chore *chore)
+{
+    static const char *const names[] = {"seal", "prepare", "checkpoint", "survey", "remove"};
+    log_event(LEVEL_WARN, "upkeep of the log failed", FIELD_U64("partition", host->number),
+              FIELD_TEXT("chore", names[chore->kind]), FIELD_U64("segment", chore->segment),
+              FIELD_TEXT("reason", rc_text(chore->rc)));
+}
+
+static void chore_done(struct job *job)
+{
+    struct host *host = CONTAINER_OF(job, struct host, chore_job);
+    struct log_chore *chore = &host->chore;
+    host->chore_out = false;
+    if (chore->rc != RC_OK) {
+        chore_failed(host, chore);
+        host->chore_wait = true; /* until the next tick: the disk may be full */
+    }
+    if (chore->kind == LOG_CHORE_SURVEY) {
+        survey_done(host, chore);
+    } else if (chore->kind == LOG_CHORE_REMOVE) {
+        host->upkeep = UPKEEP_NONE;
+        log_event(LEVEL_INFO, "old segments removed", FIELD_U64("partition", host->number),
+                  FIELD_U64("below", chore->segment));
+    }
+    file_log_chore_end(host->log, chore);
+    host_upkeep_run(host);
+}
+
+static bool removal_ready(const struct host *host)
+{
+    return host->upkeep == UPKEEP_TRIMMING &&
+           (host->trim_pos == 0 || partition_applied_pos(host->partition) > host->trim_pos);
+}
+
+void host_upkeep_run(struct host *host)
+{
+    if (host->chore_out || host->chore_wait) {
+        return;
+    }
+    if (file_log_chore_next(host->log, &host->chore)) {
+        chore_submit(host);
+    } else if (host->checkpoint_due) {
+        /* Behind the seals: a checkpoint says that everything below it can be found by index. */
+        host->checkpoint_due = false;
+        host->chore = host->checkpoint;
+        host->checkpoint = (struct log_chore){0};
+        chore_submit(host);
+    } else if (removal_ready(host)) {
+        host->chore = (struct log_chore){.kind = LOG_CHORE_REMOVE, .segment = host->trim_segment};
+        chore_submit(host);
+    }
+}
+
+/* ---- the way back ---------------------------------------------------------------------------- */
+
+static void reopen_run(struct job *job)
+{
+    struct host *host = CONTAINER_OF(job, struct host, reopen_job);
+    host->reopen_rc = file_log_reopen(host->log, partition_applied_pos(host->partition),
+                                      partition_applied_hash(host->partition));
+}
+
+static void reopen_done(struct job *job)
+{
+    struct host *host = CONTAINER_OF(job, struct host, reopen_job);
+    host->reopen_out = false;
+    if (host->reopen_rc == RC_OK) {
+        partition_resume(host->partition);
+        host->failed = false;
+        host->upkeep = host->upkeep == UPKEEP_TRIMMING ? UPKEEP_NONE : host->upkeep;
+        stats_flag_set(&host->server->ready[host->number], true);
+        log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));
+    } else if (host->reopen_rc != RC_NOSPACE) {
+        host->reopen_useless = true;
+        log_event(LEVEL_ERROR, "log stays closed until the server is restarted",
+                  FIELD_U64("partition", host->number),
+                  FIELD_TEXT("reason", rc_text(host->reopen_rc)));
+    }
+}
+
+/* The partition stands still meanwhile, so the committer may read its position. */
+void host_reopen_try(struct host *host)
+{
+    if (!partition_stopped(host->partition) || host->reopen_useless || host->reopen_out ||
+        host->commit_out) {
+        return;
+    }
+    host->reopen_out = true;
+    host->reopen_job = (struct job){.run = reopen_run, .done = reopen_done};
+    worker_submit(&host->server->committers[host->reactor->index], 0, &host->reopen_job);
+}
+
+void host_tick(struct host *host)
+{
+    host->chore_wait = false;
+    host_reopen_try(host);
+    host_upkeep_run(host);
+    retention_run(host);
+    host_waiting_run(host);
+}

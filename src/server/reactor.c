@@ -1,0 +1,371 @@
+#include "server/reactor.h"
+
+#include "base/mem.h"
+#include "io/socket.h"
+#include "server/host.h"
+#include "server/logger.h"
+#include "server/peers.h"
+#include "server/server_private.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define ACCEPTS_MAX  64u   /* of one turn */
+#define MAILS_MAX    4096u /* of one turn */
+#define SLEEP_MS_MAX 1000
+#define CLOCK_MS     1000000u /* nanoseconds */
+
+/* ---- set up ---------------------------------------------------------------------------------- */
+
+static void env_init(struct reactor *reactor)
+{
+    const struct server *server = reactor->server;
+    const struct config *config = server->config;
+    reactor->env = (struct session_env){
+        .ops = &router_session_ops,
+        .ctx = reactor,
+        .feeds = &reactor->feeds,
+        .scratch = &reactor->scratch,
+        .encode = &reactor->encode,
+        .node = (unsigned)config->node,
+        .durability = config_durability_text(config->durability),
+        .ping_ms = (uint32_t)config->ping_interval_ms,
+        .message_bytes_max = config->limit_message_bytes,
+        .frame_bytes_max = config->limit_frame_bytes,
+        .subscriptions_max = (uint32_t)config->limit_subscriptions,
+        .inflight_max = (uint32_t)config->limit_inflight,
+        .inflight_bytes_max = CREDIT_BYTES_MAX,
+    };
+}
+
+enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned index)
+{
+    *reactor = (struct reactor){.server = server, .index = index};
+    const unsigned partitions = server->partitions;
+    list_init(&reactor->dirty);
+    list_init(&reactor->blocked);
+    timer_init(&reactor->upkeep);
+    wire_scratch_init(&reactor->scratch);
+    feed_table_init(&reactor->feeds, &router_session_ops, reactor, server->config->feed_bytes,
+                    FEEDS_BYTES_MAX, server->hash_seed);
+    env_init(reactor);
+    reactor->mono_ms = clock_mono_ns(server->clock) / CLOCK_MS;
+    reactor->wall_ms = clock_wall_ms(server->clock);
+    timer_wheel_init(&reactor->timers, reactor->mono_ms);
+    reactor->wake =
+        (struct loop_handler){.fd = server->mesh.endpoints[index].wake_fd, .kind = HANDLER_WAKE};
+    reactor->listen = (struct loop_handler){.fd = -1, .kind = HANDLER_LISTEN};
+    reactor->read_buffer = mem_alloc(REACTOR_READ_BYTES);
+    reactor->parcels = mem_calloc(partitions, sizeof(struct mail_parcel *));
+    reactor->credit_used = mem_calloc(partitions, sizeof(size_t));
+    reactor->replies = mem_calloc(server->threads, sizeof(struct mail_replies *));
+    reactor->hosts = mem_calloc(partitions, sizeof(struct host *));
+    if (reactor->read_buffer == NULL || reactor->parcels == NULL || reactor->credit_used == NULL ||
+        reactor->replies == NULL || reactor->hosts == NULL) {
+        return RC_NOMEM;
+    }
+    const enum rc rc = loop_init(&reactor->loop);
+    return rc == RC_OK ? loop_set(&reactor->loop, &reactor->wake, LOOP_READ) : rc;
+}
+
+void reactor_deinit(struct reactor *reactor)
+{
+    for (unsigned i = 0; reactor->parcels != NULL && i < reactor->server->partitions; i++) {
+        mail_free(reactor->parcels[i] == NULL ? NULL : &reactor->parcels[i]->mail);
+    }
+    loop_deinit(&reactor->loop);
+    feed_table_deinit(&reactor->feeds);
+    wire_scratch_deinit(&reactor->scratch);
+    buf_deinit(&reactor->encode);
+    mem_free(reactor->read_buffer);
+    mem_free(reactor->parcels);
+    mem_free(reactor->credit_used);
+    mem_free(reactor->replies);
+    mem_free(reactor->hosts);
+    mem_free(reactor->conns.slots);
+    mem_free(reactor->conns.generations);
+    mem_free(reactor->conns.free_slots);
+}
+
+/* ---- accepting (reactor 0) ------------------------------------------------------------------- */
+
+static bool admitted(struct reactor *reactor, const char *peer)
+{
+    const struct config *config = reactor->server->config;
+    if (stats_counter_get(&reactor->server->connections) >= config->limit_connections) {
+        return false;
+    }
+    return config->limit_connections_per_ip == 0 ||
+           peers_add(reactor->server->peers, peer, config->limit_connections_per_ip);
+}
+
+/* [I12] Told by name, then closed: a client that is one too many harms nobody and knows why. */
+static void turn_away(int fd)
+{
+    static const char answer[] =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        "Connection: close\r\nRetry-After: 5\r\nContent-Length: 81\r\n\r\n"
+        "{\"code\":\"limit_exceeded\",\"message\":\"too many "
+        "connections\",\"retry_after_ms\":5000}\n";
+    const struct iovec piece = {(void *)(uintptr_t)answer, sizeof(answer) - 1};
+    size_t written;
+    (void)!socket_write(fd, &piece, 1, &written);
+    socket_shutdown_write(fd);
+    socket_close(fd);
+}
+
+/* Each connection goes to the next reactor in turn. */
+static void hand_out(struct reactor *reactor, int fd, const char *peer)
+{
+    struct server *server = reactor->server;
+    struct mail_connection *mail =
+        mail_new(MAIL_CONNECTION, sizeof(*mail), (struct bytes){0}, NULL);
+    if (mail == NULL) {
+        socket_close(fd);
+        return;
+    }
+    (void)stats_counter_add(&server->connections, 1);
+    mail->fd = fd;
+    (void)snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
+    reactor->accept_next = (reactor->accept_next + 1) % server->threads;
+    mesh_send(&server->mesh, reactor->index, reactor->accept_next, &mail->mail);
+}
+
+/* Out of descriptors: the one kept aside lets a client in, to be told, and is taken back. */
+static void shed(struct reactor *reactor)
+{
+    int fd;
+    char peer[SOCKET_ADDRESS_TEXT];
+    socket_close(reactor->spare_fd);
+    if (socket_accept(reactor->listen.fd, &fd, peer) == RC_OK) {
+        turn_away(fd);
+    }
+    reactor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (reactor->mono_ms >= reactor->shed_told_ms + 1000) {
+        reactor->shed_told_ms = reactor->mono_ms;
+        log_event(LEVEL_ERROR, "out of descriptors: connections are turned away",
+                  FIELD_U64("connections", stats_counter_get(&reactor->server->connections)));
+    }
+}
+
+static void accept_some(struct reactor *reactor)
+{
+    for (unsigned i = 0; i < ACCEPTS_MAX; i++) {
+        int fd;
+        char peer[SOCKET_ADDRESS_TEXT];
+        const enum rc rc = socket_accept(reactor->listen.fd, &fd, peer);
+        if (rc == RC_FULL) {
+            shed(reactor);
+            return;
+        }
+        if (rc != RC_OK) {
+            return;
+        }
+        if (admitted(reactor, peer)) {
+            hand_out(reactor, fd, peer);
+        } else {
+            turn_away(fd);
+        }
+    }
+}
+
+void reactor_on_gone(struct reactor *reactor, struct mail_gone *mail)
+{
+    peers_remove(reactor->server->peers, mail->peer);
+    mail_free(&mail->mail);
+}
+
+/* ---- the turn -------------------------------------------------------------------------------- */
+
+static void reap(struct reactor *reactor)
+{
+    struct server *server = reactor->server;
+    (void)worker_reap(&server->committers[reactor->index], 0);
+    (void)worker_reap(&server->reader, reactor->index);
+    (void)worker_reap(&server->keeper, reactor->index);
+}
+
+static void receive(struct reactor *reactor)
+{
+    for (unsigned i = 0; i < MAILS_MAX; i++) {
+        struct mail *mail = mesh_receive(&reactor->server->mesh, reactor->index);
+        if (mail == NULL) {
+            return;
+        }
+        router_on_mail(reactor, mail);
+    }
+}
+
+static void dispatch_ready(struct reactor *reactor)
+{
+    for (unsigned i = 0; i < reactor->loop.ready_count; i++) {
+        const struct loop_ready *ready = &reactor->loop.ready[i];
+        if (ready->handler == NULL) {
+            continue;
+        }
+        switch ((enum handler_kind)ready->handler->kind) {
+        case HANDLER_CONN: conn_on_events((struct conn *)ready->handler, ready->events); break;
+        case HANDLER_LISTEN: accept_some(reactor); break;
+        case HANDLER_WAKE: mesh_drain_wake(&reactor->server->mesh, reactor->index); break;
+        }
+    }
+}
+
+static void upkeep(struct reactor *reactor)
+{
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->hosts[i] != NULL) {
+            host_tick(reactor->hosts[i]);
+        }
+    }
+    timer_arm(&reactor->timers, &reactor->upkeep, reactor->mono_ms + REACTOR_TICK_MS);
+}
+
+static void expire(struct reactor *reactor)
+{
+    struct timer *timer;
+    while ((timer = timer_expire(&reactor->timers, reactor->mono_ms)) != NULL) {
+        if (timer == &reactor->upkeep) {
+            upkeep(reactor);
+        } else {
+            conn_on_timer(timer, reactor);
+        }
+    }
+}
+
+static void append(struct reactor *reactor)
+{
+    router_flush(reactor);
+    receive(reactor); /* own parcels */
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->hosts[i] != NULL) {
+            host_flush(reactor->hosts[i]);
+        }
+    }
+}
+
+static bool hosts_idle(const struct reactor *reactor)
+{
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->hosts[i] != NULL && !host_idle(reactor->hosts[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* While draining: tells the main thread, once, that nothing is in flight here. */
+static void tell_drained(struct reactor *reactor)
+{
+    if (!reactor->draining || reactor->drained_told || conns_busy(reactor) ||
+        !hosts_idle(reactor)) {
+        return;
+    }
+    struct server *server = reactor->server;
+    struct mail *mail = mail_new(MAIL_DRAINED, sizeof(*mail), (struct bytes){0}, NULL);
+    if (mail != NULL) {
+        reactor->drained_told = true;
+        mesh_send(&server->mesh, reactor->index, server_main_endpoint(server), mail);
+    }
+}
+
+static bool work_left(struct reactor *reactor)
+{
+    struct server *server = reactor->server;
+    return !list_empty(&reactor->dirty) || mesh_ready(&server->mesh, reactor->index) ||
+           worker_ready(&server->committers[reactor->index], 0) ||
+           worker_ready(&server->reader, reactor->index) ||
+           worker_ready(&server->keeper, reactor->index);
+}
+
+static void sleep_or_poll(struct reactor *reactor, bool mail_left)
+{
+    struct doorbell *bell = &reactor->server->mesh.endpoints[reactor->index].bell;
+    doorbell_arm(bell);
+    int timeout = 0;
+    if (!work_left(reactor)) {
+        timeout = timer_wait_ms(&reactor->timers, reactor->mono_ms, SLEEP_MS_MAX);
+        timeout = mail_left && timeout > 1 ? 1 : timeout;
+    }
+    loop_wait(&reactor->loop, timeout);
+    doorbell_disarm(bell);
+    reactor->mono_ms = clock_mono_ns(reactor->server->clock) / CLOCK_MS;
+    reactor->wall_ms = clock_wall_ms(reactor->server->clock);
+}
+
+static void turn(struct reactor *reactor)
+{
+    reap(reactor);
+    receive(reactor);
+    if (reactor->room_made) {
+        reactor->room_made = false;
+        conns_unblock(reactor);
+    }
+    dispatch_ready(reactor);
+    expire(reactor);
+    append(reactor);
+    conns_flush(reactor);
+    router_flush(reactor); /* what resumed connections have sent */
+    feed_table_trim(&reactor->feeds);
+    tell_drained(reactor);
+    const bool mail_left = mesh_flush(&reactor->server->mesh, reactor->index);
+    sleep_or_poll(reactor, mail_left);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static bool hosts_quiet(const struct reactor *reactor)
+{
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->hosts[i] != NULL && !host_quiet(reactor->hosts[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void *reactor_main(void *arg)
+{
+    struct reactor *reactor = arg;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "reactor-%u", reactor->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->hosts[i] != NULL) {
+            host_start(reactor->hosts[i], reactor);
+        }
+    }
+    timer_arm(&reactor->timers, &reactor->upkeep, reactor->mono_ms + REACTOR_TICK_MS);
+    while (!reactor->stopping) {
+        turn(reactor);
+    }
+    conns_close(reactor, true);
+    /* Jobs at the workers refer to hosts: they come back before anything is freed. */
+    while (!hosts_quiet(reactor)) {
+        reap(reactor);
+        (void)usleep(1000);
+    }
+    return NULL;
+}
+
+enum rc reactor_start(struct reactor *reactor)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failed = pthread_create(&reactor->thread, NULL, reactor_main, reactor);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    reactor->started = failed == 0;
+    return failed == 0 ? RC_OK : RC_NOMEM;
+}
+
+void reactor_join(struct reactor *reactor)
+{
+    if (reactor->started) {
+        (void)pthread_join(reactor->thread, NULL);
+        reactor->started = false;
+    }
+}

@@ -1,0 +1,537 @@
+#include "server/server.h"
+
+#include "base/mem.h"
+#include "io/clock.h"
+#include "io/disk.h"
+#include "io/ram_disk.h"
+#include "io/socket.h"
+#include "server/datadir.h"
+#include "server/host.h"
+#include "server/logger.h"
+#include "server/peers.h"
+#include "server/server_private.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* With durability memory the log is held in memory: bounded where no retention says how. */
+#define MEMORY_LOG_BYTES_DEFAULT (256u * MIB)
+
+/* After goaway and with nothing in flight, clients get this long to go by themselves. */
+#define GOAWAY_GRACE_MS 500u
+/* Then the Close frames get this long to be answered. */
+#define CLOSE_GRACE_MS 500u
+
+struct instance {
+    struct server server;
+    struct config config; /* a shallow copy; the caller's owns what it points to */
+    struct disk *disk;
+    struct ram_disk *ram;
+    struct datadir dir;
+    int signal_fd;
+    char address[SOCKET_ADDRESS_TEXT];
+    unsigned hosts_open;
+    unsigned workers_ready;
+    unsigned reactors_ready;
+};
+
+static enum rc failed(const char *what, enum rc rc, const char *detail)
+{
+    log_event(LEVEL_ERROR, what, FIELD_TEXT("reason", rc_text(rc)), FIELD_TEXT("detail", detail));
+    return rc;
+}
+
+/* ---- storage --------------------------------------------------------------------------------- */
+
+static enum rc storage_open_disk(struct instance *instance)
+{
+    const struct config *config = &instance->config;
+    enum rc rc = disk_open(config->data, &instance->disk);
+    if (rc != RC_OK) {
+        return failed("cannot open the data directory", rc, config->data);
+    }
+    rc = disk_lock(instance->disk);
+    if (rc == RC_LOCKED) {
+        return failed("another server runs on this data directory: stop it, or give --data another "
+                      "folder",
+                      rc, config->data);
+    }
+    if (rc != RC_OK) {
+        return failed("cannot lock the data directory", rc, config->data);
+    }
+    instance->server.storage = disk_storage(instance->disk);
+    return RC_OK;
+}
+
+static enum rc storage_open(struct instance *instance)
+{
+    struct config *config = &instance->config;
+    if (config->durability != DURABILITY_MEMORY) {
+        return storage_open_disk(instance);
+    }
+    if (config->retention_bytes == 0) {
+        config->retention_bytes = MEMORY_LOG_BYTES_DEFAULT;
+    }
+    const enum rc rc = ram_disk_open(&instance->ram);
+    if (rc == RC_OK) {
+        instance->server.storage = ram_disk_storage(instance->ram);
+    }
+    return rc;
+}
+
+static enum rc datadir_start(struct instance *instance, uint64_t incarnation)
+{
+    struct server *server = &instance->server;
+    char why[200] = "";
+    enum rc rc = datadir_open(&server->storage, &instance->config, incarnation, &instance->dir, why,
+                              sizeof(why));
+    if (rc != RC_OK) {
+        return failed("cannot use the data directory", rc,
+                      why[0] == '\0' ? instance->config.data : why);
+    }
+    rc = datadir_mark(&server->storage, &instance->config, &instance->dir);
+    if (rc != RC_OK) {
+        return failed("cannot write to the data directory", rc, instance->config.data);
+    }
+    if (instance->dir.partitions != instance->config.partitions && !instance->dir.fresh) {
+        log_event(LEVEL_WARN, "the data directory keeps the number of partitions it was made with",
+                  FIELD_U64("partitions", instance->dir.partitions));
+    }
+    server->incarnation = instance->dir.incarnation;
+    server->partitions = instance->dir.partitions;
+    return RC_OK;
+}
+
+/* ---- partitions ------------------------------------------------------------------------------ */
+
+static enum rc hosts_recover(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    server->hosts = mem_calloc(server->partitions, sizeof(struct host *));
+    server->ready = mem_calloc(server->partitions, sizeof(struct stats_flag));
+    if (server->hosts == NULL || server->ready == NULL) {
+        return RC_NOMEM;
+    }
+    if (instance->dir.unclean) {
+        log_plain(LEVEL_WARN,
+                  "the last run ended with the machine, and without fsync what it showed "
+                  "may be lost: every channel begins a new epoch");
+    }
+    uint64_t tick_max = 0;
+    for (unsigned i = 0; i < server->partitions; i++) {
+        const enum rc rc = host_recover(server, i, instance->dir.unclean, &server->hosts[i]);
+        if (rc == RC_CORRUPT) {
+            return failed("the log is damaged: start with --repair to keep what is whole", rc,
+                          instance->config.data);
+        }
+        if (rc != RC_OK) {
+            return failed("cannot recover the log", rc, instance->config.data);
+        }
+        instance->hosts_open++;
+        const uint64_t tick = host_tick_max(server->hosts[i]);
+        tick_max = tick > tick_max ? tick : tick_max;
+    }
+    ticket_init(&server->ticks, tick_max + 1);
+    return RC_OK;
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static enum rc workers_init(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    server->committers = mem_calloc(server->threads, sizeof(struct worker));
+    if (server->committers == NULL) {
+        return RC_NOMEM;
+    }
+    enum rc rc = worker_init(&server->reader, "reader", server->threads);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = worker_init(&server->keeper, "keeper", server->threads);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        rc = worker_init(&server->committers[i], "committer", 1);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        instance->workers_ready++;
+        struct mesh_endpoint *endpoint = &server->mesh.endpoints[i];
+        worker_lane_set(&server->committers[i], 0, &endpoint->bell, endpoint->wake_fd);
+        worker_lane_set(&server->reader, i, &endpoint->bell, endpoint->wake_fd);
+        worker_lane_set(&server->keeper, i, &endpoint->bell, endpoint->wake_fd);
+    }
+    return RC_OK;
+}
+
+static enum rc workers_start(struct server *server)
+{
+    enum rc rc = worker_start(&server->reader);
+    if (rc == RC_OK) {
+        rc = worker_start(&server->keeper);
+    }
+    for (unsigned i = 0; rc == RC_OK && i < server->threads; i++) {
+        rc = worker_start(&server->committers[i]);
+    }
+    return rc;
+}
+
+static enum rc reactors_init(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    server->reactors = mem_calloc(server->threads, sizeof(struct reactor));
+    if (server->reactors == NULL) {
+        return RC_NOMEM;
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        const enum rc rc = reactor_init(&server->reactors[i], server, i);
+        instance->reactors_ready++;
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    for (unsigned i = 0; i < server->partitions; i++) {
+        server->reactors[server_owner_of(server, i)].hosts[i] = server->hosts[i];
+    }
+    struct reactor *acceptor = &server->reactors[0];
+    acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    acceptor->listen.fd = server->listen_fd;
+    return loop_set(&acceptor->loop, &acceptor->listen, LOOP_READ);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static enum rc listen_start(struct instance *instance)
+{
+    const struct config *config = &instance->config;
+    const enum rc rc = socket_listen(config->listen.host, config->listen.port, (int)config->backlog,
+                                     &instance->server.listen_fd, instance->address);
+    if (rc == RC_OK) {
+        return RC_OK;
+    }
+    char text[CONFIG_ADDRESS_TEXT_SIZE];
+    config_address_text(&config->listen, text);
+    return failed(rc == RC_EXISTS ? "cannot listen: another program has the port; --listen takes "
+                                    "HOST:PORT"
+                                  : "cannot listen",
+                  rc, text);
+}
+
+static enum rc origins_init(struct server *server)
+{
+    const struct config_list *list = &server->config->allowed_origins;
+    if (list->count == 0) {
+        return RC_OK;
+    }
+    server->origins = mem_calloc(list->count, sizeof(struct bytes));
+    if (server->origins == NULL) {
+        return RC_NOMEM;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        server->origins[i] = bytes_of_text(list->items[i]);
+    }
+    server->origin_count = list->count;
+    return RC_OK;
+}
+
+/* As many descriptors as we may have: each connection is one. */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static enum rc random_draw(void *to, size_t size)
+{
+    return getrandom(to, size, 0) == (ssize_t)size ? RC_OK : RC_IO;
+}
+
+#define THREADS_MAX 64u /* a topic's watchers are one word */
+
+static unsigned thread_count(const struct config *config)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const uint64_t wanted =
+        config->threads > 0 ? config->threads : (uint64_t)(cores > 0 ? cores : 1);
+    return (unsigned)(wanted < THREADS_MAX ? wanted : THREADS_MAX);
+}
+
+static enum rc signals_open(struct instance *instance)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    instance->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return instance->signal_fd >= 0 ? RC_OK : RC_IO;
+}
+
+static enum rc instance_open(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    uint64_t seeds[2];
+    enum rc rc = random_draw(seeds, sizeof(seeds));
+    if (rc != RC_OK) {
+        return failed("no randomness", rc, NULL);
+    }
+    server->hash_seed = seeds[0];
+    server->config = &instance->config;
+    server->clock = &clock_real;
+    server->threads = thread_count(&instance->config);
+    descriptors_raise();
+    rc = signals_open(instance);
+    if (rc == RC_OK) {
+        rc = storage_open(instance);
+    }
+    if (rc == RC_OK) {
+        rc = datadir_start(instance, seeds[1]);
+    }
+    if (rc == RC_OK) {
+        rc = hosts_recover(instance);
+    }
+    if (rc == RC_OK) {
+        rc = listen_start(instance);
+    }
+    if (rc == RC_OK) {
+        rc = origins_init(server);
+    }
+    if (rc == RC_OK) {
+        rc = peers_open(server->hash_seed, &server->peers);
+    }
+    if (rc == RC_OK) {
+        rc = mesh_init(&server->mesh, server->threads + 1);
+    }
+    if (rc == RC_OK) {
+        rc = workers_init(instance);
+    }
+    return rc == RC_OK ? reactors_init(instance) : rc;
+}
+
+static enum rc threads_start(struct server *server)
+{
+    enum rc rc = workers_start(server);
+    for (unsigned i = 0; rc == RC_OK && i < server->threads; i++) {
+        rc = reactor_start(&server->reactors[i]);
+    }
+    return rc;
+}
+
+/* ---- stop ------------------------------------------------------------------------------------ */
+
+static void broadcast(struct server *server, enum mail_kind kind)
+{
+    for (unsigned i = 0; i < server->threads; i++) {
+        struct mail *mail = mail_new(kind, sizeof(*mail), (struct bytes){0}, NULL);
+        ASSERT(mail != NULL);
+        mesh_send(&server->mesh, server_main_endpoint(server), i, mail);
+    }
+    (void)mesh_flush(&server->mesh, server_main_endpoint(server));
+}
+
+/* Waits for a signal, for mail, or for the time. True: a signal came. */
+static bool wait_signal(struct instance *instance, int timeout_ms)
+{
+    struct server *server = &instance->server;
+    struct pollfd fds[2] = {
+        {.fd = instance->signal_fd, .events = POLLIN},
+        {.fd = server->mesh.endpoints[server_main_endpoint(server)].wake_fd, .events = POLLIN},
+    };
+    struct doorbell *bell = &server->mesh.endpoints[server_main_endpoint(server)].bell;
+    doorbell_arm(bell);
+    if (!mesh_ready(&server->mesh, server_main_endpoint(server))) {
+        (void)poll(fds, 2, timeout_ms);
+    }
+    doorbell_disarm(bell);
+    mesh_drain_wake(&server->mesh, server_main_endpoint(server));
+    struct signalfd_siginfo info;
+    return read(instance->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+}
+
+static unsigned count_drained(struct server *server)
+{
+    unsigned count = 0;
+    struct mail *mail;
+    while ((mail = mesh_receive(&server->mesh, server_main_endpoint(server))) != NULL) {
+        count += mail->kind == MAIL_DRAINED ? 1 : 0;
+        mail_free(mail);
+    }
+    return count;
+}
+
+static uint64_t now_ms(const struct server *server)
+{
+    return clock_mono_ns(server->clock) / 1000000u;
+}
+
+/* Until every reactor has nothing in flight and has had its grace, or the time is up, or a second
+ * signal comes. True: nothing was in flight. */
+static bool drain(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    const uint64_t begin = now_ms(server);
+    const uint64_t end = begin + instance->config.drain_timeout_ms;
+    unsigned drained = 0;
+    stats_flag_set(&server->draining, true);
+    broadcast(server, MAIL_DRAIN);
+    for (;;) {
+        const uint64_t now = now_ms(server);
+        const bool graced =
+            now >= begin + GOAWAY_GRACE_MS || stats_counter_get(&server->connections) == 0;
+        if (drained == server->threads && graced) {
+            return true;
+        }
+        if (now >= end || wait_signal(instance, 10)) {
+            return false;
+        }
+        drained += count_drained(server);
+    }
+}
+
+/* Close frames, and a moment for their answers. */
+static void close_clients(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    const uint64_t end = now_ms(server) + CLOSE_GRACE_MS;
+    broadcast(server, MAIL_CLOSE);
+    while (stats_counter_get(&server->connections) > 0 && now_ms(server) < end) {
+        if (wait_signal(instance, 10)) {
+            return;
+        }
+        (void)count_drained(server);
+    }
+}
+
+static void threads_stop(struct server *server)
+{
+    broadcast(server, MAIL_STOP);
+    for (unsigned i = 0; i < server->threads; i++) {
+        reactor_join(&server->reactors[i]);
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        worker_stop(&server->committers[i]);
+    }
+    worker_stop(&server->reader);
+    worker_stop(&server->keeper);
+}
+
+static void instance_close(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    for (unsigned i = 0; i < instance->reactors_ready; i++) {
+        reactor_deinit(&server->reactors[i]);
+    }
+    for (unsigned i = 0; i < instance->hosts_open; i++) {
+        host_close(server->hosts[i]);
+    }
+    for (unsigned i = 0; i < instance->workers_ready; i++) {
+        worker_deinit(&server->committers[i]);
+    }
+    worker_deinit(&server->reader);
+    worker_deinit(&server->keeper);
+    mesh_deinit(&server->mesh);
+    peers_close(server->peers);
+    if (server->reactors != NULL && server->threads > 0) {
+        socket_close(server->reactors[0].spare_fd);
+    }
+    socket_close(server->listen_fd);
+    socket_close(instance->signal_fd);
+    mem_free(server->reactors);
+    mem_free(server->committers);
+    mem_free(server->hosts);
+    mem_free(server->ready);
+    mem_free(server->origins);
+    disk_close(instance->disk);
+    ram_disk_close(instance->ram);
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+static bool on_loopback(const struct instance *instance)
+{
+    return strncmp(instance->address, "127.", 4) == 0 ||
+           strncmp(instance->address, "[::1]", 5) == 0;
+}
+
+/* A few lines for a person; machines read the log of events. */
+static void greet(const struct instance *instance)
+{
+    const struct config *config = &instance->config;
+    log_event(LEVEL_INFO, "listening", FIELD_TEXT("addr", instance->address),
+              FIELD_TEXT("data", config->durability == DURABILITY_MEMORY ? "-" : config->data),
+              FIELD_TEXT("durability", config_durability_text(config->durability)),
+              FIELD_U64("threads", instance->server.threads),
+              FIELD_U64("partitions", instance->server.partitions));
+    if (isatty(STDERR_FILENO) == 0) {
+        return;
+    }
+    (void)fprintf(stderr,
+                  "\n  Seriatim %s listens on ws://%s/v1/ws\n"
+                  "  data     %s (durability %s)\n"
+                  "  access   open to everybody %s: there is no authentication yet\n\n"
+                  "  Try, in two other terminals:\n"
+                  "    build/seriatim sub hello --from earliest\n"
+                  "    build/seriatim pub hello 'Hello, world'\n\n",
+                  SERIATIM_VERSION, instance->address,
+                  config->durability == DURABILITY_MEMORY ? "in memory" : config->data,
+                  config_durability_text(config->durability),
+                  on_loopback(instance) ? "on this machine" : "who can reach this address");
+}
+
+static void run(struct instance *instance)
+{
+    while (!wait_signal(instance, -1)) {
+    }
+    log_plain(LEVEL_INFO, "draining");
+    if (drain(instance)) {
+        close_clients(instance);
+    } else {
+        log_plain(LEVEL_WARN, "stopping with work in flight");
+    }
+}
+
+int server_main(const struct config *config)
+{
+    struct instance *instance = mem_calloc(1, sizeof(*instance));
+    if (instance == NULL) {
+        return 1;
+    }
+    instance->config = *config;
+    instance->server.listen_fd = -1;
+    instance->signal_fd = -1;
+    enum rc rc = instance_open(instance);
+    if (rc == RC_OK) {
+        rc = logger_start();
+    }
+    if (rc == RC_OK) {
+        rc = threads_start(&instance->server);
+        if (rc == RC_OK) {
+            greet(instance);
+            run(instance);
+        }
+        threads_stop(&instance->server);
+    }
+    if (rc == RC_OK && instance->disk != NULL) {
+        disk_sync(instance->disk);
+        datadir_unmark(&instance->server.storage);
+    }
+    if (rc == RC_OK) {
+        log_plain(LEVEL_INFO, "stopped");
+    }
+    logger_stop();
+    instance_close(instance);
+    mem_free(instance);
+    return rc == RC_OK ? 0 : 1;
+}
