@@ -258,7 +258,10 @@ def check_include_order(source):
     own_name = source.path[len("src/"):-2] + ".h"
     ranks = []
     for number, own, system in includes_of(source):
-        rank = 0 if own == own_name and source.path.endswith(".c") else 1 if own else 2
+        is_own = own == own_name and source.path.endswith(".c")
+        # A header without a folder stands beside the program (bench): its own.
+        is_own = is_own or (own is not None and "/" not in own)
+        rank = 0 if is_own else 1 if own else 2
         ranks.append((rank, own or system, number))
     for (rank_a, name_a, _), (rank_b, name_b, number) in zip(ranks, ranks[1:]):
         if rank_b < rank_a:
