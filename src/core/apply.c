@@ -27,12 +27,10 @@
  *
  * A publish that was refused once may be accepted when it is replayed behind a hole (what it was
  * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. */
-#include "core/state.h"
-
 #include "base/hash.h"
-#include "base/mem.h"
 #include "core/epoch.h"
 #include "core/snowflake.h"
+#include "core/state.h"
 
 /* A publish on its way through apply. */
 struct publish_work {

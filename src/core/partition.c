@@ -144,7 +144,7 @@ enum rc partition_restore(struct partition *partition, uint64_t pos, struct byte
     if (pos > WIRE_INTEGER_MAX) {
         return RC_CORRUPT;
     }
-    const enum rc rc = state_decode(&partition->state, state);
+    const enum rc rc = state_decode(&partition->state, pos, state);
     if (rc == RC_OK) {
         partition->applied_pos = pos;
     }

@@ -19,9 +19,8 @@
  *       1 flags: 1 expired, 2 resync
  *       2 count of runs, then each: 8 count of numbers, 8 seq of the first (0: a gap); the last
  *         run ends at `last` */
-#include "core/state.h"
-
 #include "base/mem.h"
+#include "core/state.h"
 
 #include <stdlib.h>
 
@@ -310,7 +309,7 @@ static enum rc epochs_decode(struct bytes_reader *reader, struct channel *channe
     return RC_OK;
 }
 
-static enum rc channel_decode(struct state *state, struct bytes_reader *reader)
+static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_reader *reader)
 {
     const struct bytes name = reader_take(reader, reader_u8(reader));
     const uint64_t epoch = reader_u64(reader);
@@ -321,7 +320,7 @@ static enum rc channel_decode(struct state *state, struct bytes_reader *reader)
     const unsigned flags = reader_u8(reader);
     if (reader->failed || name.size == 0 || epoch == 0 || latest == 0 ||
         latest > WIRE_INTEGER_MAX || earliest == 0 || earliest > latest + 1 ||
-        last_time_ms > WIRE_INTEGER_MAX || prev_pos == 0 ||
+        last_time_ms > WIRE_INTEGER_MAX || prev_pos == 0 || prev_pos > pos ||
         flags > (FLAG_DOUBT_OR_EXPIRED | FLAG_RESYNC) || (flags != 0 && !state->in_doubt) ||
         table_find(&state->channels, name) != NULL) {
         return RC_CORRUPT;
@@ -381,7 +380,7 @@ static enum rc head_decode(struct state *state, struct bytes_reader *reader)
     return RC_OK;
 }
 
-enum rc state_decode(struct state *state, struct bytes bytes)
+enum rc state_decode(struct state *state, uint64_t pos, struct bytes bytes)
 {
     ASSERT(state->channels.count == 0);
     struct bytes_reader reader = {.rest = bytes};
@@ -394,7 +393,7 @@ enum rc state_decode(struct state *state, struct bytes bytes)
         return RC_CORRUPT;
     }
     for (uint64_t i = 0; i < count; i++) {
-        rc = channel_decode(state, &reader);
+        rc = channel_decode(state, pos, &reader);
         if (rc != RC_OK) {
             return rc;
         }

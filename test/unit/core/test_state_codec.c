@@ -79,6 +79,7 @@ static void a_checkpoint_at_any_position_and_the_rest_give_the_same_state(void *
 /* The checkpoint's bytes, in a block of their own so that a read past the end is seen. */
 static enum rc restore(struct world *w, struct bytes state)
 {
+    const uint64_t pos = w->next_pos;
     uint8_t *block = mem_alloc(state.size > 0 ? state.size : 1);
     assert_non_null(block);
     bytes_copy(block, state.data, state.size);
@@ -86,7 +87,7 @@ static enum rc restore(struct world *w, struct bytes state)
     w->partition = NULL;
     w->log.size = 0;
     assert_int_equal(world_recover(w, 0, (struct bytes){0}), RC_OK);
-    const enum rc rc = partition_restore(w->partition, 0, bytes_of(block, state.size));
+    const enum rc rc = partition_restore(w->partition, pos, bytes_of(block, state.size));
     mem_free(block);
     return rc;
 }
@@ -152,7 +153,7 @@ static void every_failing_allocation_of_a_restore_is_survived(void **state)
     w.log.size = 0;
     for (uint64_t k = 1;; k++) {
         mem_fault_set(k, 0);
-        const enum rc rc = world_recover(&w, 0, buf_bytes(&good));
+        const enum rc rc = world_recover(&w, w.next_pos, buf_bytes(&good));
         const bool failed = mem_fault_count() >= k;
         mem_fault_set(0, 0);
         assert_int_equal(rc, failed ? RC_NOMEM : RC_OK);
