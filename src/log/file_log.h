@@ -40,12 +40,15 @@ struct log_damage {
 };
 
 struct file_log_options {
-    const char *folder;      /* relative, such as "p003"; made if missing */
+    const char *folder; /* relative, such as "p003"; made if missing */
     uint32_t partition;
-    uint64_t incarnation;    /* identity of the data directory, in every segment header */
-    uint32_t segment_bytes;  /* a segment's size; one larger batch makes one larger segment */
-    bool repair;             /* cut damage out instead of refusing */
+    uint64_t incarnation;   /* identity of the data directory, in every segment header */
+    uint32_t segment_bytes; /* a segment's size; one larger batch makes one larger segment */
+    bool repair;            /* cut damage out instead of refusing */
     void *ctx;
+    /* The log under recovery, for file_log_index_add() out of on_record; called once, before the
+     * two below. It is the caller's only once file_log_open() has returned RC_OK. May be NULL. */
+    void (*on_log)(void *ctx, struct file_log *log);
     /* The state at the first position of a segment; called at most once, before any record. */
     enum rc (*on_state)(void *ctx, uint64_t pos, struct bytes state);
     /* Each record after that, in order. The callback applies it and calls file_log_index_add(). */
@@ -65,6 +68,17 @@ void file_log_close(struct file_log *log);
 /* The position and hash that the next batch must follow (batch_begin), as of recovery. */
 uint64_t file_log_next_pos(const struct file_log *log);
 uint64_t file_log_next_hash(const struct file_log *log);
+
+/* What a repair is known to have cost: the messages from … to (inclusive) of a channel. Known are
+ * those in segments whose index was whole; of others the HOLE records tell. Lent until
+ * file_log_close(). */
+struct log_loss {
+    uint64_t channel_id;
+    uint64_t from;
+    uint64_t to;
+};
+void file_log_repaired_losses(const struct file_log *log, const struct log_loss **ret_entries,
+                              size_t *ret_count);
 
 /* ---- owner --------------------------------------------------------------------------------- */
 
@@ -88,21 +102,23 @@ enum log_read_kind {
 struct log_read {
     enum log_read_kind kind;
     uint64_t channel_id;
-    uint64_t seq;          /* where to begin; earliest <= seq <= latest */
-    uint64_t earliest;     /* the channel's bounds when the read began */
+    uint64_t seq;      /* where to begin; earliest <= seq <= latest */
+    uint64_t earliest; /* the channel's bounds when the read began */
     uint64_t latest;
-    uint64_t time_ms;      /* LOG_READ_TIME */
+    uint64_t time_ms; /* LOG_READ_TIME */
     /* Calls for each record that holds messages wanted, in the order read: the messages in it
      * have the seqs first_seq … (its count is in its body). Return RC_OK to go on, RC_END when
      * enough. Worker's thread. For LOG_READ_TIME it's not called. */
     enum rc (*on_record)(void *ctx, const struct record *record, uint64_t first_seq);
-    /* A seq range that cannot be read since its bytes are damaged; the read goes on behind it. */
+    /* The seqs from … to (inclusive) cannot be read since their bytes are damaged; the read goes on
+     * behind them. */
     void (*on_damage)(void *ctx, uint64_t from, uint64_t to, const struct log_damage *damage);
     void *ctx;
     /* Results: */
-    enum rc rc;            /* RC_OK, RC_IO, RC_NOMEM */
-    uint64_t ret_seq;      /* FORWARD: the next seq not read; BACKWARD: the next lower one not read
-                            * (0: none); TIME: the seq found, latest + 1 if none */
+    enum rc rc; /* RC_OK, RC_IO, RC_NOMEM; RC_NOT_FOUND: retention has removed the messages since
+                 * the read began: look at the channel's bounds again */
+    uint64_t ret_seq; /* FORWARD: the next seq not read; BACKWARD: the next lower one not read
+                       * (0: none); TIME: the seq found, latest + 1 if none */
     /* Private: places copied from the owner's index, and the segments held meanwhile. */
     void *private_;
 };
@@ -121,7 +137,11 @@ struct file_log_stats {
 };
 void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats);
 
-/* Work for the keeper that the owner hands out; at most one is under way at a time per log. */
+/* Work for the keeper that the owner hands out; at most one is under way at a time per log. SEAL
+ * and PREPARE come from file_log_chore_next(); the others the owner fills in itself. After one has
+ * failed, file_log_chore_next() gives nothing until the next file_log_committed().
+ *
+ * CHECKPOINT: RC_AGAIN as long as a segment below `segment` is not sealed. */
 enum log_chore_kind {
     LOG_CHORE_SEAL,       /* write the index of a segment that is full */
     LOG_CHORE_PREPARE,    /* write the next segment ahead with zeros */
@@ -165,8 +185,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore);
  * file_log_reopen() has succeeded.
  * RC_NOSPACE  disk full: nothing of the batch is or will be visible
  * RC_IO       write or sync failed */
-MUST_USE enum rc file_log_commit(struct file_log *log, struct log_batch *batch,
-                                 enum log_sync sync);
+MUST_USE enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_sync sync);
 /* After a failure: reads the tail anew from disk through fresh descriptors, cuts what was not
  * acknowledged (everything from `pos` on), and accepts again. After RC_NOSPACE it first checks that
  * there is room. Never used after a failed sync of data that the kernel may have dropped: then it
@@ -176,7 +195,7 @@ MUST_USE enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t ha
 
 /* ---- worker (reader or keeper) ------------------------------------------------------------- */
 
-void file_log_read_do(struct file_log *log, struct log_read *read);  /* reader thread */
+void file_log_read_do(struct file_log *log, struct log_read *read);    /* reader thread */
 void file_log_chore_do(struct file_log *log, struct log_chore *chore); /* keeper thread */
 
 /* ---- offline ------------------------------------------------------------------------------- */

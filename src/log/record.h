@@ -10,12 +10,15 @@
  *    4     4  body size in bytes (without header and padding)
  *    8     1  record type (enum record_type)
  *    9     1  format version (1)
- *   10     2  zero
+ *   10     2  index of the record in its batch, 65535 if that or more
  *   12     4  partition number
  *   16     8  position (0, 1, 2 … in the partition's log)
  *   24     8  XXH3-64 (seed 0) of the whole record before, padding included; for position 0 the
  *             log's incarnation
  *   32     8  position + 1 of the record before that concerns the same channel, 0: there is none
+ *
+ * The index in the batch tells recovery what was committed together: a bad record with whole ones
+ * behind it is no damage if they are all of its own batch, which then was never acknowledged.
  *
  * Thread: any.  Memory: batch_deinit() frees. */
 #ifndef LOG_RECORD_H
@@ -25,7 +28,13 @@
 #include "base/rc.h"
 
 #define RECORD_HEADER_SIZE 40u
-#define RECORD_VERSION 1u
+#define RECORD_VERSION     1u
+
+/* A body's size: far above any command (a frame holds 64 MiB at most), far below what a 32-bit byte
+ * position in a segment can hold. */
+#define RECORD_BODY_BYTES_MAX (1u << 30)
+
+#define RECORD_BATCH_INDEX_MAX 65535u
 
 /* What a record is for. The log does not look into bodies; core (and for HOLE log/recover) does. */
 enum record_type {
@@ -42,6 +51,7 @@ struct record {
     uint64_t pos;
     uint64_t prev_hash;
     uint64_t channel_prev; /* position + 1, or 0 */
+    uint16_t batch_index;  /* of the record in its batch; RECORD_BATCH_INDEX_MAX: that or more */
     struct bytes body;     /* borrowed from the bytes that were decoded */
     size_t size;           /* header, body and padding */
 };
@@ -55,8 +65,30 @@ size_t record_size(size_t body_size);
  * RC_CORRUPT  anything else that is not a whole record */
 MUST_USE enum rc record_decode(struct bytes bytes, struct record *ret_record);
 
+/* The body of a RECORD_HOLE: what stood where damage was cut out. It may be followed by zeros. */
+struct record_hole {
+    uint64_t first_pos;   /* the first position lost, which is the record's own */
+    uint64_t end_pos;     /* one past the last position lost: the next record's; may be first_pos */
+    uint64_t resume_hash; /* what the next record carries as the hash of the one before it */
+    uint64_t segment;     /* where the damage was: segment number, byte position, size in bytes */
+    uint64_t at;
+    uint64_t size;
+    uint64_t salt; /* XXH3-64 of the fields above: the same hole gives the same salt on any node */
+};
+#define RECORD_HOLE_BODY_SIZE 56u
+
+/* Sets hole->salt and writes the body. */
+void record_hole_encode(struct record_hole *hole, uint8_t to[RECORD_HOLE_BODY_SIZE]);
+/* RC_CORRUPT  not the body of a hole */
+MUST_USE enum rc record_hole_decode(struct bytes body, struct record_hole *ret_hole);
+
 /* The hash that the next record must carry. `bytes` is the whole record. */
 uint64_t record_hash(struct bytes bytes);
+
+/* Where the record behind this one stands, and the hash that it carries; a hole leads to its end.
+ * RC_CORRUPT  a hole whose body is none */
+MUST_USE enum rc record_after(const struct record *record, struct bytes bytes, uint64_t *ret_pos,
+                              uint64_t *ret_hash);
 
 /* Where a record stands. */
 struct log_place {
@@ -67,10 +99,10 @@ struct log_place {
 /* Records that are committed together: one write, one sync. The owner fills it, lends it to the
  * committer until the commit is done, and then applies its records. */
 struct log_batch {
-    struct buf bytes;      /* the records, one after another */
+    struct buf bytes; /* the records, one after another */
     uint64_t first_pos;
-    uint64_t end_pos;      /* one past the last */
-    uint64_t end_hash;     /* what the record after the last must carry */
+    uint64_t end_pos;  /* one past the last */
+    uint64_t end_hash; /* what the record after the last must carry */
     uint32_t partition;
     /* Set by the commit: */
     struct log_place place; /* of the first record */
@@ -79,8 +111,8 @@ struct log_batch {
 /* Empties the batch; its records will follow (pos, hash). */
 void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint64_t hash);
 /* Appends one record whose body is `body`; copies it. RC_NOMEM: unchanged. */
-MUST_USE enum rc batch_append(struct log_batch *batch, enum record_type type,
-                              uint64_t channel_prev, struct bytes body);
+MUST_USE enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
+                              struct bytes body);
 void batch_deinit(struct log_batch *batch);
 
 #endif

@@ -1,0 +1,153 @@
+/* The owner's catalogue of segments, and the snapshots of it that reads hold.
+ *
+ * Thread: the owner.  Memory: catalogue_deinit() frees. */
+#include "base/mem.h"
+#include "log/internal.h"
+
+enum rc catalogue_reserve(struct file_log *log)
+{
+    if (log->owner.count < log->owner.capacity) {
+        return RC_OK;
+    }
+    const size_t capacity = log->owner.capacity == 0 ? 8 : log->owner.capacity * 2;
+    struct segment *segments = mem_realloc(log->owner.segments, capacity * sizeof(*segments));
+    if (segments == NULL) {
+        return RC_NOMEM;
+    }
+    log->owner.segments = segments;
+    log->owner.capacity = capacity;
+    return RC_OK;
+}
+
+struct segment *catalogue_push(struct file_log *log, uint64_t number, uint64_t first_pos,
+                               uint64_t prev_hash)
+{
+    ASSERT(log->owner.count < log->owner.capacity);
+    ASSERT(log->owner.count == 0 || catalogue_newest(log)->number < number);
+    struct segment *segment = &log->owner.segments[log->owner.count++];
+    *segment = (struct segment){
+        .number = number,
+        .first_pos = first_pos,
+        .prev_hash = prev_hash,
+        .end_pos = first_pos,
+        .end_hash = prev_hash,
+        .end_at = SEGMENT_HEADER_SIZE,
+        .bytes = log->segment_bytes,
+    };
+    return segment;
+}
+
+struct segment *catalogue_newest(struct file_log *log)
+{
+    ASSERT(log->owner.count > 0);
+    return &log->owner.segments[log->owner.count - 1];
+}
+
+struct segment *catalogue_find(struct file_log *log, uint64_t number)
+{
+    size_t low = 0;
+    size_t high = log->owner.count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (log->owner.segments[middle].number < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == log->owner.count || log->owner.segments[low].number != number) {
+        return NULL;
+    }
+    return &log->owner.segments[low];
+}
+
+static void summary_unref(struct index_summary *summary)
+{
+    if (summary != NULL) {
+        ASSERT(summary->refs > 0);
+        summary->refs--;
+        if (summary->refs == 0) {
+            index_summary_close(summary);
+        }
+    }
+}
+
+void snapshot_ref(struct snapshot *snapshot)
+{
+    ASSERT(snapshot->refs > 0);
+    snapshot->refs++;
+}
+
+void snapshot_unref(struct snapshot *snapshot)
+{
+    if (snapshot == NULL) {
+        return;
+    }
+    ASSERT(snapshot->refs > 0);
+    snapshot->refs--;
+    if (snapshot->refs > 0) {
+        return;
+    }
+    for (size_t i = 0; i < snapshot->count; i++) {
+        summary_unref(snapshot->items[i]);
+    }
+    mem_free(snapshot);
+}
+
+enum rc catalogue_snapshot(struct file_log *log)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < log->owner.count; i++) {
+        count += log->owner.segments[i].summary != NULL;
+    }
+    struct snapshot *snapshot = mem_alloc(sizeof(*snapshot) + count * sizeof(*snapshot->items));
+    log->owner.snapshot_stale = snapshot == NULL;
+    if (snapshot == NULL) {
+        return RC_NOMEM;
+    }
+    snapshot->refs = 1;
+    snapshot->count = 0;
+    for (size_t i = 0; i < log->owner.count; i++) {
+        struct index_summary *summary = log->owner.segments[i].summary;
+        if (summary != NULL) {
+            summary->refs++;
+            snapshot->items[snapshot->count++] = summary;
+        }
+    }
+    ASSERT(snapshot->count == count);
+    snapshot_unref(log->owner.snapshot);
+    log->owner.snapshot = snapshot;
+    return RC_OK;
+}
+
+static void segment_deinit(struct segment *segment)
+{
+    segment_index_close(segment->index);
+    summary_unref(segment->summary);
+}
+
+void catalogue_remove_below(struct file_log *log, uint64_t number)
+{
+    size_t count = 0;
+    while (count < log->owner.count && log->owner.segments[count].number < number) {
+        segment_deinit(&log->owner.segments[count]);
+        count++;
+    }
+    ASSERT(count < log->owner.count); /* the newest is never removed */
+    bytes_move(log->owner.segments, log->owner.segments + count,
+               (log->owner.count - count) * sizeof(*log->owner.segments));
+    log->owner.count -= count;
+}
+
+void catalogue_deinit(struct file_log *log)
+{
+    for (size_t i = 0; i < log->owner.count; i++) {
+        segment_deinit(&log->owner.segments[i]);
+    }
+    mem_free(log->owner.segments);
+    snapshot_unref(log->owner.snapshot);
+    log->owner.segments = NULL;
+    log->owner.snapshot = NULL;
+    log->owner.count = 0;
+    log->owner.capacity = 0;
+}

@@ -1,0 +1,134 @@
+#include "log/checkpoint.h"
+
+#include "base/crc32c.h"
+#include "base/hash.h"
+
+#define CHECKPOINT_MAGIC   0x31504B434D545253u /* "SRTMCKP1" */
+#define CHECKPOINT_VERSION 1u
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_PARTITION = 12,
+    AT_INCARNATION = 16,
+    AT_SEGMENT = 24,
+    AT_POS = 32,
+    AT_HASH = 40,
+    AT_STATE_SIZE = 48,
+    AT_STATE_HASH = 56,
+    AT_CRC = 76,
+};
+
+static_assert(AT_CRC + sizeof(uint32_t) == CHECKPOINT_HEADER_SIZE, "the CRC ends the header");
+
+static void header_encode(const struct checkpoint *checkpoint, struct bytes state,
+                          uint8_t to[CHECKPOINT_HEADER_SIZE])
+{
+    bytes_zero(to, CHECKPOINT_HEADER_SIZE);
+    bytes_store_u64(to + AT_MAGIC, CHECKPOINT_MAGIC);
+    bytes_store_u32(to + AT_VERSION, CHECKPOINT_VERSION);
+    bytes_store_u32(to + AT_PARTITION, checkpoint->partition);
+    bytes_store_u64(to + AT_INCARNATION, checkpoint->incarnation);
+    bytes_store_u64(to + AT_SEGMENT, checkpoint->segment);
+    bytes_store_u64(to + AT_POS, checkpoint->pos);
+    bytes_store_u64(to + AT_HASH, checkpoint->hash);
+    bytes_store_u64(to + AT_STATE_SIZE, state.size);
+    bytes_store_u64(to + AT_STATE_HASH, hash_bytes(state, 0));
+    bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to, AT_CRC)));
+}
+
+enum rc checkpoint_write(const struct storage *storage, const char *folder,
+                         const struct checkpoint *checkpoint, struct bytes state)
+{
+    const struct log_name temporary = log_name_of(folder, checkpoint->segment, ".ckp.tmp");
+    const struct log_name name = log_name_of(folder, checkpoint->segment, ".ckp");
+    uint8_t header[CHECKPOINT_HEADER_SIZE];
+    header_encode(checkpoint, state, header);
+
+    struct storage_file *file;
+    enum rc rc = files_create_anew(storage, temporary.text, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = files_write(storage, file, bytes_of(header, sizeof(header)), 0);
+    if (rc == RC_OK && state.size > 0) {
+        rc = files_write(storage, file, state, CHECKPOINT_HEADER_SIZE);
+    }
+    if (rc == RC_OK) {
+        rc = files_sync(storage, file);
+    }
+    files_close(storage, file);
+    if (rc == RC_OK) {
+        rc = files_rename(storage, temporary.text, name.text);
+    }
+    return rc == RC_OK ? files_sync_dir(storage, folder) : rc;
+}
+
+static enum rc header_decode(const uint8_t *header, uint64_t segment, uint64_t file_size,
+                             struct checkpoint *ret_checkpoint)
+{
+    if (bytes_load_u64(header + AT_MAGIC) != CHECKPOINT_MAGIC ||
+        bytes_load_u32(header + AT_VERSION) != CHECKPOINT_VERSION ||
+        bytes_load_u32(header + AT_CRC) != crc32c(0, bytes_of(header, AT_CRC)) ||
+        bytes_load_u64(header + AT_SEGMENT) != segment ||
+        bytes_load_u64(header + AT_STATE_SIZE) != file_size - CHECKPOINT_HEADER_SIZE) {
+        return RC_CORRUPT;
+    }
+    *ret_checkpoint = (struct checkpoint){
+        .partition = bytes_load_u32(header + AT_PARTITION),
+        .incarnation = bytes_load_u64(header + AT_INCARNATION),
+        .segment = segment,
+        .pos = bytes_load_u64(header + AT_POS),
+        .hash = bytes_load_u64(header + AT_HASH),
+    };
+    return RC_OK;
+}
+
+static enum rc read_whole(const struct storage *storage, struct storage_file *file,
+                          uint64_t segment, struct checkpoint *ret_checkpoint, struct buf *to)
+{
+    uint64_t file_size = 0;
+    enum rc rc = files_size(storage, file, &file_size);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    uint8_t header[CHECKPOINT_HEADER_SIZE];
+    rc = files_read_exact(storage, file, header, sizeof(header), 0);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct checkpoint checkpoint;
+    rc = header_decode(header, segment, file_size, &checkpoint);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const size_t size = (size_t)(file_size - CHECKPOINT_HEADER_SIZE);
+    rc = buf_reserve(to, size);
+    if (rc == RC_OK && size > 0) {
+        rc = files_read_exact(storage, file, to->data + to->size, size, CHECKPOINT_HEADER_SIZE);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct bytes state = bytes_of(size > 0 ? to->data + to->size : NULL, size);
+    if (hash_bytes(state, 0) != bytes_load_u64(header + AT_STATE_HASH)) {
+        return RC_CORRUPT;
+    }
+    to->size += size;
+    *ret_checkpoint = checkpoint;
+    return RC_OK;
+}
+
+enum rc checkpoint_read(const struct storage *storage, const char *folder, uint64_t segment,
+                        struct checkpoint *ret_checkpoint, struct buf *to)
+{
+    const struct log_name name = log_name_of(folder, segment, ".ckp");
+    struct storage_file *file;
+    enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = read_whole(storage, file, segment, ret_checkpoint, to);
+    files_close(storage, file);
+    return rc;
+}

@@ -1,0 +1,236 @@
+/* The keeper: what must be done with files and is in nobody's way.
+ *
+ * Thread: the keeper's; at most one chore of a log at a time.  Memory: results belong to the chore,
+ * file_log_chore_end() frees them. */
+#include "base/mem.h"
+#include "log/checkpoint.h"
+#include "log/internal.h"
+
+#include <stdlib.h>
+
+static enum rc do_seal(struct file_log *log, struct log_chore *chore)
+{
+    struct seal *seal = chore->private_;
+    ASSERT(seal->head.number == chore->segment);
+    enum rc rc = index_file_write(&log->storage, log->folder, &seal->head, seal->index);
+    if (rc == RC_OK) { /* read back: what is kept in memory is what is on disk */
+        rc = index_summary_open(&log->storage, log->folder, chore->segment, &seal->summary);
+    }
+    if (rc == RC_OK) {
+        ASSERT(seal->summary->head.end_pos == seal->head.end_pos);
+        log->keeper.sealed_end = chore->segment + 1;
+    }
+    return rc;
+}
+
+static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
+{
+    const struct log_name name = log_name_of(log->folder, chore->segment, ".new");
+    if (log->keeper.prepared == chore->segment) {
+        return RC_OK;
+    }
+    if (log->keeper.prepared != 0) {
+        /* One that came too late, for the committer had to make its own. It wants higher numbers
+         * only by now, so nobody else touches this name. */
+        const struct log_name late = log_name_of(log->folder, log->keeper.prepared, ".new");
+        const enum rc rc = files_rename(&log->storage, late.text, name.text);
+        if (rc == RC_OK) {
+            log->keeper.prepared = chore->segment;
+        }
+        if (rc != RC_NOT_FOUND) {
+            return rc;
+        }
+    }
+    /* Zeros only, no header: the committer writes that. The name appears when all is on disk. */
+    const struct log_name temporary = log_name_of(log->folder, chore->segment, ".new.tmp");
+    enum rc rc = segment_write_ahead(log, temporary.text, NULL);
+    if (rc == RC_OK) {
+        rc = files_rename(&log->storage, temporary.text, name.text);
+    }
+    if (rc == RC_OK) {
+        log->keeper.prepared = chore->segment;
+    } else if (files_remove(&log->storage, temporary.text) != RC_OK) {
+        return rc; /* the next start removes it */
+    }
+    return rc;
+}
+
+static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore)
+{
+    /* Replay begins at the newest checkpoint and trusts the indexes below it. */
+    if (chore->segment > log->keeper.sealed_end) {
+        return RC_AGAIN;
+    }
+    struct segment_header header;
+    const enum rc rc = files_segment_header(&log->storage, log->folder, chore->segment, &header);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    ASSERT(header.first_pos == chore->state_pos);
+    const struct checkpoint checkpoint = {
+        .partition = log->partition,
+        .incarnation = log->incarnation,
+        .segment = chore->segment,
+        .pos = header.first_pos,
+        .hash = header.prev_hash,
+    };
+    return checkpoint_write(&log->storage, log->folder, &checkpoint, buf_bytes(&chore->state));
+}
+
+/* ---- survey -------------------------------------------------------------------------------- */
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct log_survey_entry *left = a;
+    const struct log_survey_entry *right = b;
+    if (left->channel_id != right->channel_id) {
+        return left->channel_id < right->channel_id ? -1 : 1;
+    }
+    return left->end_seq < right->end_seq ? -1 : left->end_seq > right->end_seq;
+}
+
+/* One entry a channel, with its highest end. Returns the bytes that are left. */
+static size_t merge_entries(struct buf *entries)
+{
+    struct log_survey_entry *array = (struct log_survey_entry *)(void *)entries->data;
+    const size_t count = entries->size / sizeof(*array);
+    if (count == 0) {
+        return 0;
+    }
+    qsort(array, count, sizeof(*array), compare_entries);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kept > 0 && array[kept - 1].channel_id == array[i].channel_id) {
+            array[kept - 1].end_seq = array[i].end_seq;
+        } else {
+            array[kept++] = array[i];
+        }
+    }
+    return kept * sizeof(*array);
+}
+
+static enum rc survey_rows(struct index_pages *pages, const struct index_head *head,
+                           struct buf *entries)
+{
+    for (uint64_t i = 0; i < head->channel_count; i++) {
+        struct index_row row;
+        enum rc rc = index_file_row(pages, head, i, &row);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        const struct log_survey_entry entry = {row.channel_id, row.end_seq};
+        rc = buf_append(entries, bytes_of(&entry, sizeof(entry)));
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+static enum rc survey_segment(const struct file_log *log, uint64_t number, struct buf *entries)
+{
+    struct index_summary *summary;
+    enum rc rc = index_summary_open(&log->storage, log->folder, number, &summary);
+    if (rc == RC_NOT_FOUND || rc == RC_CORRUPT) {
+        return RC_OK; /* nobody can read what is in there; readers are told so */
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct log_name name = log_name_of(log->folder, number, ".idx");
+    struct storage_file *file;
+    rc = files_open(&log->storage, name.text, STORAGE_READ, &file);
+    if (rc == RC_OK) {
+        struct index_pages pages;
+        index_pages_begin(&pages, &log->storage, file);
+        rc = survey_rows(&pages, &summary->head, entries);
+        files_close(&log->storage, file);
+    }
+    index_summary_close(summary);
+    entries->size = merge_entries(entries);
+    return rc;
+}
+
+static enum rc do_survey(const struct file_log *log, struct log_chore *chore)
+{
+    struct listing listing;
+    enum rc rc = listing_read(&log->storage, log->folder, &listing);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct buf entries = {0};
+    for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
+        if (listing.items[i].has_segment && listing.items[i].number < chore->segment) {
+            rc = survey_segment(log, listing.items[i].number, &entries);
+        }
+    }
+    listing_deinit(&listing);
+    if (rc != RC_OK) {
+        buf_deinit(&entries);
+        return rc;
+    }
+    chore->entries = (struct log_survey_entry *)(void *)entries.data;
+    chore->entry_count = entries.size / sizeof(*chore->entries);
+    return RC_OK;
+}
+
+/* ---- removal ------------------------------------------------------------------------------- */
+
+static enum rc remove_one(const struct file_log *log, uint64_t number, const char *suffix)
+{
+    const struct log_name name = log_name_of(log->folder, number, suffix);
+    return files_remove(&log->storage, name.text);
+}
+
+/* The segment itself, on disk before the next one goes: what is left never has a gap. The copy that
+ * a repair kept goes first, for without its segment it would look like a repair cut off. */
+static enum rc remove_segment(const struct file_log *log, const struct found_segment *found)
+{
+    enum rc rc = RC_OK;
+    if (found->has_damaged) {
+        rc = remove_one(log, found->number, ".seg.damaged");
+        if (rc == RC_OK) {
+            rc = files_sync_dir(&log->storage, log->folder);
+        }
+    }
+    if (rc == RC_OK) {
+        rc = remove_one(log, found->number, ".seg");
+    }
+    return rc == RC_OK ? files_sync_dir(&log->storage, log->folder) : rc;
+}
+
+static enum rc do_remove(const struct file_log *log, const struct log_chore *chore)
+{
+    struct listing listing;
+    enum rc rc = listing_read(&log->storage, log->folder, &listing);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
+        if (listing.items[i].number < chore->segment) {
+            rc = remove_segment(log, &listing.items[i]);
+        }
+    }
+    for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
+        if (listing.items[i].number < chore->segment) {
+            rc = remove_one(log, listing.items[i].number, ".idx");
+            if (rc == RC_OK) {
+                rc = remove_one(log, listing.items[i].number, ".ckp");
+            }
+        }
+    }
+    listing_deinit(&listing);
+    return rc == RC_OK ? files_sync_dir(&log->storage, log->folder) : rc;
+}
+
+void file_log_chore_do(struct file_log *log, struct log_chore *chore)
+{
+    switch (chore->kind) {
+    case LOG_CHORE_SEAL: chore->rc = do_seal(log, chore); return;
+    case LOG_CHORE_PREPARE: chore->rc = do_prepare(log, chore); return;
+    case LOG_CHORE_CHECKPOINT: chore->rc = do_checkpoint(log, chore); return;
+    case LOG_CHORE_SURVEY: chore->rc = do_survey(log, chore); return;
+    case LOG_CHORE_REMOVE: chore->rc = do_remove(log, chore); return;
+    }
+    UNREACHABLE();
+}

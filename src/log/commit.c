@@ -1,0 +1,287 @@
+/* The committer: batches to the active segment, one write and one sync each.
+ *
+ * Happy path: the batch is written behind the last one and synced. If it does not fit, the log
+ * rolls: what is unsynced in the full segment is synced, the next segment is taken from the
+ * prepared file by rename (or made here, if the keeper was not in time), its header and the batch
+ * are written, the file and then the folder are synced, and only then the full segment is let go.
+ * So at most one segment ever has anything that is not on disk.
+ *
+ * Failures:
+ *
+ *   a write fails       nothing of the batch counts. STOPPED: reopen() zeroes what the write may
+ *                       have left, and goes on if that succeeds; for want of space, only when there
+ *                       is room for a segment again
+ *   a roll fails        as a write. The file that may have been begun is removed by reopen()
+ *   a sync fails        DEAD: the kernel may have dropped the pages and forgotten the error; no
+ * call on this file says any more what is on disk. Only a new start reads it back
+ *
+ * A segment in which anything is committed without a sync of its own is marked in its header: it
+ * may end in a patchwork after a power cut (walk.c, rule G). A mark can't be added later without
+ * risking the header, so the first such commit rolls to a new segment, and from then on all new
+ * segments are marked.
+ *
+ * Thread: the committer's.  Memory: nothing is allocated here. */
+#include "log/internal.h"
+
+/* What must be free before a log that ran out of space goes on: a segment or this, whichever is
+ * less, and the reserve for index and checkpoint. */
+#define REOPEN_ROOM_MAX (16u * MIB)
+#define REOPEN_RESERVE  MIB
+
+static enum rc stop(struct file_log *log, enum rc rc, bool dead)
+{
+    ASSERT(rc != RC_OK);
+    log->committer.state = dead ? COMMITTER_DEAD : COMMITTER_STOPPED;
+    return !dead && rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;
+}
+
+/* The file of the next segment, under its final name. */
+static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacity,
+                         struct storage_file **ret_file)
+{
+    const struct log_name name = log_name_of(log->folder, number, ".seg");
+    if (capacity == log->segment_bytes) {
+        const struct log_name prepared = log_name_of(log->folder, number, ".new");
+        const enum rc rc = files_rename(&log->storage, prepared.text, name.text);
+        if (rc == RC_OK) {
+            return files_open(&log->storage, name.text, STORAGE_WRITE, ret_file);
+        }
+        if (rc != RC_NOT_FOUND) {
+            return rc;
+        }
+    }
+    return files_create_anew(&log->storage, name.text, ret_file);
+}
+
+/* Writes header and batch into a new segment. *ret_dead: a sync failed. */
+static enum rc write_first(struct file_log *log, struct storage_file *file, uint64_t number,
+                           const struct log_batch *batch, bool *ret_dead)
+{
+    const struct segment_header header = {
+        .partition = log->partition,
+        .incarnation = log->incarnation,
+        .number = number,
+        .first_pos = batch->first_pos,
+        .prev_hash = log->committer.next_hash,
+        .flags = log->committer.unsynced_mode ? SEGMENT_UNSYNCED : 0,
+    };
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    segment_header_encode(&header, bytes);
+    enum rc rc = files_write(&log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
+    if (rc == RC_OK) {
+        rc = files_write(&log->storage, file, buf_bytes(&batch->bytes), SEGMENT_HEADER_SIZE);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    /* In every mode: rolls are rare, and recovery counts on an order of segments. */
+    *ret_dead = true;
+    rc = files_sync(&log->storage, file);
+    return rc == RC_OK ? files_sync_dir(&log->storage, log->folder) : rc;
+}
+
+static enum rc roll(struct file_log *log, struct log_batch *batch)
+{
+    const uint64_t number = log->committer.number + 1;
+    const uint64_t needed = SEGMENT_HEADER_SIZE + (uint64_t)batch->bytes.size;
+    ASSERT(needed <= SEGMENT_BYTES_MAX);
+    const uint64_t capacity = needed > log->segment_bytes ? needed : log->segment_bytes;
+    if (log->committer.dirty) {
+        const enum rc rc = files_sync(&log->storage, log->committer.file);
+        if (rc != RC_OK) {
+            return stop(log, rc, true);
+        }
+        log->committer.dirty = false;
+    }
+    struct storage_file *file = NULL;
+    bool dead = false;
+    log->committer.left_over = number;
+    enum rc rc = next_file(log, number, capacity, &file);
+    if (rc == RC_OK) {
+        rc = write_first(log, file, number, batch, &dead);
+    }
+    if (rc != RC_OK) {
+        files_close(&log->storage, file);
+        return stop(log, rc, dead);
+    }
+    files_close(&log->storage, log->committer.file);
+    log->committer.file = file;
+    log->committer.number = number;
+    log->committer.capacity = capacity;
+    log->committer.at = SEGMENT_HEADER_SIZE;
+    log->committer.marked = log->committer.unsynced_mode;
+    log->committer.left_over = 0;
+    return RC_OK;
+}
+
+/* Writes the batch behind the last one. */
+static enum rc append(struct file_log *log, const struct log_batch *batch, enum log_sync sync)
+{
+    enum rc rc = files_write(&log->storage, log->committer.file, buf_bytes(&batch->bytes),
+                             log->committer.at);
+    if (rc != RC_OK) {
+        return stop(log, rc, false);
+    }
+    log->committer.dirty = true;
+    if (sync == LOG_SYNC_DATA) {
+        rc = files_sync(&log->storage, log->committer.file);
+        if (rc != RC_OK) {
+            return stop(log, rc, true);
+        }
+        log->committer.dirty = false;
+    }
+    return RC_OK;
+}
+
+enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_sync sync)
+{
+    ASSERT(batch->bytes.size > 0);
+    if (log->committer.state != COMMITTER_OPEN) {
+        return RC_UNAVAILABLE;
+    }
+    ASSERT(batch->first_pos == log->committer.next_pos);
+    ASSERT(batch->partition == log->partition);
+    if (sync == LOG_SYNC_NONE) {
+        log->committer.unsynced_mode = true;
+    }
+    const bool must_mark = sync == LOG_SYNC_NONE && !log->committer.marked;
+    const bool fits = log->committer.at + batch->bytes.size <= log->committer.capacity;
+    const enum rc rc = fits && !must_mark ? append(log, batch, sync) : roll(log, batch);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    batch->place = (struct log_place){
+        .segment = log->committer.number,
+        .at = (uint32_t)log->committer.at,
+    };
+    log->committer.last_at = log->committer.at;
+    log->committer.last_pos = batch->first_pos;
+    log->committer.last_hash = log->committer.next_hash;
+    log->committer.at += batch->bytes.size;
+    log->committer.next_pos = batch->end_pos;
+    log->committer.next_hash = batch->end_hash;
+    return RC_OK;
+}
+
+/* ---- going on after a failure -------------------------------------------------------------- */
+
+static enum rc check_room(const struct file_log *log)
+{
+    uint64_t free_bytes = 0;
+    const enum rc rc = log->storage.ops->free_bytes(log->storage.ctx, &free_bytes);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint64_t room =
+        log->segment_bytes < REOPEN_ROOM_MAX ? log->segment_bytes : REOPEN_ROOM_MAX;
+    return free_bytes < room + REOPEN_RESERVE ? RC_NOSPACE : RC_OK;
+}
+
+/* One page at a time: this runs on the committer, which allocates nothing. */
+#define REREAD_BYTES 4096u
+
+/* Zeroes whatever is not zero from the last batch's end on. */
+static enum rc zero_tail(const struct file_log *log, struct storage_file *file)
+{
+    uint64_t size = 0;
+    enum rc rc = files_size(&log->storage, file, &size);
+    for (uint64_t at = log->committer.at; rc == RC_OK && at < size;) {
+        uint8_t bytes[REREAD_BYTES];
+        size_t got = 0;
+        rc = files_read(&log->storage, file, bytes, sizeof(bytes), at, &got);
+        if (rc == RC_OK && got == 0) {
+            return RC_IO;
+        }
+        if (rc == RC_OK && !bytes_are_zero(bytes_of(bytes, got))) {
+            rc = files_fill_zero(&log->storage, file, at, at + got);
+        }
+        at += got;
+    }
+    return rc;
+}
+
+/* The last batch's first record, as it should be: the file is the one that we think it is. */
+static enum rc check_last(const struct file_log *log, struct storage_file *file)
+{
+    if (log->committer.last_at == 0) {
+        return RC_OK;
+    }
+    uint8_t header[RECORD_HEADER_SIZE];
+    const enum rc rc =
+        files_read_exact(&log->storage, file, header, sizeof(header), log->committer.last_at);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const bool same = bytes_load_u64(header + 16) == log->committer.last_pos &&
+                      bytes_load_u64(header + 24) == log->committer.last_hash;
+    return same ? RC_OK : RC_IO;
+}
+
+static enum rc remove_left_over(struct file_log *log)
+{
+    if (log->committer.left_over == 0) {
+        return RC_OK;
+    }
+    const struct log_name name = log_name_of(log->folder, log->committer.left_over, ".seg");
+    enum rc rc = files_remove(&log->storage, name.text);
+    if (rc == RC_OK) {
+        rc = files_sync_dir(&log->storage, log->folder);
+    }
+    if (rc == RC_OK) {
+        log->committer.left_over = 0;
+    }
+    return rc;
+}
+
+static enum rc restore_tail(struct file_log *log)
+{
+    const struct log_name name = log_name_of(log->folder, log->committer.number, ".seg");
+    struct storage_file *file;
+    enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = check_last(log, file);
+    if (rc == RC_OK) {
+        rc = zero_tail(log, file);
+    }
+    if (rc == RC_OK) {
+        rc = files_sync(&log->storage, file);
+        if (rc != RC_OK) {
+            log->committer.state = COMMITTER_DEAD;
+        }
+    }
+    if (rc != RC_OK) {
+        files_close(&log->storage, file);
+        return rc;
+    }
+    files_close(&log->storage, log->committer.file);
+    log->committer.file = file;
+    log->committer.dirty = false;
+    return RC_OK;
+}
+
+enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
+{
+    ASSERT(pos == log->committer.next_pos);
+    ASSERT(hash == log->committer.next_hash);
+    if (log->committer.state == COMMITTER_OPEN) {
+        return RC_OK;
+    }
+    if (log->committer.state == COMMITTER_DEAD) {
+        return RC_IO;
+    }
+    /* First what gives room back. */
+    enum rc rc = remove_left_over(log);
+    if (rc == RC_OK) {
+        rc = check_room(log);
+    }
+    if (rc == RC_OK) {
+        rc = restore_tail(log);
+    }
+    if (rc != RC_OK) {
+        return rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;
+    }
+    log->committer.state = COMMITTER_OPEN;
+    return RC_OK;
+}

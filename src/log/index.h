@@ -1,0 +1,63 @@
+/* The index of a segment that is not sealed: where each channel's messages stand, in memory.
+ *
+ * Per channel a growing row of entries {first seq, count, time, byte position}, one per record. It
+ * only grows, and once its segment is full it never changes again: the keeper then writes it to a
+ * file (log/index_file.h) while the owner still reads it.
+ *
+ * Thread: the owner; also the keeper and readers once it is full, for reading.
+ * Memory: segment_index_close() frees; entries live in an arena of the segment's. */
+#ifndef LOG_INDEX_H
+#define LOG_INDEX_H
+
+#include "base/bytes.h"
+
+struct index_entry {
+    uint64_t first_seq;
+    uint64_t time_ms;
+    uint32_t at;
+    uint32_t count;
+};
+
+struct index_chunk; /* private: some entries of one channel */
+
+struct index_channel {
+    uint64_t id;
+    uint64_t first_seq;
+    uint64_t end_seq;
+    uint64_t first_time_ms;
+    uint64_t last_time_ms;
+    uint32_t entry_count;
+    struct index_chunk *first_; /* oldest */
+    struct index_chunk *last_;
+};
+
+struct segment_index; /* opaque */
+
+MUST_USE enum rc segment_index_open(struct segment_index **ret_index);
+void segment_index_close(struct segment_index *index); /* NULL is allowed */
+
+/* In order of position. Seqs of a channel rise. RC_NOMEM: unchanged */
+MUST_USE enum rc segment_index_add(struct segment_index *index, uint64_t channel_id,
+                                   const struct index_entry *entry);
+/* NULL: the segment holds nothing of the channel. */
+const struct index_channel *segment_index_find(const struct segment_index *index,
+                                               uint64_t channel_id);
+size_t segment_index_channel_count(const struct segment_index *index);
+uint64_t segment_index_entry_count(const struct segment_index *index);
+const struct index_channel *segment_index_channel_at(const struct segment_index *index, size_t i);
+
+/* A place in a channel's row. */
+struct index_cursor {
+    const struct index_chunk *chunk; /* NULL: beyond either end */
+    uint32_t i;
+};
+/* The first entry that ends behind `seq` and is not older than time_ms. */
+struct index_cursor index_channel_seek(const struct index_channel *channel, uint64_t seq,
+                                       uint64_t time_ms);
+/* The last entry that begins at or below `seq`. */
+struct index_cursor index_channel_seek_back(const struct index_channel *channel, uint64_t seq);
+const struct index_entry *index_cursor_entry(const struct index_cursor *cursor);
+void index_cursor_next(struct index_cursor *cursor);
+void index_cursor_prev(struct index_cursor *cursor);
+
+#endif

@@ -1,1 +1,0 @@
-typedef int log_layer_is_empty;

@@ -1,0 +1,676 @@
+/* Reads of a channel: forwards, backwards, and by time.
+ *
+ * The owner begins a read: it copies the places of the messages that are in segments not sealed yet
+ * (they are in its memory), and takes hold of the snapshot of the sealed ones. A worker does it: it
+ * searches the sealed segments' index files by (channel, seq), reads records, checks them and hands
+ * them on. So the worker touches only what it was given and what is the reader's.
+ *
+ * Whatever cannot be given is named: a range of seqs whose record or index is damaged goes to
+ * on_damage, and so does a range that no index knows of. There is no silent gap.
+ *
+ * Thread: begin and end the owner's, do the reader's.  Memory: begin allocates, end frees. */
+#include "base/mem.h"
+#include "log/internal.h"
+
+/* Places copied at a time; a read that wants more ends early and is begun anew by its caller. */
+#define READ_PLACES_MAX 512u
+
+/* Bytes read at a time where the next record is near the last one, and where it is not. */
+#define WINDOW_NEAR (128u * KIB)
+#define WINDOW_FAR  (8u * KIB)
+
+struct place {
+    uint64_t segment;
+    struct index_entry entry;
+};
+
+struct read_private {
+    struct snapshot *snapshot;
+    bool sealed_first; /* what is wanted begins, or may begin, in a sealed segment */
+    bool truncated;    /* the owner's index has more places */
+    uint64_t time_seq; /* TIME: what the owner's index says; 0: nothing */
+    size_t count;
+    struct place places[]; /* in the order of reading */
+};
+
+/* ---- owner: begin and end ------------------------------------------------------------------ */
+
+static bool place_push(struct read_private *p, const struct segment *segment,
+                       const struct index_entry *entry)
+{
+    if (p->count == READ_PLACES_MAX) {
+        p->truncated = true;
+        return false;
+    }
+    p->places[p->count++] = (struct place){.segment = segment->number, .entry = *entry};
+    return true;
+}
+
+static const struct index_channel *unsealed_channel(const struct segment *segment, uint64_t id)
+{
+    return segment->index == NULL ? NULL : segment_index_find(segment->index, id);
+}
+
+static void places_forward(const struct file_log *log, const struct log_read *read,
+                           struct read_private *p)
+{
+    bool covered = false;
+    for (size_t i = 0; i < log->owner.count; i++) {
+        const struct segment *segment = &log->owner.segments[i];
+        const struct index_channel *channel = unsealed_channel(segment, read->channel_id);
+        if (channel == NULL) {
+            continue;
+        }
+        covered = covered || channel->first_seq <= read->seq;
+        struct index_cursor cursor = index_channel_seek(channel, read->seq, 0);
+        const struct index_entry *entry = index_cursor_entry(&cursor);
+        while (entry != NULL && entry->first_seq <= read->latest) {
+            if (!place_push(p, segment, entry)) {
+                break;
+            }
+            index_cursor_next(&cursor);
+            entry = index_cursor_entry(&cursor);
+        }
+    }
+    p->sealed_first = !covered;
+}
+
+static void places_backward(const struct file_log *log, const struct log_read *read,
+                            struct read_private *p)
+{
+    uint64_t lowest = read->seq + 1;
+    for (size_t i = log->owner.count; i-- > 0 && !p->truncated;) {
+        const struct segment *segment = &log->owner.segments[i];
+        const struct index_channel *channel = unsealed_channel(segment, read->channel_id);
+        if (channel == NULL) {
+            continue;
+        }
+        struct index_cursor cursor = index_channel_seek_back(channel, read->seq);
+        const struct index_entry *entry = index_cursor_entry(&cursor);
+        while (entry != NULL && entry->first_seq + entry->count > read->earliest) {
+            if (!place_push(p, segment, entry)) {
+                break;
+            }
+            lowest = entry->first_seq;
+            index_cursor_prev(&cursor);
+            entry = index_cursor_entry(&cursor);
+        }
+    }
+    p->sealed_first = !p->truncated && lowest > read->earliest;
+}
+
+static void place_by_time(const struct file_log *log, const struct log_read *read,
+                          struct read_private *p)
+{
+    bool covered = false;
+    for (size_t i = 0; i < log->owner.count; i++) {
+        const struct segment *segment = &log->owner.segments[i];
+        const struct index_channel *channel = unsealed_channel(segment, read->channel_id);
+        if (channel == NULL) {
+            continue;
+        }
+        covered = covered || channel->first_seq <= read->seq;
+        const struct index_cursor cursor = index_channel_seek(channel, read->seq, read->time_ms);
+        const struct index_entry *entry = index_cursor_entry(&cursor);
+        if (entry != NULL) {
+            p->time_seq = entry->first_seq > read->seq ? entry->first_seq : read->seq;
+            break;
+        }
+    }
+    p->sealed_first = !covered;
+}
+
+enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
+{
+    ASSERT(read->earliest > 0);
+    ASSERT(read->earliest <= read->seq);
+    ASSERT(read->seq <= read->latest || read->kind == LOG_READ_TIME);
+    struct read_private scratch = {0};
+    struct read_private *p =
+        mem_alloc(sizeof(scratch) +
+                  (read->kind == LOG_READ_TIME ? 0 : READ_PLACES_MAX * sizeof(scratch.places[0])));
+    if (p == NULL) {
+        return RC_NOMEM;
+    }
+    *p = scratch;
+    switch (read->kind) {
+    case LOG_READ_FORWARD: places_forward(log, read, p); break;
+    case LOG_READ_BACKWARD: places_backward(log, read, p); break;
+    case LOG_READ_TIME: place_by_time(log, read, p); break;
+    }
+    p->snapshot = log->owner.snapshot;
+    snapshot_ref(p->snapshot);
+    read->rc = RC_OK;
+    read->ret_seq = 0;
+    read->private_ = p;
+    return RC_OK;
+}
+
+void file_log_read_end(struct file_log *log, struct log_read *read)
+{
+    struct read_private *p = read->private_;
+    ASSERT(p != NULL);
+    ASSERT(log->owner.count > 0);
+    snapshot_unref(p->snapshot);
+    mem_free(p);
+    read->private_ = NULL;
+}
+
+/* ---- reader: files and bytes --------------------------------------------------------------- */
+
+static void reader_file_close(struct file_log *log, struct reader_file *slot)
+{
+    files_close(&log->storage, slot->file);
+    *slot = (struct reader_file){0};
+    /* Whatever was read through it may not be taken for another file's. */
+    log->reader.pages.file = NULL;
+    log->reader.window_segment = 0;
+}
+
+void reader_deinit(struct file_log *log)
+{
+    for (size_t i = 0; i < READER_FILES; i++) {
+        reader_file_close(log, &log->reader.files[i]);
+    }
+    buf_deinit(&log->reader.window);
+}
+
+/* Files of segments that are gone must not stay open: their bytes would stay on disk. */
+static void reader_forget_below(struct file_log *log, uint64_t number)
+{
+    for (size_t i = 0; i < READER_FILES; i++) {
+        struct reader_file *slot = &log->reader.files[i];
+        if (slot->number != 0 && slot->number < number) {
+            reader_file_close(log, slot);
+        }
+    }
+}
+
+static enum rc reader_file(struct file_log *log, uint64_t number, bool is_index,
+                           struct storage_file **ret_file)
+{
+    struct reader_file *oldest = &log->reader.files[0];
+    log->reader.clock++;
+    for (size_t i = 0; i < READER_FILES; i++) {
+        struct reader_file *slot = &log->reader.files[i];
+        if (slot->number == number && slot->is_index == is_index) {
+            slot->last_used = log->reader.clock;
+            *ret_file = slot->file;
+            return RC_OK;
+        }
+        if (slot->last_used < oldest->last_used) {
+            oldest = slot;
+        }
+    }
+    const struct log_name name = log_name_of(log->folder, number, is_index ? ".idx" : ".seg");
+    struct storage_file *file;
+    const enum rc rc = files_open(&log->storage, name.text, STORAGE_READ, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    reader_file_close(log, oldest);
+    *oldest = (struct reader_file){
+        .number = number,
+        .is_index = is_index,
+        .last_used = log->reader.clock,
+        .file = file,
+    };
+    *ret_file = file;
+    return RC_OK;
+}
+
+/* The bytes of a segment from `at` on, at least `size`. RC_CORRUPT: it ends before that */
+static enum rc reader_view(struct file_log *log, uint64_t number, uint64_t at, size_t size,
+                           bool backward, struct bytes *ret_view)
+{
+    struct buf *window = &log->reader.window;
+    const uint64_t end = log->reader.window_at + window->size;
+    const bool same = log->reader.window_segment == number;
+    if (!same || at < log->reader.window_at || at + size > end) {
+        /* Near what was read last, the next one wanted is probably near, too. */
+        const bool near =
+            same && at + WINDOW_NEAR > log->reader.window_at && at <= end + WINDOW_NEAR;
+        uint64_t from = at;
+        size_t chunk = near ? WINDOW_NEAR : WINDOW_FAR;
+        chunk = chunk < size ? size : chunk;
+        if (backward && near && size < chunk) {
+            const uint64_t back = chunk - size;
+            from = at > back ? at - back : 0;
+        }
+        struct storage_file *file;
+        enum rc rc = reader_file(log, number, false, &file);
+        if (rc == RC_OK) {
+            log->reader.window_segment = 0;
+            buf_clear(window);
+            rc = buf_reserve(window, chunk);
+        }
+        size_t got = 0;
+        if (rc == RC_OK) {
+            rc = files_read(&log->storage, file, window->data, chunk, from, &got);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+        window->size = got;
+        log->reader.window_segment = number;
+        log->reader.window_at = from;
+        if (from + got < at + size) {
+            return RC_CORRUPT;
+        }
+    }
+    const size_t skip = (size_t)(at - log->reader.window_at);
+    *ret_view = bytes_of(window->data + skip, window->size - skip);
+    return RC_OK;
+}
+
+/* A whole record at a place where the index says that there is one. RC_CORRUPT: there is none */
+static enum rc reader_record(struct file_log *log, uint64_t number, uint64_t at, bool backward,
+                             struct record *ret_record)
+{
+    struct bytes view;
+    enum rc rc = reader_view(log, number, at, RECORD_HEADER_SIZE, backward, &view);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint32_t body_size = bytes_load_u32(view.data + 4);
+    if (body_size > RECORD_BODY_BYTES_MAX) {
+        return RC_CORRUPT;
+    }
+    if (view.size < record_size(body_size)) {
+        struct storage_file *file;
+        uint64_t file_size = 0;
+        rc = reader_file(log, number, false, &file);
+        if (rc == RC_OK) { /* before memory is asked for, whether there are so many bytes */
+            rc = files_size(&log->storage, file, &file_size);
+        }
+        if (rc == RC_OK && at + record_size(body_size) > file_size) {
+            rc = RC_CORRUPT;
+        }
+        if (rc == RC_OK) {
+            rc = reader_view(log, number, at, record_size(body_size), backward, &view);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    rc = record_decode(view, ret_record);
+    if (rc == RC_OK && ret_record->partition == log->partition) {
+        return RC_OK;
+    }
+    ASSERT(rc != RC_AGAIN);
+    return RC_CORRUPT;
+}
+
+/* ---- reader: one read ---------------------------------------------------------------------- */
+
+struct job {
+    struct file_log *log;
+    struct log_read *read;
+    const struct snapshot *snapshot;
+    uint64_t next; /* the seq wanted next */
+    bool backward;
+    bool removed;       /* a file was not there any more */
+    uint64_t bad_index; /* number of a segment whose index is damaged, or 0 */
+};
+
+static void report(const struct job *job, uint64_t from, uint64_t to, const char *file, uint64_t at,
+                   const char *what)
+{
+    if (job->read->on_damage != NULL) {
+        const struct log_damage damage = {.file = file, .at = at, .what = what};
+        job->read->on_damage(job->read->ctx, from, to, &damage);
+    }
+}
+
+/* No index knows the seqs from … to. RC_NOT_FOUND: since they were removed meanwhile */
+static enum rc missing(const struct job *job, uint64_t from, uint64_t to)
+{
+    ASSERT(from <= to);
+    if (job->removed) {
+        return RC_NOT_FOUND;
+    }
+    if (job->bad_index != 0) {
+        const struct log_name name = log_name_of(job->log->folder, job->bad_index, ".idx");
+        report(job, from, to, name.text, 0, "index is damaged");
+    } else {
+        report(job, from, to, job->log->folder, 0, "missing");
+    }
+    return RC_OK;
+}
+
+/* The seqs of the entry that are wanted. */
+static void entry_range(const struct job *job, const struct index_entry *entry, uint64_t *ret_from,
+                        uint64_t *ret_to)
+{
+    const uint64_t last = entry->first_seq + entry->count - 1;
+    if (job->backward) {
+        *ret_from = entry->first_seq > job->read->earliest ? entry->first_seq : job->read->earliest;
+        *ret_to = last < job->next ? last : job->next;
+    } else {
+        *ret_from = entry->first_seq > job->next ? entry->first_seq : job->next;
+        *ret_to = last < job->read->latest ? last : job->read->latest;
+    }
+}
+
+/* Reads the entry's record and hands it on. RC_END: the caller has enough. */
+static enum rc hand_on(struct job *job, uint64_t segment, const struct index_entry *entry)
+{
+    struct record record;
+    enum rc rc = reader_record(job->log, segment, entry->at, job->backward, &record);
+    if (rc == RC_OK && record.type != RECORD_HOLE) {
+        return job->read->on_record(job->read->ctx, &record, entry->first_seq);
+    }
+    if (rc == RC_OK || rc == RC_CORRUPT) {
+        const struct log_name name = log_name_of(job->log->folder, segment, ".seg");
+        uint64_t from;
+        uint64_t to;
+        entry_range(job, entry, &from, &to);
+        report(job, from, to, name.text, entry->at, rc == RC_OK ? "cut out" : "checksum");
+        rc = RC_OK;
+    }
+    return rc;
+}
+
+/* RC_END: enough, or all there is. */
+static enum rc take_entry(struct job *job, uint64_t segment, const struct index_entry *entry)
+{
+    const uint64_t end = entry->first_seq + entry->count;
+    enum rc rc = RC_OK;
+    if (job->backward) {
+        if (entry->first_seq > job->next) {
+            return RC_OK;
+        }
+        if (end <= job->next) {
+            const uint64_t from = end > job->read->earliest ? end : job->read->earliest;
+            rc = missing(job, from, job->next);
+            job->next = rc == RC_OK ? from - 1 : job->next;
+        }
+        if (rc != RC_OK || job->next < job->read->earliest) {
+            return rc == RC_OK ? RC_END : rc;
+        }
+    } else {
+        if (end <= job->next) {
+            return RC_OK;
+        }
+        if (entry->first_seq > job->next) {
+            const uint64_t to =
+                entry->first_seq <= job->read->latest ? entry->first_seq - 1 : job->read->latest;
+            rc = missing(job, job->next, to);
+            job->next = rc == RC_OK ? to + 1 : job->next;
+        }
+        if (rc != RC_OK || job->next > job->read->latest) {
+            return rc == RC_OK ? RC_END : rc;
+        }
+    }
+    rc = hand_on(job, segment, entry);
+    if (rc == RC_OK || rc == RC_END) {
+        job->next = job->backward ? entry->first_seq - 1 : end;
+    }
+    const bool all =
+        job->backward ? job->next < job->read->earliest : job->next > job->read->latest;
+    return rc == RC_OK && all ? RC_END : rc;
+}
+
+/* ---- reader: sealed segments --------------------------------------------------------------- */
+
+/* The channel's row in sealed segment number i. RC_END: it has none, as far as can be told. */
+static enum rc probe(struct job *job, size_t i, struct index_row *ret_row)
+{
+    const struct index_summary *summary = job->snapshot->items[i];
+    if (!index_summary_may_hold(summary, job->read->channel_id)) {
+        return RC_END;
+    }
+    struct file_log *log = job->log;
+    struct storage_file *file;
+    enum rc rc = reader_file(log, summary->head.number, true, &file);
+    if (rc == RC_NOT_FOUND) {
+        job->removed = true;
+        return RC_END;
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (log->reader.pages.file != file) {
+        index_pages_begin(&log->reader.pages, &log->storage, file);
+    }
+    rc = index_file_find(&log->reader.pages, &summary->head, job->read->channel_id, ret_row);
+    if (rc == RC_CORRUPT) {
+        job->bad_index = summary->head.number;
+        return RC_END;
+    }
+    return rc;
+}
+
+/* The first sealed segment whose row reaches `seq` and time_ms. Rows rise with the segments, but a
+ * segment may have none: from the middle on, the next that has one stands for it.
+ * RC_END: none; *ret_i is then the count */
+static enum rc find_segment(struct job *job, uint64_t seq, uint64_t time_ms, size_t *ret_i,
+                            struct index_row *ret_row)
+{
+    size_t low = 0;
+    size_t high = job->snapshot->count;
+    size_t found = high;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        size_t i = middle;
+        struct index_row row;
+        enum rc rc = RC_END;
+        while (i < high && (rc = probe(job, i, &row)) == RC_END) {
+            i++;
+        }
+        if (i == high) {
+            high = middle;
+        } else if (rc != RC_OK) {
+            return rc;
+        } else if (row.end_seq > seq && row.last_time_ms >= time_ms) {
+            found = i;
+            *ret_row = row;
+            high = middle;
+        } else {
+            low = i + 1;
+        }
+    }
+    *ret_i = found;
+    return found < job->snapshot->count ? RC_OK : RC_END;
+}
+
+/* The pages of segment i again, for a row that was found earlier. */
+static enum rc pages_of(struct job *job, size_t i, struct index_pages **ret_pages)
+{
+    struct file_log *log = job->log;
+    struct storage_file *file;
+    const enum rc rc = reader_file(log, job->snapshot->items[i]->head.number, true, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (log->reader.pages.file != file) {
+        index_pages_begin(&log->reader.pages, &log->storage, file);
+    }
+    *ret_pages = &log->reader.pages;
+    return RC_OK;
+}
+
+/* Reads the row's entries, from the one that holds job->next on. RC_END: enough */
+static enum rc read_row(struct job *job, size_t i, const struct index_row *row)
+{
+    const struct index_head *head = &job->snapshot->items[i]->head;
+    struct index_pages *pages;
+    enum rc rc = pages_of(job, i, &pages);
+    uint32_t e = 0;
+    if (rc == RC_OK) {
+        rc = job->backward ? index_file_seek_behind(pages, head, row, job->next, &e)
+                           : index_file_seek(pages, head, row, job->next, 0, &e);
+    }
+    while (rc == RC_OK && (job->backward ? e > 0 : e < row->entry_count)) {
+        struct index_entry entry;
+        e = job->backward ? e - 1 : e;
+        rc = pages_of(job, i, &pages); /* reading records may have closed the file */
+        if (rc == RC_OK) {
+            rc = index_file_entry(pages, head, row, e, &entry);
+        }
+        if (rc == RC_OK) {
+            rc = take_entry(job, head->number, &entry);
+        }
+        e = job->backward ? e : e + 1;
+    }
+    if (rc == RC_CORRUPT) { /* a page of entries: the rest of the row is named by what follows */
+        job->bad_index = head->number;
+        return RC_OK;
+    }
+    return rc;
+}
+
+static enum rc read_sealed_forward(struct job *job)
+{
+    size_t i = 0;
+    struct index_row row;
+    enum rc rc = find_segment(job, job->next, 0, &i, &row);
+    while (rc == RC_OK) {
+        rc = read_row(job, i, &row);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        do {
+            i++;
+            rc = i < job->snapshot->count ? probe(job, i, &row) : RC_END;
+        } while (rc == RC_END && i < job->snapshot->count);
+    }
+    return rc == RC_END ? RC_OK : rc; /* what comes next is not sealed */
+}
+
+static enum rc read_sealed_backward(struct job *job)
+{
+    size_t i = 0;
+    struct index_row row;
+    enum rc rc = find_segment(job, job->next, 0, &i, &row);
+    if (rc != RC_OK && rc != RC_END) {
+        return rc;
+    }
+    bool has_row = rc == RC_OK && row.first_seq <= job->next;
+    for (;;) {
+        if (has_row) {
+            rc = read_row(job, i, &row);
+            if (rc != RC_OK) {
+                return rc;
+            }
+        }
+        if (i == 0) {
+            return RC_OK;
+        }
+        i--;
+        rc = probe(job, i, &row);
+        if (rc != RC_OK && rc != RC_END) {
+            return rc;
+        }
+        has_row = rc == RC_OK;
+    }
+}
+
+static enum rc read_places(struct job *job, const struct read_private *p)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < p->count; i++) {
+        rc = take_entry(job, p->places[i].segment, &p->places[i].entry);
+    }
+    return rc;
+}
+
+/* All places are read and something is still wanted: nobody knows of it. */
+static enum rc read_rest(struct job *job, const struct read_private *p)
+{
+    if (p->truncated) {
+        return RC_OK;
+    }
+    enum rc rc = RC_OK;
+    if (job->backward && job->next >= job->read->earliest) {
+        rc = missing(job, job->read->earliest, job->next);
+        job->next = rc == RC_OK ? 0 : job->next;
+    } else if (!job->backward && job->next <= job->read->latest) {
+        rc = missing(job, job->next, job->read->latest);
+        job->next = rc == RC_OK ? job->read->latest + 1 : job->next;
+    }
+    return rc;
+}
+
+static enum rc read_messages(struct job *job, const struct read_private *p)
+{
+    enum rc rc = RC_OK;
+    if (job->backward) {
+        rc = read_places(job, p);
+        if (rc == RC_OK && p->sealed_first) {
+            rc = read_sealed_backward(job);
+        }
+    } else {
+        if (p->sealed_first) {
+            rc = read_sealed_forward(job);
+        }
+        if (rc == RC_OK) {
+            rc = read_places(job, p);
+        }
+    }
+    return rc == RC_OK ? read_rest(job, p) : rc;
+}
+
+/* ---- reader: by time ----------------------------------------------------------------------- */
+
+static enum rc find_time(struct job *job, const struct read_private *p, uint64_t *ret_seq)
+{
+    const struct log_read *read = job->read;
+    *ret_seq = p->time_seq != 0 ? p->time_seq : read->latest + 1;
+    if (!p->sealed_first) {
+        return RC_OK;
+    }
+    size_t i = 0;
+    struct index_row row;
+    enum rc rc = find_segment(job, read->seq, read->time_ms, &i, &row);
+    struct index_pages *pages;
+    uint32_t e = 0;
+    if (rc == RC_OK) {
+        rc = pages_of(job, i, &pages);
+    }
+    const struct index_head *head = rc == RC_OK ? &job->snapshot->items[i]->head : NULL;
+    if (rc == RC_OK) {
+        rc = index_file_seek(pages, head, &row, read->seq, read->time_ms, &e);
+    }
+    struct index_entry entry;
+    if (rc == RC_OK) {
+        rc = e < row.entry_count ? index_file_entry(pages, head, &row, e, &entry) : RC_CORRUPT;
+    }
+    if (rc == RC_OK) {
+        *ret_seq = entry.first_seq > read->seq ? entry.first_seq : read->seq;
+    }
+    if (rc == RC_CORRUPT && head != NULL) {
+        /* The index of just this segment is damaged: its first message is the careful answer, and
+         * the read that follows names the damage. */
+        *ret_seq = row.first_seq > read->seq ? row.first_seq : read->seq;
+    }
+    return rc == RC_END || rc == RC_CORRUPT ? RC_OK : rc;
+}
+
+void file_log_read_do(struct file_log *log, struct log_read *read)
+{
+    const struct read_private *p = read->private_;
+    ASSERT(p != NULL);
+    struct job job = {
+        .log = log,
+        .read = read,
+        .snapshot = p->snapshot,
+        .next = read->seq,
+        .backward = read->kind == LOG_READ_BACKWARD,
+    };
+    if (p->snapshot->count > 0) {
+        reader_forget_below(log, p->snapshot->items[0]->head.number);
+    }
+    log->reader.window_segment = 0; /* more may have been written where it ends */
+    enum rc rc;
+    if (read->kind == LOG_READ_TIME) {
+        rc = find_time(&job, p, &read->ret_seq);
+        if (read->ret_seq > read->latest) {
+            read->ret_seq = read->latest + 1;
+        }
+    } else {
+        rc = read_messages(&job, p);
+        read->ret_seq = job.backward && job.next < read->earliest ? 0 : job.next;
+    }
+    read->rc = rc == RC_END ? RC_OK : rc;
+}

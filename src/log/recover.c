@@ -1,0 +1,574 @@
+/* Start-up of a log: what is on disk, what of it counts, and where to go on.
+ *
+ * Happy path: the folder is listed and every segment's header read; the newest whole checkpoint
+ * gives the state at the first position of its segment; the records from there on are replayed; the
+ * log ends in zeros, and the committer goes on there. Segments below the checkpoint are not read:
+ * their index files say where messages are, so start-up does not grow with history.
+ *
+ * What can be wrong, and what we do:
+ *
+ *   temporary and prepared files        removed (listing.c)
+ *   a repair or a removal cut off       ended (listing.c)
+ *   a checkpoint that is not whole      reported; the one before it is taken
+ *   an index file that is missing or    reported; replay begins at the checkpoint at or before its
+ *   not whole, below the checkpoint     segment instead, which builds the index again
+ *   an index file above the checkpoint  nothing: the replay builds it
+ *   a segment of another incarnation    refused: it is another data directory's
+ *   or partition
+ *   everything in a segment's bytes     the decision table in walk.c
+ *
+ * With `repair` all segments are read first, and all damage in them cut out (repair.c).
+ *
+ * A crash in here is harmless: each change is one that the next start would make again. */
+#include "base/mem.h"
+#include "log/checkpoint.h"
+#include "log/internal.h"
+#include "log/walk.h"
+
+struct recovery {
+    struct file_log *log;
+    const struct file_log_options *options;
+    struct listing listing;
+    size_t start; /* the item that replay begins at */
+    uint64_t pos;
+    uint64_t hash;
+    bool has_state;
+    struct buf state;
+    bool unsealed;    /* the replay has met a segment without an index */
+    uint64_t last_at; /* the last record in the newest segment: for the committer's reopen */
+    uint64_t last_pos;
+    uint64_t last_hash;
+};
+
+void log_report(const struct file_log_options *options, const struct log_damage *damage)
+{
+    if (options->on_damage != NULL) {
+        options->on_damage(options->ctx, damage);
+    }
+}
+
+static void report_file(const struct recovery *r, uint64_t number, const char *suffix,
+                        const char *what)
+{
+    const struct log_name name = log_name_of(r->log->folder, number, suffix);
+    const struct log_damage damage = {.file = name.text, .what = what};
+    log_report(r->options, &damage);
+}
+
+/* ---- a log that is not there yet ----------------------------------------------------------- */
+
+enum rc segment_write_ahead(const struct file_log *log, const char *name,
+                            const struct segment_header *header)
+{
+    struct storage_file *file;
+    enum rc rc = files_create_anew(&log->storage, name, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    uint8_t bytes[SEGMENT_HEADER_SIZE] = {0};
+    if (header != NULL) {
+        segment_header_encode(header, bytes);
+    }
+    rc = files_write(&log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
+    if (rc == RC_OK) {
+        rc = files_fill_zero(&log->storage, file, SEGMENT_HEADER_SIZE, log->segment_bytes);
+    }
+    if (rc == RC_OK) {
+        rc = files_sync(&log->storage, file);
+    }
+    files_close(&log->storage, file);
+    return rc;
+}
+
+static enum rc create_first(struct recovery *r)
+{
+    const struct file_log *log = r->log;
+    const struct segment_header header = {
+        .partition = log->partition,
+        .incarnation = log->incarnation,
+        .number = 1,
+        .prev_hash = log->incarnation,
+    };
+    const struct log_name temporary = log_name_of(log->folder, 1, ".seg.tmp");
+    const struct log_name name = log_name_of(log->folder, 1, ".seg");
+    enum rc rc = segment_write_ahead(log, temporary.text, &header);
+    if (rc == RC_OK) {
+        rc = files_rename(&log->storage, temporary.text, name.text);
+    }
+    if (rc == RC_OK) {
+        rc = files_sync_dir(&log->storage, log->folder);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    listing_deinit(&r->listing);
+    rc = listing_read(&log->storage, log->folder, &r->listing);
+    return rc;
+}
+
+/* The folder, and its name in the folder above. */
+static enum rc make_folder(const struct file_log *log)
+{
+    const struct storage *storage = &log->storage;
+    enum rc rc = storage->ops->make_dir(storage->ctx, log->folder);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    char parent[LOG_FOLDER_BYTES_MAX + 1] = "";
+    size_t slash = strlen(log->folder);
+    while (slash > 0 && log->folder[slash] != '/') {
+        slash--;
+    }
+    bytes_copy(parent, log->folder, slash);
+    return files_sync_dir(storage, parent);
+}
+
+static enum rc take_stock(struct recovery *r)
+{
+    const struct file_log *log = r->log;
+    enum rc rc = make_folder(log);
+    if (rc == RC_OK) {
+        rc = listing_read(&log->storage, log->folder, &r->listing);
+    }
+    if (rc == RC_OK) {
+        rc = listing_tidy(&log->storage, log->folder, &r->listing);
+        if (rc == RC_CORRUPT) {
+            report_file(r, 1, ".seg", "no segment is left");
+        }
+    }
+    if (rc == RC_OK && r->listing.count == 0) {
+        rc = create_first(r);
+    }
+    return rc == RC_OK ? listing_open_headers(&log->storage, log->folder, &r->listing) : rc;
+}
+
+/* Files of another data directory, or another partition: copied here by mistake. Repair does not
+ * touch them either. */
+static enum rc refuse_foreign(const struct recovery *r)
+{
+    for (size_t i = 0; i < r->listing.count; i++) {
+        const struct found_segment *found = &r->listing.items[i];
+        if (!found->header_whole) {
+            continue;
+        }
+        if (found->header.incarnation != r->log->incarnation) {
+            report_file(r, found->number, ".seg", "incarnation");
+            return RC_CORRUPT;
+        }
+        if (found->header.partition != r->log->partition) {
+            report_file(r, found->number, ".seg", "partition");
+            return RC_CORRUPT;
+        }
+    }
+    return RC_OK;
+}
+
+/* ---- where to begin ------------------------------------------------------------------------ */
+
+/* Reads the checkpoint of an item; r->state, pos and hash if it is whole and fits its segment. */
+static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
+{
+    struct found_segment *found = &r->listing.items[item];
+    *ret_taken = false;
+    if (!found->has_checkpoint) {
+        return RC_OK;
+    }
+    struct checkpoint checkpoint;
+    buf_clear(&r->state);
+    const enum rc rc =
+        checkpoint_read(&r->log->storage, r->log->folder, found->number, &checkpoint, &r->state);
+    if (rc == RC_CORRUPT) {
+        report_file(r, found->number, ".ckp", "checkpoint");
+        found->has_checkpoint = false;
+        return RC_OK;
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (checkpoint.incarnation != r->log->incarnation ||
+        checkpoint.partition != r->log->partition ||
+        (found->header_whole && (checkpoint.pos != found->header.first_pos ||
+                                 checkpoint.hash != found->header.prev_hash))) {
+        report_file(r, found->number, ".ckp", "checkpoint of another history");
+        found->has_checkpoint = false;
+        return RC_OK;
+    }
+    *ret_taken = true;
+    r->start = item;
+    r->pos = checkpoint.pos;
+    r->hash = checkpoint.hash;
+    r->has_state = true;
+    return RC_OK;
+}
+
+/* The newest place at or before `item` that a replay can begin at.
+ * RC_CORRUPT  none */
+static enum rc choose_start(struct recovery *r, size_t item)
+{
+    for (size_t i = item + 1; i-- > 0;) {
+        bool taken;
+        const enum rc rc = try_checkpoint(r, i, &taken);
+        if (rc != RC_OK || taken) {
+            return rc;
+        }
+    }
+    buf_clear(&r->state);
+    const struct found_segment *first = &r->listing.items[0];
+    const bool is_beginning =
+        first->header_whole ? first->header.first_pos == 0 : first->number == 1;
+    if (!is_beginning) {
+        return RC_CORRUPT;
+    }
+    r->start = 0;
+    r->pos = 0;
+    r->hash = r->log->incarnation;
+    r->has_state = false;
+    return RC_OK;
+}
+
+/* The summary of an item's index file; NULL if there is none that fits. `report` if that matters.
+ */
+static enum rc load_summary(struct recovery *r, size_t item, bool report,
+                            struct index_summary **ret_summary)
+{
+    *ret_summary = NULL;
+    const struct found_segment *found = &r->listing.items[item];
+    const struct found_segment *next = found + 1;
+    struct index_summary *summary = NULL;
+    enum rc rc = RC_NOT_FOUND;
+    if (found->has_index) {
+        rc = index_summary_open(&r->log->storage, r->log->folder, found->number, &summary);
+    }
+    if (rc == RC_OK) {
+        const struct index_head *head = &summary->head;
+        const bool fits =
+            item + 1 < r->listing.count && found->header_whole && next->header_whole &&
+            head->incarnation == r->log->incarnation && head->partition == r->log->partition &&
+            head->first_pos == found->header.first_pos && head->end_pos == next->header.first_pos &&
+            head->end_hash == next->header.prev_hash;
+        if (fits) {
+            *ret_summary = summary;
+            return RC_OK;
+        }
+        index_summary_close(summary);
+        rc = RC_CORRUPT;
+    }
+    if (report && (rc == RC_NOT_FOUND || rc == RC_CORRUPT)) {
+        report_file(r, found->number, ".idx",
+                    rc == RC_NOT_FOUND ? "index is missing" : "index is damaged");
+    }
+    return rc == RC_NOT_FOUND || rc == RC_CORRUPT ? RC_OK : rc;
+}
+
+/* Adds an item to the catalogue, sealed if there is a summary. */
+static enum rc add_segment(struct recovery *r, size_t item, uint64_t pos, uint64_t hash,
+                           struct index_summary *summary)
+{
+    const struct found_segment *found = &r->listing.items[item];
+    const enum rc rc = catalogue_reserve(r->log);
+    if (rc != RC_OK) {
+        index_summary_close(summary);
+        return rc;
+    }
+    struct segment *segment = catalogue_push(r->log, found->number, pos, hash);
+    segment->bytes = found->size;
+    if (found->has_checkpoint) {
+        segment->checkpoint_bytes = found->checkpoint_size;
+        segment->bytes += found->checkpoint_size;
+    }
+    if (summary != NULL) {
+        summary->refs = 1;
+        segment->summary = summary;
+        segment->bytes += summary->file_size;
+        segment->end_pos = summary->head.end_pos;
+        segment->end_hash = summary->head.end_hash;
+        segment->end_at = summary->head.end_at;
+    }
+    return RC_OK;
+}
+
+/* The segments below the start: all must be indexed. *ret_missing is the first that is not. */
+static enum rc add_history(struct recovery *r, size_t *ret_missing)
+{
+    *ret_missing = r->start;
+    for (size_t i = 0; i < r->start; i++) {
+        struct index_summary *summary;
+        enum rc rc = load_summary(r, i, true, &summary);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (summary == NULL && *ret_missing == r->start) {
+            *ret_missing = i;
+        }
+        const struct segment_header *header = &r->listing.items[i].header;
+        rc = add_segment(r, i, header->first_pos, header->prev_hash, summary);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        catalogue_newest(r->log)->unindexed = summary == NULL;
+    }
+    return RC_OK;
+}
+
+static enum rc begin(struct recovery *r)
+{
+    const size_t newest = r->listing.count - 1;
+    enum rc rc = choose_start(r, newest);
+    if (rc == RC_CORRUPT) {
+        report_file(r, r->listing.items[0].number, ".ckp", "no checkpoint to begin at");
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    size_t missing = 0;
+    rc = add_history(r, &missing);
+    if (rc != RC_OK || missing == r->start) {
+        return rc;
+    }
+    const size_t wanted = r->start;
+    rc = choose_start(r, missing);
+    if (rc == RC_CORRUPT && r->options->repair) {
+        /* Nothing can index it again: its messages are lost to readers, the state is not. */
+        return choose_start(r, wanted);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    catalogue_deinit(r->log);
+    return add_history(r, &missing);
+}
+
+/* ---- replay -------------------------------------------------------------------------------- */
+
+static enum rc on_segment(struct recovery *r, const struct walk *walk)
+{
+    const size_t item = walk_item(walk);
+    struct index_summary *summary = NULL;
+    enum rc rc = RC_OK;
+    /* The sealed segments stand before all others: behind the first that must be indexed anew all
+     * are. */
+    if (!r->unsealed) {
+        rc = load_summary(r, item, false, &summary);
+    }
+    r->unsealed = summary == NULL;
+    r->last_at = 0;
+    return rc == RC_OK ? add_segment(r, item, walk->pos, walk->hash, summary) : rc;
+}
+
+static enum rc on_record(struct recovery *r, const struct walk *walk, const struct walk_step *step)
+{
+    struct segment *segment = catalogue_newest(r->log);
+    const enum rc rc = r->options->on_record(r->options->ctx, &step->record, step->place);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    r->last_at = step->place.at;
+    r->last_pos = step->record.pos;
+    r->last_hash = step->record.prev_hash;
+    segment->end_pos = walk->pos;
+    segment->end_hash = walk->hash;
+    segment->end_at = step->place.at + step->record.size;
+    return RC_OK;
+}
+
+/* Rewrites a header that the chain determines. */
+static enum rc heal_header(struct recovery *r, struct walk *walk)
+{
+    struct found_segment *found = &r->listing.items[walk->next_item];
+    found->header = (struct segment_header){
+        .partition = r->log->partition,
+        .incarnation = r->log->incarnation,
+        .number = found->number,
+        .first_pos = walk->pos,
+        .prev_hash = walk->hash,
+        .flags = walk->unsynced ? SEGMENT_UNSYNCED : 0, /* as its predecessor's */
+    };
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    segment_header_encode(&found->header, bytes);
+    const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
+    struct storage_file *file;
+    enum rc rc = files_open(&r->log->storage, name.text, STORAGE_WRITE, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = files_write(&r->log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
+    if (rc == RC_OK) {
+        rc = files_sync(&r->log->storage, file);
+    }
+    files_close(&r->log->storage, file);
+    found->header_whole = rc == RC_OK;
+    return rc;
+}
+
+/* Makes a torn tail zeros again, on disk before anything is written there. */
+static enum rc cut_tail(struct recovery *r, struct walk *walk)
+{
+    uint64_t end = 0;
+    enum rc rc = scan_nonzero_end(&walk->scan, walk->scan.at, &end);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct found_segment *found = &r->listing.items[walk_item(walk)];
+    const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
+    struct storage_file *file;
+    rc = files_open(&r->log->storage, name.text, STORAGE_WRITE, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = files_fill_zero(&r->log->storage, file, walk->scan.at, end);
+    if (rc == RC_OK) {
+        rc = files_sync(&r->log->storage, file);
+    }
+    files_close(&r->log->storage, file);
+    return rc;
+}
+
+static enum rc drop_segment(struct recovery *r, struct walk *walk)
+{
+    ASSERT(walk->next_item + 1 == r->listing.count);
+    const struct found_segment *found = &r->listing.items[walk->next_item];
+    const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
+    enum rc rc = files_remove(&r->log->storage, name.text);
+    if (rc == RC_OK) {
+        rc = files_sync_dir(&r->log->storage, r->log->folder);
+    }
+    listing_drop(&r->listing, walk->next_item);
+    return rc;
+}
+
+static void report_step(const struct recovery *r, const struct walk_step *step, bool repaired)
+{
+    const struct log_damage damage = {
+        .file = step->file,
+        .at = step->at,
+        .size = step->size,
+        .what = step->what,
+        .torn_tail = step->kind == WALK_CUT || step->kind == WALK_DROP || step->kind == WALK_NOTE,
+        .repaired = repaired,
+    };
+    log_report(r->options, &damage);
+}
+
+/* Does what a step asks for. RC_END: the log ends here. */
+static enum rc take_step(struct recovery *r, struct walk *walk, const struct walk_step *step)
+{
+    enum rc rc;
+    switch (step->kind) {
+    case WALK_RECORD: return on_record(r, walk, step);
+    case WALK_SEGMENT: return on_segment(r, walk);
+    case WALK_NOTE: report_step(r, step, false); return RC_OK;
+    case WALK_HEAL:
+        report_step(r, step, true);
+        rc = heal_header(r, walk);
+        if (rc == RC_OK) {
+            rc = walk_enter(walk);
+        }
+        return rc == RC_OK ? on_segment(r, walk) : rc;
+    case WALK_CUT:
+        report_step(r, step, true);
+        rc = cut_tail(r, walk);
+        return rc == RC_OK ? RC_END : rc;
+    case WALK_DROP:
+        report_step(r, step, true);
+        rc = drop_segment(r, walk);
+        return rc == RC_OK ? RC_END : rc;
+    case WALK_DAMAGE: report_step(r, step, false); return RC_CORRUPT;
+    case WALK_END: return RC_END;
+    }
+    UNREACHABLE();
+}
+
+static enum rc open_committer(struct recovery *r, const struct walk *walk)
+{
+    struct file_log *log = r->log;
+    const struct found_segment *found = &r->listing.items[walk_item(walk)];
+    const struct log_name name = log_name_of(log->folder, found->number, ".seg");
+    const enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &log->committer.file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    log->committer.state = COMMITTER_OPEN;
+    log->committer.number = found->number;
+    log->committer.at = walk->scan.at;
+    log->committer.capacity = found->size > log->segment_bytes ? found->size : log->segment_bytes;
+    log->committer.next_pos = walk->pos;
+    log->committer.next_hash = walk->hash;
+    log->committer.unsynced_mode = walk->unsynced;
+    log->committer.marked = walk->unsynced;
+    log->committer.last_at = r->last_at;
+    log->committer.last_pos = r->last_pos;
+    log->committer.last_hash = r->last_hash;
+    log->recovered_pos = walk->pos;
+    log->recovered_hash = walk->hash;
+    return RC_OK;
+}
+
+static enum rc replay(struct recovery *r)
+{
+    if (r->has_state) {
+        const enum rc rc = r->options->on_state(r->options->ctx, r->pos, buf_bytes(&r->state));
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    buf_deinit(&r->state);
+    struct walk walk;
+    walk_begin(&walk, &r->log->storage, r->log->folder, r->log->partition, &r->listing, r->start,
+               r->pos, r->hash);
+    enum rc rc = RC_OK;
+    while (rc == RC_OK) {
+        struct walk_step step;
+        rc = walk_next(&walk, &step);
+        if (rc == RC_OK) {
+            rc = take_step(r, &walk, &step);
+        }
+    }
+    if (rc == RC_END) {
+        rc = open_committer(r, &walk);
+    }
+    walk_deinit(&walk);
+    return rc;
+}
+
+static void finish(struct recovery *r)
+{
+    struct file_log *log = r->log;
+    uint64_t sealed_end = log->owner.segments[0].number;
+    for (size_t i = 0; i < log->owner.count; i++) {
+        const struct segment *segment = &log->owner.segments[i];
+        if (segment->summary == NULL && !segment->unindexed) {
+            break;
+        }
+        sealed_end = segment->number + 1;
+    }
+    log->keeper.sealed_end = sealed_end;
+    log->owner.recovering = false;
+}
+
+enum rc log_recover(struct file_log *log, const struct file_log_options *options)
+{
+    struct recovery r = {.log = log, .options = options};
+    log->owner.recovering = true;
+    enum rc rc = take_stock(&r);
+    if (rc == RC_OK) {
+        rc = refuse_foreign(&r);
+    }
+    if (rc == RC_OK && options->repair) {
+        rc = log_repair(log, options, &r.listing);
+    }
+    if (rc == RC_OK) {
+        rc = begin(&r);
+    }
+    if (rc == RC_OK) {
+        rc = replay(&r);
+    }
+    if (rc == RC_OK) {
+        rc = catalogue_snapshot(log);
+    }
+    if (rc == RC_OK) {
+        finish(&r);
+    }
+    buf_deinit(&r.state);
+    listing_deinit(&r.listing);
+    return rc;
+}

@@ -1,0 +1,380 @@
+#include "log/walk.h"
+
+void walk_begin(struct walk *walk, const struct storage *storage, const char *folder,
+                uint32_t partition, struct listing *listing, size_t item, uint64_t pos,
+                uint64_t hash)
+{
+    ASSERT(item < listing->count);
+    *walk = (struct walk){
+        .storage = storage,
+        .folder = folder,
+        .listing = listing,
+        .partition = partition,
+        .next_item = item,
+        .pos = pos,
+        .hash = hash,
+    };
+}
+
+void walk_deinit(struct walk *walk)
+{
+    files_close(walk->storage, walk->file);
+    buf_deinit(&walk->buffer_);
+    *walk = (struct walk){.storage = walk->storage};
+}
+
+size_t walk_item(const struct walk *walk)
+{
+    ASSERT(walk->file != NULL);
+    return walk->next_item - 1;
+}
+
+static enum rc segment_open(struct walk *walk, size_t item, struct storage_file **ret_file)
+{
+    const struct log_name name =
+        log_name_of(walk->folder, walk->listing->items[item].number, ".seg");
+    return files_open(walk->storage, name.text, STORAGE_READ, ret_file);
+}
+
+static enum rc segment_begin(struct walk *walk, size_t item, uint64_t at)
+{
+    struct found_segment *found = &walk->listing->items[item];
+    struct storage_file *file;
+    enum rc rc = segment_open(walk, item, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    files_close(walk->storage, walk->file);
+    walk->file = file;
+    rc = files_size(walk->storage, file, &found->size);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (found->size > SEGMENT_BYTES_MAX) {
+        return RC_CORRUPT;
+    }
+    if (found->header_whole) {
+        walk->unsynced = (found->header.flags & SEGMENT_UNSYNCED) != 0;
+    }
+    scan_begin(&walk->scan, walk->storage, file, found->size, at, &walk->buffer_);
+    return RC_OK;
+}
+
+enum rc walk_enter(struct walk *walk)
+{
+    ASSERT(walk->next_item < walk->listing->count);
+    const enum rc rc = segment_begin(walk, walk->next_item, SEGMENT_HEADER_SIZE);
+    if (rc == RC_OK) {
+        walk->next_item++;
+    }
+    return rc;
+}
+
+enum rc walk_resume(struct walk *walk, uint64_t at)
+{
+    return segment_begin(walk, walk_item(walk), at);
+}
+
+/* ---- what stands at a place that is no good record ----------------------------------------- */
+
+enum tail {
+    TAIL_ZERO,   /* nothing but zeros from here to the end of the segment */
+    TAIL_TORN,   /* something, but no whole record of a batch that begins behind it */
+    TAIL_BEHIND, /* whole records of a later batch stand behind, or it is whole but not ours */
+};
+
+enum next {
+    NEXT_NONE,       /* this is the last segment */
+    NEXT_CHAINS,     /* its header continues the chain */
+    NEXT_HEADERLESS, /* its header is bad, its first record continues the chain */
+    NEXT_TORN,       /* it is the last one, its header is bad, and at most one batch is in it */
+    NEXT_OTHER,      /* its header is whole, but does not continue the chain */
+    NEXT_BAD,        /* its header is bad, and later batches are in it, or segments behind it */
+};
+
+enum decision {
+    DECIDE_END,
+    DECIDE_DROP,
+    DECIDE_NEXT,
+    DECIDE_HEAL,
+    DECIDE_PASS,
+    DECIDE_CUT,
+    DECIDE_DAMAGE,
+};
+
+/* The decision table.
+ *
+ * What it builds on: a batch is written and synced before the next one is written to the same or a
+ * later segment; a segment is rolled away from only when all of it is on disk, and its successor's
+ * name is on disk before a batch in it is acknowledged. So whatever stands BEHIND a batch, in bytes
+ * or in segments, proves that the batch was on disk once: if it is bad now, it is damaged. And what
+ * nothing stands behind may be the batch that a crash interrupted, and nobody was told of it.
+ *
+ *  A  zeros, no segment behind: the end of the log.
+ *  B  zeros, and the next segment's first batch did not get to disk with its header: a crash while
+ *     rolling. Nothing in it was acknowledged: it goes.
+ *  C  zeros, and the next segment continues the chain: an ordinary end of a full segment.
+ *  D  as C, but the next header is bad and its first record continues the chain: the header can be
+ *     computed, so nothing is lost.
+ *  E  zeros, but the next segment does not continue the chain: records have become zeros, or whole
+ *     segments are missing. A write that the disk acknowledged and lost looks like this.
+ *  F  a bad record, no later batch, no segment behind: the torn tail of a crash. Whole records
+ *     of the same batch may stand behind it, for sectors get to disk in any order. A flipped bit in
+ *     the very last batch looks the same; no log without a copy elsewhere can tell.
+ *  G  a bad record and later batches behind it in a segment whose batches were not synced one by
+ *     one: after a power cut that is as good as a torn tail. What was written in that mode may go.
+ *  H  a bad record and later batches behind it: damage.
+ *  I  something bad, but the next segment continues the chain from just before it: it is rubbish
+ *     behind the last record, not a record.
+ *  J  something bad with a later segment that does not continue the chain here: damage. */
+static const struct {
+    char letter;
+    unsigned tails;
+    unsigned nexts;
+    unsigned modes;
+    enum decision decision;
+} decisions[] = {
+#define T(name)  (1u << TAIL_##name)
+#define N(name)  (1u << NEXT_##name)
+#define SYNCED   1u
+#define UNSYNCED 2u
+#define EITHER   (SYNCED | UNSYNCED)
+    {'A', T(ZERO), N(NONE), EITHER, DECIDE_END},
+    {'B', T(ZERO), N(TORN), EITHER, DECIDE_DROP},
+    {'C', T(ZERO), N(CHAINS), EITHER, DECIDE_NEXT},
+    {'D', T(ZERO), N(HEADERLESS), EITHER, DECIDE_HEAL},
+    {'E', T(ZERO), N(OTHER) | N(BAD), EITHER, DECIDE_DAMAGE},
+    {'F', T(TORN), N(NONE), EITHER, DECIDE_CUT},
+    {'G', T(BEHIND), N(NONE), UNSYNCED, DECIDE_CUT},
+    {'H', T(BEHIND), N(NONE), SYNCED, DECIDE_DAMAGE},
+    {'I', T(TORN) | T(BEHIND), N(CHAINS) | N(HEADERLESS), EITHER, DECIDE_PASS},
+    {'J', T(TORN) | T(BEHIND), N(TORN) | N(OTHER) | N(BAD), EITHER, DECIDE_DAMAGE},
+#undef T
+#undef N
+};
+
+/* Every case has exactly one row. */
+static enum decision decide(enum tail tail, enum next next, bool unsynced)
+{
+    const unsigned mode = unsynced ? UNSYNCED : SYNCED;
+    enum decision decision = DECIDE_DAMAGE;
+    size_t rows = 0;
+    for (size_t i = 0; i < sizeof(decisions) / sizeof(decisions[0]); i++) {
+        if ((decisions[i].tails & (1u << tail)) != 0 && (decisions[i].nexts & (1u << next)) != 0 &&
+            (decisions[i].modes & mode) != 0) {
+            decision = decisions[i].decision;
+            rows++;
+        }
+    }
+    ASSERT(rows == 1);
+    return decision;
+}
+
+static enum rc judge_tail(struct walk *walk, uint64_t next_pos, enum tail *ret_tail,
+                          struct scan_behind *ret_behind)
+{
+    *ret_behind = (struct scan_behind){0};
+    if (walk->file == NULL) {
+        *ret_tail = TAIL_ZERO;
+        return RC_OK;
+    }
+    uint64_t end = 0;
+    enum rc rc = scan_nonzero_end(&walk->scan, walk->scan.at, &end);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (end == walk->scan.at) {
+        *ret_tail = TAIL_ZERO;
+        return RC_OK;
+    }
+    rc = scan_behind(&walk->scan, walk->partition, walk->pos, next_pos, ret_behind);
+    *ret_tail = ret_behind->later_batch ? TAIL_BEHIND : TAIL_TORN;
+    return rc;
+}
+
+/* The next segment's header is bad: what do its records say? */
+static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next *ret_next)
+{
+    struct record record;
+    struct bytes bytes;
+    enum rc rc = scan_record(scan, &record, &bytes);
+    if (rc == RC_OK && record.pos == walk->pos && record.prev_hash == walk->hash &&
+        record.partition == walk->partition) {
+        *ret_next = NEXT_HEADERLESS;
+        return RC_OK;
+    }
+    if (rc != RC_OK && rc != RC_END && rc != RC_CORRUPT) {
+        return rc;
+    }
+    struct scan_behind behind;
+    scan->at =
+        SEGMENT_HEADER_SIZE - 8; /* so that the first place looked at is the first record's */
+    rc = scan_behind(scan, walk->partition, walk->pos, UINT64_MAX, &behind);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const bool last = walk->next_item + 1 == walk->listing->count;
+    /* With no segment in front there was no roll that a crash could have interrupted. */
+    *ret_next = last && !behind.later_batch && walk->file != NULL ? NEXT_TORN : NEXT_BAD;
+    return RC_OK;
+}
+
+static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_next_pos)
+{
+    *ret_next_pos = UINT64_MAX;
+    if (walk->next_item == walk->listing->count) {
+        *ret_next = NEXT_NONE;
+        return RC_OK;
+    }
+    const struct found_segment *found = &walk->listing->items[walk->next_item];
+    if (found->header_whole) {
+        const bool chains =
+            found->header.first_pos == walk->pos && found->header.prev_hash == walk->hash;
+        *ret_next = chains ? NEXT_CHAINS : NEXT_OTHER;
+        *ret_next_pos = found->header.first_pos;
+        return RC_OK;
+    }
+    if (found->size < SEGMENT_HEADER_SIZE || found->size > SEGMENT_BYTES_MAX) {
+        const bool last = walk->next_item + 1 == walk->listing->count;
+        *ret_next = last && walk->file != NULL ? NEXT_TORN : NEXT_BAD;
+        return RC_OK;
+    }
+    struct storage_file *file;
+    enum rc rc = segment_open(walk, walk->next_item, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct buf buffer = {0};
+    struct scan scan;
+    scan_begin(&scan, walk->storage, file, found->size, SEGMENT_HEADER_SIZE, &buffer);
+    rc = judge_headerless(walk, &scan, ret_next);
+    buf_deinit(&buffer);
+    files_close(walk->storage, file);
+    return rc;
+}
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+/* Where the step's finding is: in the current segment, or at the head of the next. */
+static void step_locate(struct walk *walk, struct walk_step *step, bool of_next)
+{
+    step->of_next = of_next;
+    step->item = of_next ? walk->next_item : walk_item(walk);
+    walk->name_ = log_name_of(walk->folder, walk->listing->items[step->item].number, ".seg");
+    step->file = walk->name_.text;
+    step->at = of_next ? 0 : walk->scan.at;
+    step->size = of_next ? SEGMENT_HEADER_SIZE : 0;
+    if (!of_next && step->behind.found) {
+        step->size = step->behind.first.at - step->at;
+    }
+}
+
+static void step_damage(struct walk *walk, struct walk_step *step, enum tail tail, enum next next,
+                        const char *what)
+{
+    step->kind = WALK_DAMAGE;
+    step->what = what;
+    if (tail != TAIL_ZERO) {
+        step_locate(walk, step, false);
+        return;
+    }
+    const struct found_segment *found = &walk->listing->items[walk->next_item];
+    if (next == NEXT_BAD) {
+        step_locate(walk, step, true);
+        step->what = "header";
+    } else if (walk->file == NULL || found->header.first_pos <= walk->pos) {
+        step_locate(walk, step, true);
+        step->what = found->header.first_pos == walk->pos ? "chain" : "position";
+    } else {
+        const uint64_t number = walk->listing->items[walk_item(walk)].number;
+        step_locate(walk, step, false);
+        step->what = found->number > number + 1 ? "missing segment" : "missing records";
+    }
+}
+
+/* The record at scan.at is none that continues the chain; `what` says why not. If it is `whole`
+ * all the same it was not torn: a crash leaves a mix of a record and zeros, never another record.
+ */
+static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *what, bool whole)
+{
+    enum next next = NEXT_NONE;
+    enum tail tail = TAIL_ZERO;
+    uint64_t next_pos = UINT64_MAX;
+    enum rc rc = judge_next(walk, &next, &next_pos);
+    if (rc == RC_OK) {
+        rc = judge_tail(walk, next_pos, &tail, &step->behind);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (whole) {
+        tail = TAIL_BEHIND;
+    }
+    step->what = what;
+    switch (decide(tail, next, walk->unsynced)) {
+    case DECIDE_END: step->kind = WALK_END; return RC_OK;
+    case DECIDE_DROP:
+        step->kind = WALK_DROP;
+        step_locate(walk, step, true);
+        step->what = "segment not begun";
+        return RC_OK;
+    case DECIDE_NEXT: step->kind = WALK_SEGMENT; return walk_enter(walk);
+    case DECIDE_HEAL:
+        step->kind = WALK_HEAL;
+        step_locate(walk, step, true);
+        step->what = "header";
+        return RC_OK;
+    case DECIDE_PASS: {
+        step->kind = WALK_NOTE;
+        step->behind.found = false;
+        step_locate(walk, step, false);
+        step->what = "rubbish behind the last record";
+        /* From here on the segment counts as zeros: the next step judges what comes behind. */
+        walk->scan.at = walk->scan.file_size;
+        return RC_OK;
+    }
+    case DECIDE_CUT:
+        step->kind = WALK_CUT;
+        step->behind.found = false;
+        step_locate(walk, step, false);
+        return RC_OK;
+    case DECIDE_DAMAGE: step_damage(walk, step, tail, next, what); return RC_OK;
+    }
+    UNREACHABLE();
+}
+
+enum rc walk_next(struct walk *walk, struct walk_step *step)
+{
+    if (walk->file == NULL) {
+        return step_bad(walk, step, "header", false);
+    }
+    struct scan *scan = &walk->scan;
+    enum rc rc = scan_record(scan, &step->record, &step->bytes);
+    if (rc == RC_END || rc == RC_CORRUPT) {
+        return step_bad(walk, step, rc == RC_END ? "zeros" : "checksum", false);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct record *record = &step->record;
+    if (record->partition != walk->partition) {
+        return step_bad(walk, step, "partition", true);
+    }
+    if (record->pos != walk->pos) {
+        return step_bad(walk, step, "position", true);
+    }
+    if (record->prev_hash != walk->hash) {
+        return step_bad(walk, step, "chain", true);
+    }
+    rc = record_after(record, step->bytes, &walk->pos, &walk->hash);
+    if (rc != RC_OK) {
+        return step_bad(walk, step, "hole", true);
+    }
+    step->kind = WALK_RECORD;
+    step->place = (struct log_place){
+        .segment = walk->listing->items[walk->next_item - 1].number,
+        .at = (uint32_t)scan->at,
+    };
+    scan->at += record->size;
+    return RC_OK;
+}

@@ -1,0 +1,200 @@
+/* The life of a log without faults: write, roll, seal, prepare, checkpoint, remove, start again.
+ *
+ * Goal: what comes back, by replay and by every kind of read, is what was written, at any point of
+ * the log's life. Method: random workloads over tiny segments; world.c compares with its model. */
+#include "unit/log/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void publish(struct world *world, uint32_t batches, uint32_t records)
+{
+    for (uint32_t i = 0; i < batches; i++) {
+        assert_int_equal(world_publish(world, records, LOG_SYNC_DATA), RC_OK);
+    }
+}
+
+static void what_was_written_is_read_and_replayed(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(1);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 1);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, 0);
+    publish(&world, 40, 3);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_close(&world);
+
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, 120);
+    assert_int_equal(world.replay_count, 120);
+    assert_int_equal(world.damage_count, 0);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    publish(&world, 5, 2);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void sealed_segments_are_read_like_unsealed_ones(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(2);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 2);
+    world.no_checkpoints = true;
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 10; i++) {
+        publish(&world, 10, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+        assert_int_equal(world_check_reads(&world, false), 0);
+    }
+    struct file_log_stats stats;
+    file_log_stats(world.log, &stats);
+    assert_true(stats.segment_count > 5);
+    assert_int_equal(stats.oldest_unsealed, stats.segment_count);
+    world_close(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.replay_count, 200);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void a_checkpoint_spares_the_replay_of_what_is_below_it(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(3);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 3);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 30; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+    }
+    assert_true(world.checkpoint_count > 1);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_close(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_true(world.state_pos != UINT64_MAX);
+    assert_true(world.replay_count < 120);
+    assert_int_equal(world.pos, 240);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void removal_frees_segments_and_keeps_the_rest(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(4);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 4);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    struct file_log_stats stats;
+    for (int i = 0; i < 60; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+        assert_int_equal(world_retain(&world, 40000), RC_OK);
+        assert_int_equal(world_check_reads(&world, false), 0);
+    }
+    file_log_stats(world.log, &stats);
+    assert_true(stats.first_pos > 0);
+    assert_true(stats.bytes < 80000);
+    world_close(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, 480);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void a_batch_larger_than_a_segment_makes_a_larger_segment(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(5);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 5);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    publish(&world, 1, 100);
+    assert_true(world.batch.bytes.size > world.segment_bytes);
+    publish(&world, 3, 1);
+    assert_int_equal(world_chores(&world), RC_OK);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_close(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, 103);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void commits_without_sync_are_there_after_kill_9(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(6);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 6);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(world_publish(&world, 2, LOG_SYNC_NONE), RC_OK);
+    }
+    world_close(&world);
+    sim_disk_restart(disk, SIM_LOSE_NOTHING);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, 100);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void reads_agree_with_the_model_over_random_workloads(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 130; seed++) {
+        struct sim_disk *disk = sim_disk_open(seed);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), seed);
+        world.channel_count = 1 + (uint32_t)prng_below(&world.prng, WORLD_CHANNELS_MAX);
+        world.body_max = (uint32_t)prng_below(&world.prng, 600);
+        world.messages_max = 1 + (uint32_t)prng_below(&world.prng, 1000);
+        world.segment_bytes = 4096 << prng_below(&world.prng, 3);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        for (int i = 0; i < 60; i++) {
+            publish(&world, 1, 1 + (uint32_t)prng_below(&world.prng, 12));
+            if (prng_below(&world.prng, 3) == 0) {
+                assert_int_equal(world_chores(&world), RC_OK);
+            }
+            if (prng_below(&world.prng, 10) == 0) {
+                assert_int_equal(world_retain(&world, 60000), RC_OK);
+            }
+            if (prng_below(&world.prng, 8) == 0) {
+                assert_int_equal(world_check_reads(&world, false), 0);
+            }
+            if (prng_below(&world.prng, 20) == 0) {
+                world_close(&world);
+                assert_int_equal(world_open(&world, false), RC_OK);
+            }
+        }
+        assert_int_equal(world_check_reads(&world, false), 0);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_is_read_and_replayed),
+        cmocka_unit_test(sealed_segments_are_read_like_unsealed_ones),
+        cmocka_unit_test(a_checkpoint_spares_the_replay_of_what_is_below_it),
+        cmocka_unit_test(removal_frees_segments_and_keeps_the_rest),
+        cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
+        cmocka_unit_test(commits_without_sync_are_there_after_kill_9),
+        cmocka_unit_test(reads_agree_with_the_model_over_random_workloads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
