@@ -300,6 +300,7 @@ static enum rc apply_publish(struct state *state, const struct record *record,
         work.channel->private_->applied_prev_pos = record->pos + 1;
         if (!env->live) {
             work.channel->prev_pos_ = record->pos + 1;
+            work.channel->private_->append_time_ms = work.channel->last_time_ms;
         }
         channel_check(work.channel);
     }
