@@ -540,20 +540,35 @@ static void on_error(struct conn *conn, const struct http_event *event)
     conn_wake(conn);
 }
 
+/* One event. False: more input is needed, or the connection speaks HTTP no more. */
+static bool input_step(struct conn *conn, struct bytes input, size_t *ret_used)
+{
+    struct http_event event = {0};
+    *ret_used = input.size;
+    http_parser_feed(conn->parser, input, ret_used, &event);
+    switch (event.type) {
+    case HTTP_EVENT_NONE: return false;
+    case HTTP_EVENT_HEAD: on_head(conn, event.request); break;
+    case HTTP_EVENT_BODY: on_body(conn, event.body); break;
+    case HTTP_EVENT_COMPLETE: on_complete(conn); return false;
+    case HTTP_EVENT_ERROR:
+        on_error(conn, &event);
+        *ret_used = input.size;
+        return false;
+    }
+    return conn->phase == CONN_HTTP && !conn->dead && !conn->close_after_out;
+}
+
 size_t http_input(struct conn *conn, const uint8_t *data, size_t size)
 {
-    size_t used = size;
-    struct http_event event = {0};
     if (conn->exchange == NULL && !http_parser_busy(conn->parser)) {
         conn->since_ms = conn->reactor->mono_ms; /* the first byte of a request */
     }
-    http_parser_feed(conn->parser, bytes_of(data, size), &used, &event);
-    switch (event.type) {
-    case HTTP_EVENT_NONE: break;
-    case HTTP_EVENT_HEAD: on_head(conn, event.request); break;
-    case HTTP_EVENT_BODY: on_body(conn, event.body); break;
-    case HTTP_EVENT_COMPLETE: on_complete(conn); break;
-    case HTTP_EVENT_ERROR: on_error(conn, &event); return size;
+    /* Up to the end of one request: it may be complete without a further byte. */
+    size_t used = 0;
+    size_t step;
+    while (input_step(conn, bytes_of(data + used, size - used), &step)) {
+        used += step;
     }
-    return used;
+    return used + step;
 }
