@@ -111,8 +111,10 @@ static inline struct bytes buf_bytes(const struct buf *buf)
 static inline void buf_put(struct buf *buf, const void *from, size_t size)
 {
     ASSERT_HOT(buf->capacity - buf->size >= size);
-    bytes_copy(buf->data + buf->size, from, size);
-    buf->size += size;
+    if (size > 0) { /* `data` may be NULL, and NULL + 0 is undefined */
+        bytes_copy(buf->data + buf->size, from, size);
+        buf->size += size;
+    }
 }
 
 static inline void buf_put_u8(struct buf *buf, uint8_t value)

@@ -62,16 +62,41 @@ static const uint64_t utf8_rows[256] = {
 /* Bytes that are tested, or stepped through, at a time. */
 #define BLOCK 16u
 
-static inline bool block_is_ascii(const uint8_t *data)
-{
+/* How many bytes at the start are ASCII, in whole blocks: four blocks are looked at together. */
 #ifdef __SSE2__
-    const __m128i block = _mm_loadu_si128((const __m128i *)(const void *)data);
-    return _mm_movemask_epi8(block) == 0;
-#else
-    const uint64_t both = bytes_load_u64(data) | bytes_load_u64(data + 8);
-    return (both & 0x8080808080808080u) == 0;
-#endif
+static inline __m128i block_load(const uint8_t *data)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)data);
 }
+
+static inline size_t ascii_blocks(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    while (size - at >= 4 * BLOCK) {
+        const __m128i low = _mm_or_si128(block_load(data + at), block_load(data + at + BLOCK));
+        const __m128i high =
+            _mm_or_si128(block_load(data + at + 2 * BLOCK), block_load(data + at + 3 * BLOCK));
+        if (_mm_movemask_epi8(_mm_or_si128(low, high)) != 0) {
+            break;
+        }
+        at += 4 * BLOCK;
+    }
+    while (size - at >= BLOCK && _mm_movemask_epi8(block_load(data + at)) == 0) {
+        at += BLOCK;
+    }
+    return at;
+}
+#else
+static inline size_t ascii_blocks(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    while (size - at >= BLOCK && ((bytes_load_u64(data + at) | bytes_load_u64(data + at + 8)) &
+                                  0x8080808080808080u) == 0) {
+        at += BLOCK;
+    }
+    return at;
+}
+#endif
 
 static inline uint64_t utf8_step(uint64_t state, const uint8_t *data, size_t size)
 {
@@ -89,11 +114,13 @@ bool utf8_feed(struct utf8 *utf8, struct bytes piece)
     ASSERT_HOT(state <= BAD);
 
     while (left >= BLOCK && state != BAD) {
-        if (state != START || !block_is_ascii(data)) {
+        size_t taken = state == START ? ascii_blocks(data, left) : 0;
+        if (taken == 0) {
             state = utf8_step(state, data, BLOCK);
+            taken = BLOCK;
         }
-        data += BLOCK;
-        left -= BLOCK;
+        data += taken;
+        left -= taken;
     }
     if (state != BAD) {
         state = utf8_step(state, data, left);

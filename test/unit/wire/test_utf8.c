@@ -9,64 +9,8 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
+#include "utf8_oracle.h"
 #include "wire/utf8.h"
-
-enum verdict {
-    BAD,        /* no text begins so */
-    INCOMPLETE, /* some text begins so, but none ends so */
-    VALID,
-};
-
-static bool naive_code_point_good(const uint8_t *data, size_t size)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint32_t code = size == 1 ? data[0] : data[0] & (0x7Fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((data[i] & 0xC0u) != 0x80u) {
-            return false;
-        }
-        code = code << 6 | (data[i] & 0x3Fu);
-    }
-    return code >= least[size] && code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
-}
-
-static size_t naive_size(uint8_t lead)
-{
-    return lead < 0x80             ? 1
-           : (lead & 0xE0) == 0xC0 ? 2
-           : (lead & 0xF0) == 0xE0 ? 3
-           : (lead & 0xF8) == 0xF0 ? 4
-                                   : 0;
-}
-
-static enum verdict naive(const uint8_t *data, size_t size)
-{
-    size_t at = 0;
-    while (at < size) {
-        const size_t need = naive_size(data[at]);
-        if (need == 0) {
-            return BAD;
-        }
-        if (size - at < need) {
-            /* Code points are in order of their bytes: if neither the least nor the greatest end
-             * makes a good one, or the two are both in one forbidden range, none does. */
-            uint8_t least[4];
-            uint8_t most[4];
-            for (size_t i = 0; i < need; i++) {
-                least[i] = at + i < size ? data[at + i] : 0x80;
-                most[i] = at + i < size ? data[at + i] : 0xBF;
-            }
-            const bool good =
-                naive_code_point_good(least, need) || naive_code_point_good(most, need);
-            return good ? INCOMPLETE : BAD;
-        }
-        if (!naive_code_point_good(data + at, need)) {
-            return BAD;
-        }
-        at += need;
-    }
-    return VALID;
-}
 
 static enum verdict ours(const uint8_t *data, size_t size)
 {
@@ -94,17 +38,18 @@ static void every_sequence_of_up_to_three_bytes_is_judged_as_by_the_reference(vo
     size_t count[3] = {0};
     for (uint32_t n = 0; n < 1u << 24; n++) {
         const uint8_t data[3] = {(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-        const enum verdict expected = naive(data, 3);
+        const enum verdict expected = utf8_naive(data, 3);
         wrong += ours(data, 3) != expected;
         count[expected]++;
     }
     for (uint32_t n = 0; n < 1u << 16; n++) {
         const uint8_t data[2] = {(uint8_t)(n >> 8), (uint8_t)n};
-        wrong += ours(data, 2) != naive(data, 2) || ours_by_bytes(data, 2) != naive(data, 2);
+        wrong +=
+            ours(data, 2) != utf8_naive(data, 2) || ours_by_bytes(data, 2) != utf8_naive(data, 2);
     }
     for (uint32_t n = 0; n < 1u << 8; n++) {
         const uint8_t data[1] = {(uint8_t)n};
-        wrong += ours(data, 1) != naive(data, 1);
+        wrong += ours(data, 1) != utf8_naive(data, 1);
     }
     assert_int_equal(wrong, 0);
     /* Texts of three ASCII bytes, of one and a pair in either order, and of one sequence of three:
@@ -126,7 +71,7 @@ static void sequences_of_four_bytes_are_judged_as_by_the_reference(void **state)
             const uint8_t fourth = (uint8_t)(drawn >> 8);
             const uint8_t data[4] = {(uint8_t)(n >> 8), (uint8_t)n, third,
                                      (n & 1) != 0 ? fourth : edges[drawn % sizeof(edges)]};
-            const enum verdict expected = naive(data, 4);
+            const enum verdict expected = utf8_naive(data, 4);
             if (ours(data, 4) != expected || ours_by_bytes(data, 4) != expected) {
                 fail_msg("%02x %02x %02x %02x", data[0], data[1], data[2], data[3]);
             }
@@ -172,7 +117,7 @@ static void a_sequence_counts_the_same_at_every_place_of_a_text(void **state)
                 uint8_t text[56];
                 memset(text, 'a', size);
                 memcpy(text + at, sequences[s], strlen(sequences[s]));
-                const enum verdict expected = naive(text, size);
+                const enum verdict expected = utf8_naive(text, size);
                 assert_int_equal(ours(text, size), expected);
                 assert_int_equal(utf8_valid(bytes_of(text, size)), expected == VALID);
             }

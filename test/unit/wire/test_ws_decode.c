@@ -118,9 +118,9 @@ static void run_cut(struct buf *to, enum ws_role role, size_t limit, struct byte
     struct ws_decoder decoder;
     ws_decoder_init(&decoder, role);
     buf_clear(to);
-    transcript_piece(to, &decoder, &limits, bytes_of(stream.data, a));
-    transcript_piece(to, &decoder, &limits, bytes_of(stream.data + a, b - a));
-    transcript_piece(to, &decoder, &limits, bytes_of(stream.data + b, stream.size - b));
+    (void)transcript_piece(to, &decoder, &limits, bytes_of(stream.data, a));
+    (void)transcript_piece(to, &decoder, &limits, bytes_of(stream.data + a, b - a));
+    (void)transcript_piece(to, &decoder, &limits, bytes_of(stream.data + b, stream.size - b));
     ws_decoder_deinit(&decoder);
 }
 
@@ -131,7 +131,7 @@ static void run_by_bytes(struct buf *to, enum ws_role role, size_t limit, struct
     ws_decoder_init(&decoder, role);
     buf_clear(to);
     for (size_t i = 0; i < stream.size; i++) {
-        transcript_piece(to, &decoder, &limits, bytes_of(stream.data + i, 1));
+        (void)transcript_piece(to, &decoder, &limits, bytes_of(stream.data + i, 1));
     }
     ws_decoder_deinit(&decoder);
 }
@@ -434,8 +434,9 @@ static void check_length(enum ws_role role, bool masked, uint8_t first, uint64_t
         struct ws_decoder decoder;
         ws_decoder_init(&decoder, role);
         struct buf got = {0};
-        transcript_piece(&got, &decoder, &limits, bytes_of(stream.data, cut));
-        transcript_piece(&got, &decoder, &limits, bytes_of(stream.data + cut, stream.size - cut));
+        (void)transcript_piece(&got, &decoder, &limits, bytes_of(stream.data, cut));
+        (void)transcript_piece(&got, &decoder, &limits,
+                               bytes_of(stream.data + cut, stream.size - cut));
         char text[16];
         (void)snprintf(text, sizeof(text), "E%u", expected);
         if (expected != 0) {
@@ -490,12 +491,12 @@ static void memory_follows_the_bytes_received(void **state)
     ws_decoder_init(&decoder, WS_SERVER);
     length_put(&stream, 0x82, true, 16u << 20, 127);
     put(&stream, "\0\0\0\0", 4);
-    transcript_piece(&got, &decoder, &limits, buf_bytes(&stream));
+    (void)transcript_piece(&got, &decoder, &limits, buf_bytes(&stream));
     assert_int_equal(decoder.message_.capacity, 0);
     size_t received = 0;
     while (received < 1u << 20) {
         uint8_t piece[1000] = {0};
-        transcript_piece(&got, &decoder, &limits, bytes_of(piece, sizeof(piece)));
+        (void)transcript_piece(&got, &decoder, &limits, bytes_of(piece, sizeof(piece)));
         received += sizeof(piece);
         assert_int_equal(decoder.message_.size, received);
         assert_true(decoder.message_.capacity <= received * 3 / 2 + 256);
@@ -544,7 +545,7 @@ static void an_idle_decoder_holds_no_memory(void **state)
     assert_false(ws_decoder_busy(&decoder));
     stream_write(&stream, "01:Hel 80:lo");
     for (size_t i = 0; i < stream.size; i++) {
-        transcript_piece(&got, &decoder, &limits, bytes_of(stream.data + i, 1));
+        (void)transcript_piece(&got, &decoder, &limits, bytes_of(stream.data + i, 1));
         assert_int_equal(ws_decoder_busy(&decoder), i + 1 < stream.size);
     }
     assert_transcript("idle", &got, "T(Hello)");
@@ -587,10 +588,10 @@ static void a_limit_that_shrinks_is_obeyed(void **state)
     struct buf got = {0};
     ws_decoder_init(&decoder, WS_SERVER);
     stream_write(&stream, "01:Hello");
-    transcript_piece(&got, &decoder, &wide, buf_bytes(&stream));
+    (void)transcript_piece(&got, &decoder, &wide, buf_bytes(&stream));
     buf_clear(&stream);
     stream_write(&stream, "80:x");
-    transcript_piece(&got, &decoder, &narrow, buf_bytes(&stream));
+    (void)transcript_piece(&got, &decoder, &narrow, buf_bytes(&stream));
     assert_transcript("narrow", &got, "E1009");
     ws_decoder_deinit(&decoder);
     buf_deinit(&stream);
@@ -611,7 +612,7 @@ static void a_message_may_have_65536_fragments_of_a_byte(void **state)
         frame_put(&stream, first, true, (const uint8_t *)"x", 1);
     }
     ws_decoder_init(&decoder, WS_SERVER);
-    transcript_piece(&got, &decoder, &limits, buf_bytes(&stream));
+    (void)transcript_piece(&got, &decoder, &limits, buf_bytes(&stream));
     assert_int_equal(got.size, 65536 + 3);
     assert_memory_equal(got.data, "T(xxxx", 6);
     ws_decoder_deinit(&decoder);
@@ -639,7 +640,7 @@ static void empty_fragments_in_a_row_are_bounded(void **state)
         }
         stream_write(&stream, "80:c");
         ws_decoder_init(&decoder, WS_SERVER);
-        transcript_piece(&got, &decoder, &limits, buf_bytes(&stream));
+        (void)transcript_piece(&got, &decoder, &limits, buf_bytes(&stream));
         if (over) {
             assert_memory_equal(got.data + got.size - 5, "E1008", 5);
         } else {
@@ -716,7 +717,7 @@ static void random_streams_give_their_messages_however_they_are_cut(void **state
                 const size_t room = stream.size - at;
                 const size_t drawn = 1 + prng_below(&prng, longest[i]);
                 const size_t piece = drawn < room ? drawn : room;
-                transcript_piece(&got, &decoder, &limits, bytes_of(stream.data + at, piece));
+                (void)transcript_piece(&got, &decoder, &limits, bytes_of(stream.data + at, piece));
                 at += piece;
             }
             assert_true(bytes_equal(buf_bytes(&got), buf_bytes(&expected)));

@@ -43,9 +43,10 @@ static inline void transcript_event(struct buf *to, const struct ws_event *event
     }
 }
 
-/* Feeds one piece until the decoder has nothing more to say. */
-static inline void transcript_piece(struct buf *to, struct ws_decoder *decoder,
-                                    const struct ws_limits *limits, struct bytes piece)
+/* Feeds one piece until the decoder has nothing more to say; returns the text of an error, or
+ * NULL. */
+static inline const char *transcript_piece(struct buf *to, struct ws_decoder *decoder,
+                                           const struct ws_limits *limits, struct bytes piece)
 {
     uint8_t *copy = malloc(piece.size + 1);
     if (copy == NULL) {
@@ -55,6 +56,7 @@ static inline void transcript_piece(struct buf *to, struct ws_decoder *decoder,
     uint8_t *at = copy + 1;
     bytes_copy(at, piece.data, piece.size);
     size_t left = piece.size;
+    const char *why = NULL;
     struct ws_event event;
     do {
         size_t used = 0;
@@ -63,10 +65,12 @@ static inline void transcript_piece(struct buf *to, struct ws_decoder *decoder,
             abort();
         }
         transcript_event(to, &event);
+        why = event.type == WS_EVENT_ERROR ? event.text : why;
         at += used;
         left -= used;
     } while (event.type != WS_EVENT_NONE);
     free(copy);
+    return why;
 }
 
 #endif
