@@ -1,1 +1,0 @@
-typedef int client_layer_is_empty;

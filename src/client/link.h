@@ -1,0 +1,71 @@
+/* A conversation with a server that outlives its connections.
+ *
+ *              due            101, connect sent       connected
+ *   WAITING ---------> OPENING ---------> GREETING ------------> READY
+ *      ^                  |                  |                     |
+ *      +------------------+------ lost ------+---------------------+
+ *                                  any state: FAILED, for good
+ *
+ * A lost connection is tried again after an exponential backoff with jitter; a goaway or a
+ * `retry_after_ms` of the server's makes it longer. A server that has been silent for well over its
+ * own ping interval counts as lost. What happens to commands under way is up to the caller: at
+ * LINK_READY it begins anew.
+ *
+ * Thread: the owner's.  Memory: link_close() frees. */
+#ifndef CLIENT_LINK_H
+#define CLIENT_LINK_H
+
+#include "base/bytes.h"
+#include "client/message.h"
+#include "client/url.h"
+
+struct link; /* opaque */
+
+struct link_options {
+    struct client_url url;
+    const char *producer; /* NULL: none; lives as long as the link */
+    uint64_t producer_epoch;
+};
+
+enum link_event_type {
+    LINK_NONE,
+    LINK_READY,   /* connected; commands may be sent */
+    LINK_MESSAGE, /* a reply or push for the caller; borrowed until the next call */
+    LINK_GOAWAY,  /* the server is about to leave; it will be back */
+    LINK_LOST,    /* trying again; link_why() says what happened */
+    LINK_FAILED,  /* trying again is of no use; link_why() */
+};
+
+struct link_event {
+    enum link_event_type type;
+    struct client_message message; /* LINK_MESSAGE */
+};
+
+/* `seed` is for the jitter. RC_NOMEM */
+MUST_USE enum rc link_open(const struct link_options *options, uint64_t seed, uint64_t now_ms,
+                           struct link **ret_link);
+/* Says goodbye where it can. NULL is allowed. */
+void link_close(struct link *link);
+
+int link_fd(const struct link *link); /* -1: nothing to poll for now */
+short link_events(const struct link *link);
+/* When link_step() must be called even if nothing is ready. */
+uint64_t link_deadline_ms(const struct link *link);
+/* Reads, writes, and does what is due. */
+void link_step(struct link *link, uint64_t now_ms);
+/* The next event; call until LINK_NONE. */
+void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event);
+
+/* RC_NOMEM; RC_CLOSED: not READY */
+MUST_USE enum rc link_send(struct link *link, struct bytes command);
+size_t link_pending(const struct link *link);
+bool link_ready(const struct link *link);
+/* The last thing that went wrong, for people. */
+const char *link_why(const struct link *link);
+/* How long until the next attempt, where there is one to come. */
+uint64_t link_wait_ms(const struct link *link, uint64_t now_ms);
+
+/* How long to wait before attempt number `attempt` (from 0): half fixed, half drawn. */
+uint64_t link_backoff_ms(unsigned attempt, uint64_t drawn);
+
+#endif
