@@ -196,9 +196,9 @@ static uint64_t http_deadline(const struct conn *conn, const struct config *conf
     if (conn->exchange != NULL) {
         return conn->exchange->waiting ? 0 : conn->since_ms + config->message_timeout_ms;
     }
-    const bool first = conn->out.capacity == 0;
-    return conn->since_ms +
-           (first || http_parser_busy(conn->parser) ? config->head_timeout_ms : KEEP_ALIVE_MS);
+    return conn->since_ms + (!conn->served || http_parser_busy(conn->parser)
+                                 ? config->head_timeout_ms
+                                 : KEEP_ALIVE_MS);
 }
 
 static uint64_t ws_deadline(const struct conn *conn, const struct config *config)

@@ -62,6 +62,7 @@ struct conn {
     bool close_sent;      /* a Close frame is out or in `out` */
     bool close_after_out; /* end our side once all is sent */
     bool ping_sent;       /* since the last byte came */
+    bool served;          /* has been answered at least once over HTTP */
     bool eof;             /* the peer has ended its side */
     bool dead;            /* freed at the end of the phase */
     bool more;            /* had its share of this turn, and has more */

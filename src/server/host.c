@@ -28,6 +28,17 @@ static void log_failed(struct host *host, enum rc rc)
     stats_flag_set(&host->server->ready[host->number], false);
 }
 
+static void replies_flush(struct host *host)
+{
+    for (unsigned to = 0; to < host->server->threads; to++) {
+        struct mail_replies *replies = host->reactor->replies[to];
+        if (replies != NULL) {
+            host->reactor->replies[to] = NULL;
+            mesh_send(&host->server->mesh, host->reactor->index, to, &replies->mail);
+        }
+    }
+}
+
 static void commit_done(struct job *job)
 {
     struct host *host = CONTAINER_OF(job, struct host, commit_job);
@@ -37,6 +48,7 @@ static void commit_done(struct job *job)
         log_failed(host, host->commit_rc);
     }
     partition_commit_done(host->partition, host->commit_rc);
+    replies_flush(host); /* refusals, where the commit failed */
     host_waiting_run(host);
     host_upkeep_run(host);
 }
@@ -165,13 +177,7 @@ static void on_batch_end(void *ctx, const struct log_batch *batch)
     while ((node = list_pop_front(&host->open_topics)) != NULL) {
         topic_send(host, CONTAINER_OF(node, struct topic, open_link));
     }
-    for (unsigned to = 0; to < host->server->threads; to++) {
-        if (host->reactor->replies[to] != NULL) {
-            mesh_send(&host->server->mesh, host->reactor->index, to,
-                      &host->reactor->replies[to]->mail);
-            host->reactor->replies[to] = NULL;
-        }
-    }
+    replies_flush(host);
     (void)file_log_committed(host->log, batch);
 }
 
@@ -249,17 +255,6 @@ static void take_entry(struct host *host, const struct parcel_entry *entry, stru
     const enum rc rc = partition_publish(host->partition, &tag, body, host->reactor->wall_ms);
     if (rc != RC_OK) {
         refuse(host, entry, body, PUBLISH_UNAVAILABLE);
-    }
-}
-
-static void replies_flush(struct host *host)
-{
-    for (unsigned to = 0; to < host->server->threads; to++) {
-        struct mail_replies *replies = host->reactor->replies[to];
-        if (replies != NULL) {
-            host->reactor->replies[to] = NULL;
-            mesh_send(&host->server->mesh, host->reactor->index, to, &replies->mail);
-        }
     }
 }
 

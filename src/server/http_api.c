@@ -46,6 +46,7 @@ static void respond(struct conn *conn, unsigned status, struct bytes body)
     conn->close_after_out = conn->close_after_out || close;
     exchange_free(exchange);
     conn->exchange = NULL;
+    conn->served = true;
     conn->since_ms = conn->reactor->mono_ms;
     conn_wake(conn);
 }

@@ -215,9 +215,15 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
     return rc;
 }
 
+/* [I11] A reply may be a mebibyte: it counts as much until it is there. */
 static enum rc on_history(struct session *session, const struct wire_command *command)
 {
-    return session->env->ops->history(session->env->ctx, session, command);
+    const enum rc rc = session->env->ops->history(session->env->ctx, session, command);
+    if (rc == RC_OK) {
+        session->inflight_count++;
+        session->inflight_bytes += HISTORY_BYTES_MAX;
+    }
+    return rc;
 }
 
 static enum rc on_ping(struct session *session, const struct wire_command *command)
@@ -367,6 +373,10 @@ static enum rc history_encode(struct buf *to, const struct session_history *hist
 
 enum rc session_on_history(struct session *session, const struct session_history *history)
 {
+    ASSERT(session->inflight_count > 0);
+    ASSERT(session->inflight_bytes >= HISTORY_BYTES_MAX);
+    session->inflight_count--;
+    session->inflight_bytes -= HISTORY_BYTES_MAX;
     if (session->state == SESSION_CLOSING) {
         return RC_OK;
     }

@@ -60,7 +60,7 @@ struct session_history {
     struct bytes channel;
     enum rc rc;
     struct position position;
-    struct bytes messages; /* encoded elements with commas between them */
+    struct bytes messages;            /* encoded elements with commas between them */
     const struct wire_range *damaged; /* what had to be left out */
     size_t damaged_count;
     bool more;
@@ -126,7 +126,7 @@ void session_on_bad_text(struct session *session);
 void session_on_connect_timeout(struct session *session);
 /* Sends goaway. RC_NOMEM */
 MUST_USE enum rc session_goaway(struct session *session, const char *reason, uint64_t reconnect_ms);
-/* Publishes sent on and not answered yet. */
+/* Publishes and history reads sent on and not answered yet. */
 uint32_t session_inflight(const struct session *session);
 
 /* ---- answers; RC_NOMEM: close the connection ------------------------------------------------ */
