@@ -15,7 +15,7 @@
  * from the front, and the first one kept always starts with a checkpoint: so the index can always
  * be rebuilt. Formats and the decision table of recovery: docs/LOG.md.
  *
- * Memory: file_log_close() frees everything. */
+ * Thread: see the four faces.  Memory: file_log_close() frees everything. */
 #ifndef LOG_FILE_LOG_H
 #define LOG_FILE_LOG_H
 

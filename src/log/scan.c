@@ -186,6 +186,42 @@ static enum rc run_follow(struct scan *scan, const struct search *search, struct
     return rc == RC_OK || rc == RC_END || rc == RC_CORRUPT ? RC_OK : rc;
 }
 
+/* The place of a plausible header: the run that begins there, or a step on (*ret_at). RC_END: the
+ * effort is spent. */
+static enum rc place_try(struct scan *scan, struct search *search, struct buf *runs,
+                         uint64_t *ret_at)
+{
+    const uint64_t at = *ret_at;
+    struct record record;
+    struct bytes bytes;
+    scan->at = at;
+    *ret_at = at + 8;
+    enum rc rc = scan_record(scan, &record, &bytes);
+    if (rc == RC_OK) {
+        struct scan_run run;
+        rc = run_follow(scan, search, record, bytes, &run);
+        if (rc == RC_OK && run.end_at > run.at) {
+            *ret_at = run.end_at;
+            rc = buf_append(runs, bytes_of(&run, sizeof(run)));
+        }
+        return rc;
+    }
+    if (rc != RC_CORRUPT) {
+        return rc == RC_END ? RC_OK : rc;
+    }
+    struct bytes view;
+    rc = scan_view(scan, at, RECORD_HEADER_SIZE, &view);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint64_t cost = record_size(bytes_load_u32(view.data + 4));
+    if (cost > search->effort_left) {
+        return RC_END;
+    }
+    search->effort_left -= cost;
+    return RC_OK;
+}
+
 /* All runs behind the bad record, in the order of the file. */
 static enum rc runs_collect(struct scan *scan, struct search *search, struct buf *runs,
                             bool *ret_exhausted)
@@ -196,40 +232,11 @@ static enum rc runs_collect(struct scan *scan, struct search *search, struct buf
         if (rc != RC_OK) {
             return rc == RC_END ? RC_OK : rc;
         }
-        struct record record;
-        struct bytes bytes;
-        scan->at = at;
-        rc = scan_record(scan, &record, &bytes);
-        if (rc == RC_OK) {
-            struct scan_run run;
-            rc = run_follow(scan, search, record, bytes, &run);
-            if (rc != RC_OK) {
-                return rc;
-            }
-            if (run.end_at > run.at) {
-                rc = buf_append(runs, bytes_of(&run, sizeof(run)));
-                if (rc != RC_OK) {
-                    return rc;
-                }
-                at = run.end_at;
-                continue;
-            }
-        } else if (rc == RC_CORRUPT) {
-            struct bytes view;
-            rc = scan_view(scan, at, RECORD_HEADER_SIZE, &view);
-            if (rc != RC_OK) {
-                return rc;
-            }
-            const uint64_t cost = record_size(bytes_load_u32(view.data + 4));
-            if (cost > search->effort_left) {
-                *ret_exhausted = true;
-                return RC_OK;
-            }
-            search->effort_left -= cost;
-        } else if (rc != RC_END) {
-            return rc;
+        rc = place_try(scan, search, runs, &at);
+        if (rc != RC_OK) {
+            *ret_exhausted = rc == RC_END;
+            return rc == RC_END ? RC_OK : rc;
         }
-        at += 8;
     }
 }
 

@@ -1,0 +1,259 @@
+/* The real storage, in a folder of its own under TMPDIR.
+ *
+ * Goal: each operation does what log/storage.h promises, refusals included; what is opened is never
+ * somebody else's file. The log over it is compared with the log over the simulated disk elsewhere.
+ */
+#include "io/disk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    char root[256];
+    struct disk *disk;
+    struct storage storage;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    const char *folder = getenv("TMPDIR");
+    (void)snprintf(f->root, sizeof(f->root), "%s/seriatim-disk-XXXXXX",
+                   folder == NULL ? "." : folder);
+    assert_non_null(mkdtemp(f->root));
+    assert_int_equal(disk_open(f->root, &f->disk), RC_OK);
+    f->storage = disk_storage(f->disk);
+    *state = f;
+    return 0;
+}
+
+static void remove_entry(void *ctx, const char *entry)
+{
+    const struct fixture *f = ctx;
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", f->root, entry);
+    (void)unlink(path);
+    (void)rmdir(path);
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    const enum rc rc = f->storage.ops->list(f->storage.ctx, "", remove_entry, f);
+    assert_int_equal(rc, RC_OK);
+    disk_close(f->disk);
+    assert_int_equal(rmdir(f->root), 0);
+    free(f);
+    return 0;
+}
+
+static struct storage_file *must_open(struct fixture *f, const char *name,
+                                      enum storage_open_mode mode)
+{
+    struct storage_file *file = NULL;
+    assert_int_equal(f->storage.ops->open(f->storage.ctx, name, mode, &file), RC_OK);
+    return file;
+}
+
+static void path_of(const struct fixture *f, const char *name, char to[512])
+{
+    (void)snprintf(to, 512, "%s/%s", f->root, name);
+}
+
+static void what_is_written_is_read(void **state)
+{
+    struct fixture *f = *state;
+    const struct storage_ops *ops = f->storage.ops;
+    struct storage_file *file = must_open(f, "a", STORAGE_CREATE);
+    assert_int_equal(ops->write(f->disk, file, BYTES_LITERAL("hello"), 10), RC_OK);
+    uint64_t size = 0;
+    assert_int_equal(ops->size(f->disk, file, &size), RC_OK);
+    assert_int_equal(size, 15);
+    uint8_t bytes[32];
+    size_t got = 0;
+    assert_int_equal(ops->read(f->disk, file, bytes, sizeof(bytes), 8, &got), RC_OK);
+    assert_int_equal(got, 7); /* fewer only at the end */
+    assert_memory_equal(bytes, "\0\0hello", 7);
+    assert_int_equal(ops->read(f->disk, file, bytes, sizeof(bytes), 100, &got), RC_OK);
+    assert_int_equal(got, 0);
+    assert_int_equal(ops->sync_data(f->disk, file), RC_OK);
+    assert_int_equal(ops->truncate(f->disk, file, 12), RC_OK);
+    assert_int_equal(ops->size(f->disk, file, &size), RC_OK);
+    assert_int_equal(size, 12);
+    ops->close(f->disk, file);
+    ops->close(f->disk, NULL);
+}
+
+static void open_modes_say_what_must_be_there(void **state)
+{
+    struct fixture *f = *state;
+    const struct storage_ops *ops = f->storage.ops;
+    struct storage_file *file = NULL;
+    assert_int_equal(ops->open(f->disk, "a", STORAGE_READ, &file), RC_NOT_FOUND);
+    assert_int_equal(ops->open(f->disk, "a", STORAGE_WRITE, &file), RC_NOT_FOUND);
+    assert_int_equal(ops->open(f->disk, "no/a", STORAGE_CREATE, &file), RC_NOT_FOUND);
+    ops->close(f->disk, must_open(f, "a", STORAGE_CREATE));
+    assert_int_equal(ops->open(f->disk, "a", STORAGE_CREATE, &file), RC_EXISTS);
+    ops->close(f->disk, must_open(f, "a", STORAGE_WRITE));
+    struct storage_file *reader = must_open(f, "a", STORAGE_READ);
+    assert_int_not_equal(ops->write(f->disk, reader, BYTES_LITERAL("x"), 0), RC_OK);
+    ops->close(f->disk, reader);
+}
+
+static void files_and_folders_are_the_owners_alone(void **state)
+{
+    struct fixture *f = *state;
+    const mode_t mask = umask(0);
+    f->storage.ops->close(f->disk, must_open(f, "a", STORAGE_CREATE));
+    assert_int_equal(f->storage.ops->make_dir(f->disk, "d"), RC_OK);
+    (void)umask(mask);
+    char path[512];
+    struct stat status;
+    path_of(f, "a", path);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    path_of(f, "d", path);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0700);
+}
+
+static void links_and_things_that_are_no_files_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct storage_file *file = NULL;
+    char path[512];
+    f->storage.ops->close(f->disk, must_open(f, "a", STORAGE_CREATE));
+    path_of(f, "link", path);
+    assert_int_equal(symlink("a", path), 0);
+    assert_int_equal(f->storage.ops->open(f->disk, "link", STORAGE_WRITE, &file), RC_DENIED);
+    assert_int_equal(f->storage.ops->open(f->disk, "link", STORAGE_CREATE, &file), RC_EXISTS);
+    path_of(f, "fifo", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(f->storage.ops->open(f->disk, "fifo", STORAGE_READ, &file), RC_DENIED);
+    assert_int_equal(f->storage.ops->make_dir(f->disk, "a"), RC_EXISTS);
+    path_of(f, "dirlink", path);
+    assert_int_equal(symlink(".", path), 0);
+    assert_int_equal(f->storage.ops->make_dir(f->disk, "dirlink"), RC_EXISTS);
+    assert_int_not_equal(f->storage.ops->sync_dir(f->disk, "dirlink"), RC_OK);
+}
+
+static void rename_replaces_and_remove_removes(void **state)
+{
+    struct fixture *f = *state;
+    const struct storage_ops *ops = f->storage.ops;
+    struct storage_file *file = must_open(f, "a", STORAGE_CREATE);
+    assert_int_equal(ops->write(f->disk, file, BYTES_LITERAL("new"), 0), RC_OK);
+    ops->close(f->disk, file);
+    ops->close(f->disk, must_open(f, "b", STORAGE_CREATE));
+    assert_int_equal(ops->rename(f->disk, "a", "b"), RC_OK);
+    assert_int_equal(ops->rename(f->disk, "a", "b"), RC_NOT_FOUND);
+    file = must_open(f, "b", STORAGE_READ);
+    uint64_t size = 0;
+    assert_int_equal(ops->size(f->disk, file, &size), RC_OK);
+    assert_int_equal(size, 3);
+    ops->close(f->disk, file);
+    assert_int_equal(ops->remove(f->disk, "b"), RC_OK);
+    assert_int_equal(ops->remove(f->disk, "b"), RC_NOT_FOUND);
+}
+
+static void count_entry(void *ctx, const char *entry)
+{
+    int *count = ctx;
+    assert_int_not_equal(entry[0], '.');
+    ++*count;
+}
+
+static void folders_are_made_listed_and_synced(void **state)
+{
+    struct fixture *f = *state;
+    const struct storage_ops *ops = f->storage.ops;
+    int count = 0;
+    assert_int_equal(ops->list(f->disk, "d", count_entry, &count), RC_NOT_FOUND);
+    assert_int_equal(ops->sync_dir(f->disk, "d"), RC_NOT_FOUND);
+    assert_int_equal(ops->make_dir(f->disk, "d"), RC_OK);
+    assert_int_equal(ops->make_dir(f->disk, "d"), RC_OK); /* existing is fine */
+    ops->close(f->disk, must_open(f, "d/x", STORAGE_CREATE));
+    ops->close(f->disk, must_open(f, "d/y", STORAGE_CREATE));
+    assert_int_equal(ops->sync_dir(f->disk, "d"), RC_OK);
+    assert_int_equal(ops->sync_dir(f->disk, ""), RC_OK);
+    assert_int_equal(ops->list(f->disk, "d", count_entry, &count), RC_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(ops->remove(f->disk, "d/x"), RC_OK);
+    assert_int_equal(ops->remove(f->disk, "d/y"), RC_OK);
+    uint64_t bytes = 0;
+    assert_int_equal(ops->free_bytes(f->disk, &bytes), RC_OK);
+    assert_true(bytes > 0);
+    assert_int_equal(disk_sync(f->disk), RC_OK);
+}
+
+static void one_folder_has_one_server(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *second = NULL;
+    assert_int_equal(disk_lock(f->disk), RC_OK);
+    assert_int_equal(disk_open(f->root, &second), RC_OK);
+    assert_int_equal(disk_lock(second), RC_LOCKED);
+    disk_close(second);
+
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct disk *disk = NULL;
+        const bool refused = disk_open(f->root, &disk) == RC_OK && disk_lock(disk) == RC_LOCKED;
+        _exit(refused ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void the_lock_ends_with_its_holder(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *first = NULL;
+    assert_int_equal(disk_open(f->root, &first), RC_OK);
+    assert_int_equal(disk_lock(first), RC_OK);
+    disk_close(first);
+    assert_int_equal(disk_lock(f->disk), RC_OK);
+}
+
+static void a_root_that_cannot_be_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *disk = NULL;
+    char path[512];
+    path_of(f, "no/such", path);
+    assert_int_equal(disk_open(path, &disk), RC_NOT_FOUND);
+    f->storage.ops->close(f->disk, must_open(f, "file", STORAGE_CREATE));
+    path_of(f, "file", path);
+    assert_int_equal(disk_open(path, &disk), RC_NOT_FOUND);
+    path_of(f, "made", path);
+    assert_int_equal(disk_open(path, &disk), RC_OK);
+    disk_close(disk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_written_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(open_modes_say_what_must_be_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_and_folders_are_the_owners_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(links_and_things_that_are_no_files_are_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(rename_replaces_and_remove_removes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(folders_are_made_listed_and_synced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_folder_has_one_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_lock_ends_with_its_holder, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_root_that_cannot_be_is_refused, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
