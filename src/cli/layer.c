@@ -1,1 +1,0 @@
-typedef int cli_layer_is_empty;

@@ -1,0 +1,367 @@
+/* seriatim log: what a data directory holds, and whether it is whole. Only reads. */
+#include "cli/cli.h"
+
+#include "base/mem.h"
+#include "io/disk.h"
+#include "log/file_log.h"
+#include "server/config_args.h"
+#include "server/config_text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define PARTITIONS_MAX 256
+#define FILES_MAX      100000u
+#define PATH_SIZE      4096u
+
+/* meta.json, as the server writes it. */
+struct meta {
+    char incarnation[20];
+    unsigned partitions;
+    unsigned node;
+};
+
+struct log_file {
+    char *name;
+    uint64_t size;
+};
+
+/* One run of the command. */
+struct log_run {
+    const char *action;
+    const char *dir;
+    bool json;
+    bool verify;
+    struct meta meta;
+    struct disk *disk;
+    struct storage storage;
+    json_t *report;  /* json: the whole of it */
+    json_t *damages; /* json: those of the partition at hand; borrowed from `report` */
+    struct config_text text;
+    struct buf out;
+    uint64_t damage_count;
+    uint64_t torn_count;
+    uint64_t record_count;
+};
+
+/* ---- meta.json ----------------------------------------------------------------------------- */
+
+/* Fills `meta`, or says why not. */
+static bool read_meta(const char *dir, struct meta *meta)
+{
+    char path[PATH_SIZE];
+    const int size = snprintf(path, sizeof(path), "%s/meta.json", dir);
+    if (size < 0 || (size_t)size >= sizeof(path)) {
+        cli_say("'%s' is too long a path", dir);
+        return false;
+    }
+    struct stat stat_of_dir;
+    if (stat(dir, &stat_of_dir) != 0) {
+        cli_say("%s: %s", dir, strerror(errno));
+        return false;
+    }
+    json_error_t error;
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL) {
+        cli_say("%s is no data directory that can be read: %s:%d:%d: %s", dir, path, error.line,
+                error.column, error.text);
+        return false;
+    }
+    int format = 0;
+    int partitions = 0;
+    int node = 0;
+    const char *incarnation = NULL;
+    const bool good = json_unpack(root, "{s:i,s:s,s:i,s:i}", "format", &format, "incarnation",
+                                  &incarnation, "partitions", &partitions, "node", &node) == 0 &&
+                      format == 1 && partitions >= 1 && partitions <= PARTITIONS_MAX && node >= 0;
+    if (good) {
+        (void)snprintf(meta->incarnation, sizeof(meta->incarnation), "%s", incarnation);
+        meta->partitions = (unsigned)partitions;
+        meta->node = (unsigned)node;
+    } else {
+        cli_say("%s is not what this version writes (format 1)", path);
+    }
+    json_decref(root);
+    return good;
+}
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+struct listing {
+    struct log_file *files;
+    size_t count;
+    bool failed;
+};
+
+static void add_file(void *ctx, const char *name)
+{
+    struct listing *listing = ctx;
+    if (listing->failed || listing->count == FILES_MAX) {
+        listing->failed = true;
+        return;
+    }
+    struct log_file *files =
+        mem_realloc(listing->files, (listing->count + 1) * sizeof(struct log_file));
+    char *copy = mem_strdup(name);
+    if (files != NULL) {
+        listing->files = files;
+    }
+    if (files == NULL || copy == NULL) {
+        mem_free(copy);
+        listing->failed = true;
+        return;
+    }
+    files[listing->count++] = (struct log_file){.name = copy};
+}
+
+static int compare_files(const void *a, const void *b)
+{
+    return strcmp(((const struct log_file *)a)->name, ((const struct log_file *)b)->name);
+}
+
+static void listing_deinit(struct listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        mem_free(listing->files[i].name);
+    }
+    mem_free(listing->files);
+}
+
+static enum rc size_of(const struct storage *storage, const char *folder, struct log_file *file)
+{
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, file->name);
+    struct storage_file *opened = NULL;
+    enum rc rc = storage->ops->open(storage->ctx, path, STORAGE_READ, &opened);
+    if (rc == RC_OK) {
+        rc = storage->ops->size(storage->ctx, opened, &file->size);
+        storage->ops->close(storage->ctx, opened);
+    }
+    return rc;
+}
+
+/* The files of a partition, by name, with their sizes. */
+static enum rc list_files(const struct storage *storage, const char *folder,
+                          struct listing *ret_listing)
+{
+    struct listing listing = {0};
+    enum rc rc = storage->ops->list(storage->ctx, folder, add_file, &listing);
+    if (rc == RC_OK && listing.failed) {
+        rc = RC_NOMEM;
+    }
+    if (rc == RC_OK && listing.count > 0) {
+        qsort(listing.files, listing.count, sizeof(struct log_file), compare_files);
+    }
+    for (size_t i = 0; i < listing.count && rc == RC_OK; i++) {
+        rc = size_of(storage, folder, &listing.files[i]);
+    }
+    if (rc != RC_OK) {
+        listing_deinit(&listing);
+        return rc;
+    }
+    *ret_listing = listing;
+    return RC_OK;
+}
+
+static const char *kind_of(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    if (dot == NULL) {
+        return "other";
+    }
+    return strcmp(dot, ".seg") == 0   ? "segment"
+           : strcmp(dot, ".idx") == 0 ? "index"
+           : strcmp(dot, ".ckp") == 0 ? "checkpoint"
+           : strcmp(dot, ".new") == 0 ? "prepared"
+                                      : "other";
+}
+
+/* ---- report -------------------------------------------------------------------------------- */
+
+static void on_damage(void *ctx, const struct log_damage *damage)
+{
+    struct log_run *run = ctx;
+    run->torn_count += damage->torn_tail ? 1 : 0;
+    run->damage_count += damage->torn_tail ? 0 : 1;
+    if (run->json) {
+        (void)json_array_append_new(
+            run->damages, json_pack("{s:s,s:I,s:I,s:s,s:b}", "file", damage->file, "at",
+                                    (json_int_t)damage->at, "size", (json_int_t)damage->size,
+                                    "what", damage->what, "torn_tail", damage->torn_tail ? 1 : 0));
+        return;
+    }
+    config_text_addf(&run->text, "%s:%" PRIu64 ": %s", damage->file, damage->at, damage->what);
+    if (damage->size > 0) {
+        config_text_addf(&run->text, " (%" PRIu64 " bytes)", damage->size);
+    } else {
+        config_text_addf(&run->text, " (to the end of the file)");
+    }
+    config_text_addf(&run->text, "%s\n",
+                     damage->torn_tail ? ", a torn tail: the next start cuts it off, nothing "
+                                         "acknowledged is in it"
+                                       : "");
+}
+
+static void report_files(struct log_run *run, const struct listing *listing, json_t *partition)
+{
+    json_t *files = run->json ? json_array() : NULL;
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct log_file *file = &listing->files[i];
+        if (run->json) {
+            (void)json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "name", file->name,
+                                                         "kind", kind_of(file->name), "bytes",
+                                                         (json_int_t)file->size));
+        } else {
+            config_text_addf(&run->text, "  %-32s %12" PRIu64 " bytes  %s\n", file->name,
+                             file->size, kind_of(file->name));
+        }
+    }
+    if (run->json) {
+        (void)json_object_set_new(partition, "files", files);
+    }
+}
+
+static void report_result(struct log_run *run, const char *folder,
+                          const struct log_verify_result *result, json_t *partition)
+{
+    if (run->json) {
+        (void)json_object_set_new(partition, "segments",
+                                  json_integer((json_int_t)result->segments));
+        (void)json_object_set_new(partition, "records", json_integer((json_int_t)result->records));
+        (void)json_object_set_new(partition, "bytes", json_integer((json_int_t)result->bytes));
+        (void)json_object_set_new(partition, "first_position",
+                                  json_integer((json_int_t)result->first_pos));
+        (void)json_object_set_new(partition, "end_position",
+                                  json_integer((json_int_t)result->end_pos));
+        return;
+    }
+    config_text_addf(&run->text,
+                     "%s: %" PRIu64 " segments, %" PRIu64 " records, positions %" PRIu64
+                     " to %" PRIu64 ", %" PRIu64 " bytes\n",
+                     folder, result->segments, result->records, result->first_pos, result->end_pos,
+                     result->bytes);
+}
+
+static enum rc do_partition(struct log_run *run, unsigned number)
+{
+    char folder[16];
+    (void)snprintf(folder, sizeof(folder), "p%03u", number);
+    json_t *partition = NULL;
+    if (run->json) {
+        partition = json_pack("{s:s}", "folder", folder);
+        run->damages = json_array();
+        (void)json_object_set_new(partition, "damages", run->damages);
+        (void)json_array_append_new(json_object_get(run->report, "partitions"), partition);
+    }
+    struct log_verify_result result = {0};
+    enum rc rc = file_log_verify(&run->storage, folder, on_damage, NULL, run, &result);
+    if (rc != RC_OK) {
+        cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
+        return rc;
+    }
+    run->record_count += result.records;
+    report_result(run, folder, &result, partition);
+    if (run->verify) {
+        return RC_OK;
+    }
+    struct listing listing;
+    rc = list_files(&run->storage, folder, &listing);
+    if (rc != RC_OK) {
+        cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
+        return rc;
+    }
+    report_files(run, &listing, partition);
+    listing_deinit(&listing);
+    return RC_OK;
+}
+
+static void begin_report(struct log_run *run)
+{
+    if (run->json) {
+        run->report = json_pack("{s:i,s:s,s:i,s:i,s:[]}", "format", 1, "incarnation",
+                                run->meta.incarnation, "partition_count", (int)run->meta.partitions,
+                                "node", (int)run->meta.node, "partitions");
+        return;
+    }
+    config_text_addf(&run->text, "%s: format 1, incarnation %s, %u partitions, node %u\n", run->dir,
+                     run->meta.incarnation, run->meta.partitions, run->meta.node);
+}
+
+static int end_report(struct log_run *run)
+{
+    if (run->json) {
+        char *text = json_dumps(run->report, JSON_INDENT(2));
+        config_text_addf(&run->text, "%s\n", text == NULL ? "{}" : text);
+        free(text); /* jansson's own allocation */
+        json_decref(run->report);
+    } else {
+        config_text_addf(&run->text, "%" PRIu64 " records; ", run->record_count);
+        if (run->damage_count > 0) {
+            config_text_addf(&run->text, "DAMAGED in %" PRIu64 " places\n", run->damage_count);
+        } else {
+            config_text_addf(&run->text, "no damage%s\n",
+                             run->torn_count > 0 ? " but a torn tail" : "");
+        }
+    }
+    const int status = cli_print_buf(run->text.rc, &run->out);
+    return status == CLI_DONE && run->verify && run->damage_count > 0 ? CLI_FAILED : status;
+}
+
+static int do_all(struct log_run *run)
+{
+    enum rc rc = disk_open(run->dir, &run->disk);
+    if (rc != RC_OK) {
+        cli_say("%s: %s", run->dir, rc_text(rc));
+        return CLI_FAILED;
+    }
+    run->storage = disk_storage(run->disk);
+    run->text = config_text_to(&run->out);
+    begin_report(run);
+    for (unsigned i = 0; i < run->meta.partitions && rc == RC_OK; i++) {
+        rc = do_partition(run, i);
+    }
+    const int status = end_report(run);
+    disk_close(run->disk);
+    return rc == RC_OK ? status : CLI_FAILED;
+}
+
+static enum rc on_option(void *ctx, size_t index, const char *value)
+{
+    struct log_run *run = ctx;
+    ASSERT(index == 0 && value == NULL);
+    run->json = true;
+    return RC_OK;
+}
+
+int cli_log(int argc, char **argv)
+{
+    if (cli_wants_help("log", argc, argv)) {
+        return CLI_DONE;
+    }
+    static const struct args_option options[] = {{"json", ARGS_FLAG}};
+    struct log_run run = {0};
+    struct buf errors = {0};
+    const struct args_use use = {options, 1, on_option, &run};
+    int operands = argc;
+    const enum rc rc = args_parse(argc, argv, &use, &errors, &operands);
+    if (rc != RC_OK) {
+        const int status = rc == RC_USAGE ? cli_refuse("log", &errors) : cli_fail(rc);
+        buf_deinit(&errors);
+        return status;
+    }
+    if (argc - operands != 2) {
+        return cli_refuse_text("log", "give `inspect` or `verify`, and the data directory");
+    }
+    run.action = argv[operands];
+    run.dir = argv[operands + 1];
+    run.verify = strcmp(run.action, "verify") == 0;
+    if (!run.verify && strcmp(run.action, "inspect") != 0) {
+        return cli_refuse_text("log", "there is no `log %s`; it is `inspect` or `verify`",
+                               run.action);
+    }
+    return read_meta(run.dir, &run.meta) ? do_all(&run) : CLI_FAILED;
+}
