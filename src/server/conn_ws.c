@@ -116,6 +116,18 @@ bool conn_ws_retry(struct conn *conn)
     return true;
 }
 
+/* A gathered message is freed by the next call on the decoder, which may be long in coming. */
+static void release_message(struct conn *conn, const struct ws_limits *limits, size_t rest)
+{
+    if (rest == 0) {
+        uint8_t nothing;
+        size_t used;
+        struct ws_event event;
+        ws_decoder_feed(&conn->decoder, limits, &nothing, 0, &used, &event);
+        ASSERT(event.type == WS_EVENT_NONE);
+    }
+}
+
 size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size)
 {
     const struct config *config = conn->reactor->server->config;
@@ -133,6 +145,7 @@ size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size)
         if (open) {
             on_message(conn, &event);
         }
+        release_message(conn, &limits, size - used);
         break;
     case WS_EVENT_PING:
         if (open) {

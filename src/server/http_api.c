@@ -8,6 +8,7 @@
 #include "wire/ws_origin.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define JSON_TYPE             "application/json"
 #define CHANNELS_PREFIX       "/v1/channels/"
@@ -25,17 +26,29 @@ void exchange_free(struct exchange *exchange)
 
 /* ---- responses ------------------------------------------------------------------------------- */
 
+/* [HTTP 6.6.1] a server with a clock says when it answered. */
+static void date_field(char *to, size_t size, uint64_t wall_ms)
+{
+    const time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    if (gmtime_r(&seconds, &tm) == NULL ||
+        strftime(to, size, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) == 0) {
+        to[0] = '\0';
+    }
+}
+
 /* Appends the response to the exchange's request and ends the exchange. */
 static void respond(struct conn *conn, unsigned status, struct bytes body)
 {
     struct exchange *exchange = conn->exchange;
     const bool close = exchange->close || conn->reactor->draining || conn->eof;
-    char extra[64] = "";
+    char extra[128];
+    date_field(extra, sizeof(extra), conn->reactor->wall_ms);
     if (exchange->allow != NULL) {
-        (void)snprintf(extra, sizeof(extra), "Allow: %s\r\n", exchange->allow);
+        const size_t size = strlen(extra);
+        (void)snprintf(extra + size, sizeof(extra) - size, "Allow: %s\r\n", exchange->allow);
     }
-    const enum rc rc = http_response_append(&conn->out, status, JSON_TYPE,
-                                            extra[0] == '\0' ? NULL : extra, body, close);
+    const enum rc rc = http_response_append(&conn->out, status, JSON_TYPE, extra, body, close);
     if (rc != RC_OK) {
         conn_kill(conn, "out of memory");
         return;
@@ -460,6 +473,19 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
     conn_wake(conn);
 }
 
+/* [HTTP 10.1.1] who asks before sending a large body is told to go on. */
+static void expect_continue(struct conn *conn, const struct http_request *request)
+{
+    const struct bytes expect = http_field_find(request, "expect");
+    if (expect.size != sizeof("100-continue") - 1 || !request->has_body) {
+        return;
+    }
+    if (buf_append(&conn->out, BYTES_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+    conn_wake(conn);
+}
+
 static void on_head(struct conn *conn, const struct http_request *request)
 {
     if (request->upgrade || text_is(request->path, "/v1/ws")) {
@@ -484,6 +510,7 @@ static void on_head(struct conn *conn, const struct http_request *request)
         conn->close_after_out = true;
         return;
     }
+    expect_continue(conn, request);
     if (exchange->route == ROUTE_MESSAGES && parse_messages(exchange, request) != RC_OK) {
         conn_kill(conn, "out of memory");
     }

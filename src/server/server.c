@@ -524,8 +524,9 @@ int server_main(const struct config *config)
         threads_stop(&instance->server);
     }
     if (rc == RC_OK && instance->disk != NULL) {
-        disk_sync(instance->disk);
-        datadir_unmark(&instance->server.storage);
+        if (disk_sync(instance->disk) == RC_OK) {
+            datadir_unmark(&instance->server.storage);
+        }
     }
     if (rc == RC_OK) {
         log_plain(LEVEL_INFO, "stopped");
