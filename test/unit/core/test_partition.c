@@ -107,6 +107,15 @@ static void what_the_start_wants_survives_a_failed_commit(void **state)
     assert_true(world_position(&w, "a").epoch != epoch);
     (void)world_publish(&w, (struct world_publish){.channel = "a"});
     assert_true(world_position(&w, "a").earliest == 8);
+    /* What is in the log is not wanted again. */
+    const uint64_t after = world_position(&w, "a").epoch;
+    publish_ok(&w, (struct world_publish){.channel = "a"});
+    partition_flush(w.partition);
+    world_commit_done(&w, RC_IO);
+    partition_resume(w.partition);
+    assert_true(partition_idle(w.partition));
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    assert_true(world_position(&w, "a").epoch == after);
     world_deinit(&w);
 }
 
@@ -144,37 +153,69 @@ static void too_much_pending_is_refused_until_a_commit(void **state)
 static void a_failing_index_stops_the_partition_in_mid_batch(void **state)
 {
     (void)state;
+    for (unsigned at = 1; at <= 3; at++) {
+        struct world w;
+        world_init(&w);
+        w.settings.producer_idle_ms = 10;
+        world_restart(&w, 0);
+        struct world_publish publish = {.channel = "a", .producer = "p", .epoch = 1, .seq = 1};
+        (void)world_publish(&w, publish);
+        const uint64_t first_pos = w.next_pos;
+        w.now_ms += 1000; /* p would expire */
+        publish.producer = "q";
+        publish_ok(&w, publish);
+        publish.seq = 2;
+        publish_ok(&w, publish);
+        publish.channel = "b";
+        publish.seq = 1;
+        publish_ok(&w, publish);
+        partition_flush(w.partition);
+        publish_ok(&w, (struct world_publish){.channel = "c"});
+        w.index_fail_at = at;
+        world_commit_done(&w, RC_OK);
+        assert_true(partition_stopped(w.partition));
+        assert_true(partition_applied_pos(w.partition) == first_pos + at - 1);
+        assert_true(world_reply_count(&w) == 5);
+        for (size_t i = 1; i < 5; i++) {
+            assert_int_equal(world_reply_at(&w, i)->result.verdict,
+                             i < at ? PUBLISH_ACCEPTED : PUBLISH_UNAVAILABLE);
+        }
+        /* The log is reopened at the position applied, and is the chain it was. */
+        struct record record;
+        w.log.size = world_log_at(&w, partition_applied_pos(w.partition));
+        w.next_pos = partition_applied_pos(w.partition);
+        const size_t last = world_log_at(&w, w.next_pos - 1);
+        assert_int_equal(record_decode(bytes_of(w.log.data + last, w.log.size - last), &record),
+                         RC_OK);
+        w.next_hash = record_hash(bytes_of(w.log.data + last, record.size));
+        assert_true(partition_applied_hash(w.partition) == w.next_hash);
+        const uint64_t hash = world_state_hash(&w);
+        partition_resume(w.partition);
+        publish.channel = "a";
+        publish.seq = at;
+        assert_int_equal(world_publish(&w, publish).verdict, PUBLISH_ACCEPTED);
+        w.log.size = last + record.size;
+        assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+        assert_true(world_state_hash(&w) == hash);
+        world_deinit(&w);
+    }
+}
+
+static void a_failed_commit_takes_back_the_time_it_was_stamped_with(void **state)
+{
+    (void)state;
     struct world w;
     world_init(&w);
-    w.settings.producer_idle_ms = 10;
-    world_restart(&w, 0);
-    (void)world_publish(
-        &w, (struct world_publish){.channel = "a", .producer = "p", .epoch = 1, .seq = 1});
-    const uint64_t hash = world_state_hash(&w);
-    const uint64_t pos = partition_applied_pos(w.partition);
-    const uint64_t chain = partition_applied_hash(w.partition);
-    w.now_ms += 1000; /* p would expire */
-    publish_ok(&w, (struct world_publish){.channel = "a", .producer = "q", .epoch = 1, .seq = 1});
-    publish_ok(&w, (struct world_publish){.channel = "b", .producer = "q", .epoch = 1, .seq = 1});
+    const uint64_t now_ms = w.now_ms;
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    w.now_ms += 3600000;
+    publish_ok(&w, (struct world_publish){.channel = "a"});
     partition_flush(w.partition);
-    publish_ok(&w, (struct world_publish){.channel = "c"});
-    w.index_fails = true;
-    const size_t log_size = w.log.size;
-    world_commit_done(&w, RC_OK);
-    assert_true(partition_stopped(w.partition));
-    assert_true(world_state_hash(&w) == hash);
-    assert_true(partition_applied_pos(w.partition) == pos);
-    assert_true(partition_applied_hash(w.partition) == chain);
-    assert_true(world_reply_count(&w) == 4);
-
-    w.index_fails = false;
-    w.log.size = log_size; /* the log is reopened at the position applied */
-    w.next_pos = pos;
-    w.next_hash = chain;
+    world_commit_done(&w, RC_NOSPACE);
     partition_resume(w.partition);
-    const struct publish_result result = world_publish(
-        &w, (struct world_publish){.channel = "a", .producer = "q", .epoch = 1, .seq = 1});
-    assert_int_equal(result.verdict, PUBLISH_ACCEPTED);
+    w.now_ms = now_ms + 5;
+    (void)world_publish(&w, (struct world_publish){.channel = "a"});
+    assert_true(world_event_at(&w, 1)->time_ms == now_ms + 5);
     world_deinit(&w);
 }
 
@@ -273,6 +314,7 @@ int main(void)
         cmocka_unit_test(what_the_start_wants_survives_a_failed_commit),
         cmocka_unit_test(too_much_pending_is_refused_until_a_commit),
         cmocka_unit_test(a_failing_index_stops_the_partition_in_mid_batch),
+        cmocka_unit_test(a_failed_commit_takes_back_the_time_it_was_stamped_with),
         cmocka_unit_test(every_failing_allocation_is_survived),
         cmocka_unit_test(snowflake_ids_hold_time_node_and_counter),
     };

@@ -57,7 +57,7 @@ static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, 
 {
     struct world *w = ctx;
     ASSERT(channel_id >= 1 && first_seq >= 1 && count >= 1);
-    if (w->index_fails) {
+    if (w->index_fail_at > 0 && --w->index_fail_at == 0) {
         return RC_NOMEM;
     }
     /* The place is that of a record of ours, with these messages in it. */

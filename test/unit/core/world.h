@@ -39,7 +39,7 @@ struct world {
     uint64_t next_pos;
     uint64_t next_hash;
     struct log_batch *lent;
-    bool index_fails;
+    uint64_t index_fail_at; /* the call of that number from now fails; 0: none */
     uint64_t commit_count;
     uint64_t batch_begin_count;
     uint64_t batch_end_count;
