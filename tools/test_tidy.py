@@ -39,6 +39,7 @@ PLANTED = [
     ("a path of a home", "tools/a.sh", "cd " + "/ho" + "me/ann/src\n", "machine-path", 1),
     ("a temporary path", "test/a.mjs", "open('" + "/t" + "mp/x')\n", "machine-path", 1),
     ("a registry", "a.json", "https://registry." + "npmjs.org/ws\n", "registry", 1),
+    ("a dead link", "docs/a.md", "x\n[b](b.md)\n", "link", 2),
     ("trailing blanks", "docs/a.md", "x \n", "space", 1),
     ("no last newline", "docs/a.md", "x", "space", 1),
     ("a long line", "src/base/a.c", "/* " + "x" * 100 + " */\n", "columns", 1),
@@ -144,6 +145,7 @@ CLEAN = [
     ("a default over characters", "src/wire/a.c",
      function("    switch (c) {\n    case 'a': break;\n    default: break;\n    }")),
     ("malloc in a test", "test/unit/base/test_a.c", function("    p = malloc(1);")),
+    ("links to itself and elsewhere", "docs/a.md", "[a](a.md#b) [c](https://example.org/c.md)\n"),
     ("an exception with a reason", "src/base/mem.c", function("    return malloc(1);")),
 ]
 

@@ -459,6 +459,20 @@ C_CHECKS = [check_layers, check_include_order, check_header_comment, check_funct
             check_heart, check_braces, check_typedefs, check_atomics]
 
 
+def check_links(source, paths):
+    """A document's links into the tree lead somewhere."""
+    if not source.path.endswith(".md"):
+        return
+    folder = source.path.rpartition("/")[0]
+    for number, line in enumerate(source.lines, 1):
+        for target in re.findall(r"\]\(([^)#\s]+)", line):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = os.path.normpath(os.path.join(folder, target))
+            if path not in paths and not any(p.startswith(path + "/") for p in paths):
+                yield source.finding(number, "link", f"{target} is not there")
+
+
 # ---- rules that need tools ----------------------------------------------------------------------
 
 def run(command, root):
@@ -534,12 +548,14 @@ def load(root):
 
 def check_all(root, sources, with_tools):
     names, prefixes = enum_constants(sources)
+    paths = {s.path for s in sources}
     findings = []
     for source in sources:
         if source.path.endswith("package-lock.json"):
             findings += [f for f in check_text(source) if f.rule in ("machine-path", "registry")]
             continue
         findings += check_text(source)
+        findings += check_links(source, paths)
         if source.is_c:
             for check in C_CHECKS:
                 findings += check(source)

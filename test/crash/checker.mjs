@@ -263,7 +263,7 @@ export const PLANTS = {
   'acked at another seq': [(h) => replaceAt(h.acked, middle(h.acked), { seq: 1e9 }), 'I3 acked'],
   'another id': [(h) => {
     const at = h.acked.findIndex((a) => a.message_id !== undefined);
-    replaceAt(h.acked, at, { message_id: '1' });
+    replaceAt(h.acked, at, { message_id: 'planted' });
   }, 'I3 acked'],
   phantom: [(h) => {
     const { messages } = h.streams[0];
