@@ -15,6 +15,7 @@ int cli_serve(int argc, char **argv)
     const enum rc rc = config_load(argc, argv, environ, &config, &errors);
     int status;
     if (rc == RC_OK) {
+        logger_init(config.log_level, config.log_format, STDERR_FILENO);
         status = server_main(&config);
         config_deinit(&config);
     } else {

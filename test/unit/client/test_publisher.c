@@ -1,0 +1,291 @@
+/* client/publisher against a naive model of a server that does what the protocol allows.
+ * Method: commands and replies pass through queues; at random the connection is cut (what is in the
+ * queues is lost, at either end), the server refuses for now, and time passes. In the end every
+ * message must stand in the channel once and in order. */
+#include "client/publisher.h"
+
+#include "base/prng.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define MESSAGES  300u
+#define QUEUE_MAX 64u
+#define REPLY_MAX 200u
+
+/* What the server has stored: the payload of each producer_seq, and its seq. */
+struct model {
+    uint64_t stored; /* producer_seq 1 … stored are there */
+    uint64_t seqs[MESSAGES + 1];
+    uint64_t payloads[MESSAGES + 1];
+    uint64_t latest; /* seqs used, by others too */
+    uint64_t refused;
+};
+
+struct queue {
+    char items[QUEUE_MAX][REPLY_MAX];
+    size_t head;
+    size_t tail;
+};
+
+static bool queue_full(const struct queue *q)
+{
+    return q->tail - q->head == QUEUE_MAX;
+}
+
+static char *queue_push(struct queue *q)
+{
+    assert_false(queue_full(q));
+    return q->items[q->tail++ % QUEUE_MAX];
+}
+
+static const char *queue_pop(struct queue *q)
+{
+    return q->head == q->tail ? NULL : q->items[q->head++ % QUEUE_MAX];
+}
+
+static void model_serve(struct model *model, struct prng *prng, const char *command, char *reply)
+{
+    uint64_t id = 0;
+    uint64_t number = 0;
+    uint64_t payload = 0;
+    assert_int_equal(sscanf(command,
+                            "{\"type\":\"publish\",\"id\":%" SCNu64 ",\"producer_seq\":%" SCNu64
+                            ",\"channel\":\"c\",\"key\":\"k\",\"data\":%" SCNu64 "}",
+                            &id, &number, &payload),
+                     3);
+    assert_int_equal(id, number);
+    if (prng_below(prng, 20) == 0) {
+        model->refused++;
+        (void)snprintf(reply, REPLY_MAX,
+                       "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"unavailable\","
+                       "\"message\":\"later\"%s}",
+                       id, prng_below(prng, 2) == 0 ? ",\"retry_after_ms\":40" : "");
+        return;
+    }
+    if (number > model->stored + 1) {
+        const bool unknown = model->stored == 0;
+        (void)snprintf(reply, REPLY_MAX,
+                       "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"%s\",\"message\":\"x\"",
+                       id, unknown ? "producer_unknown" : "out_of_sequence");
+        const size_t size = strlen(reply);
+        (void)snprintf(reply + size, REPLY_MAX - size, unknown ? "}" : ",\"expected\":%" PRIu64 "}",
+                       model->stored + 1);
+        return;
+    }
+    const bool duplicate = number <= model->stored;
+    if (!duplicate) {
+        model->latest += 1 + prng_below(prng, 3); /* others publish too */
+        model->stored = number;
+        model->seqs[number] = model->latest;
+        model->payloads[number] = payload;
+    }
+    (void)snprintf(reply, REPLY_MAX,
+                   "{\"type\":\"published\",\"id\":%" PRIu64 ",\"channel\":\"c\",\"seq\":%" PRIu64
+                   ",\"epoch\":\"e\"%s}",
+                   id, model->seqs[number], duplicate ? ",\"duplicate\":true" : "");
+}
+
+static void add_some(struct publisher *p, uint64_t *next)
+{
+    while (*next <= MESSAGES && !publisher_full(p)) {
+        char member[40];
+        (void)snprintf(member, sizeof(member), "\"data\":%" PRIu64, *next * 7);
+        assert_int_equal(publisher_add(p, bytes_of_text(member)), RC_OK);
+        (*next)++;
+    }
+}
+
+static void send_one(struct publisher *p, struct queue *up, uint64_t now)
+{
+    struct buf command = {0};
+    if (!queue_full(up) && publisher_next(p, now, &command) == RC_OK) {
+        char *slot = queue_push(up);
+        (void)snprintf(slot, REPLY_MAX, "%.*s", (int)command.size, (char *)command.data);
+    }
+    buf_deinit(&command);
+}
+
+static void run_with_seed(uint64_t seed)
+{
+    struct prng prng = {.state = seed};
+    struct model model = {0};
+    static struct queue up;
+    static struct queue down;
+    up = (struct queue){0};
+    down = (struct queue){0};
+    struct publisher p;
+    assert_int_equal(
+        publisher_init(&p, BYTES_LITERAL("c"), BYTES_LITERAL("k"), 1, 1 + prng_below(&prng, 40)),
+        RC_OK);
+    publisher_on_ready(&p);
+    uint64_t next = 1;
+    uint64_t now = 0;
+    for (uint64_t step = 0; next <= MESSAGES || !publisher_idle(&p); step++) {
+        assert_true(step < 1000000); /* it comes to an end */
+        now += prng_below(&prng, 3);
+        add_some(&p, &next);
+        const char *item = NULL;
+        switch (prng_below(&prng, 4)) {
+        case 0: send_one(&p, &up, now); break;
+        case 1:
+            item = queue_full(&down) ? NULL : queue_pop(&up);
+            if (item != NULL) {
+                model_serve(&model, &prng, item, queue_push(&down));
+            }
+            break;
+        case 2:
+            item = queue_pop(&down);
+            if (item != NULL) {
+                struct client_message message;
+                assert_int_equal(client_message_parse(bytes_of_text(item), &message), RC_OK);
+                if (publisher_on_message(&p, &message, now) != RC_OK) {
+                    print_error("seed %" PRIu64 ": %s\n", seed, publisher_why(&p));
+                    fail();
+                }
+            }
+            break;
+        default:
+            if (prng_below(&prng, 100) == 0) { /* cut */
+                up.head = up.tail;
+                down.head = down.tail;
+                publisher_on_ready(&p);
+            }
+            break;
+        }
+    }
+    assert_int_equal(publisher_acked(&p), MESSAGES);
+    assert_int_equal(model.stored, MESSAGES);
+    assert_true(model.refused > 0);
+    for (uint64_t i = 1; i <= MESSAGES; i++) {
+        assert_int_equal(model.payloads[i], i * 7);
+    }
+    publisher_deinit(&p);
+}
+
+static void every_message_is_stored_once_and_in_order_through_cuts_and_refusals(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 64; seed++) {
+        run_with_seed(seed);
+    }
+}
+
+/* Five messages are under way; then one reply. */
+static void replies_give(const char *first, const char *second, enum rc rc, const char *why)
+{
+    struct publisher p;
+    assert_int_equal(publisher_init(&p, BYTES_LITERAL("c"), (struct bytes){0}, 10, 8), RC_OK);
+    publisher_on_ready(&p);
+    struct buf command = {0};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(publisher_add(&p, BYTES_LITERAL("\"data\":1")), RC_OK);
+        assert_int_equal(publisher_next(&p, 0, &command), RC_OK);
+    }
+    buf_deinit(&command);
+    struct client_message message;
+    if (first != NULL) {
+        assert_int_equal(client_message_parse(bytes_of_text(first), &message), RC_OK);
+        assert_int_equal(publisher_on_message(&p, &message, 0), RC_OK);
+    }
+    assert_int_equal(client_message_parse(bytes_of_text(second), &message), RC_OK);
+    assert_int_equal(publisher_on_message(&p, &message, 0), rc);
+    if (strstr(publisher_why(&p), why) == NULL) {
+        print_error("%s\n", publisher_why(&p));
+        fail();
+    }
+    publisher_deinit(&p);
+}
+
+static void answers_that_cannot_be_right_end_it(void **state)
+{
+    (void)state;
+    replies_give(NULL, "{\"type\":\"published\",\"id\":11,\"seq\":1,\"epoch\":\"e\"}", RC_PROTOCOL,
+                 "acknowledged number 11 where 10 is next");
+    replies_give(NULL, "{\"type\":\"published\",\"id\":9,\"seq\":1,\"epoch\":\"e\"}", RC_PROTOCOL,
+                 "acknowledged number 9");
+    replies_give(NULL, "{\"type\":\"published\",\"id\":10,\"epoch\":\"e\"}", RC_PROTOCOL,
+                 "without a seq");
+    replies_give("{\"type\":\"published\",\"id\":10,\"seq\":5,\"epoch\":\"e\"}",
+                 "{\"type\":\"published\",\"id\":11,\"seq\":5,\"epoch\":\"e\"}", RC_PROTOCOL,
+                 "order is broken");
+    replies_give(NULL, "{\"type\":\"error\",\"id\":15,\"code\":\"internal\",\"message\":\"x\"}",
+                 RC_PROTOCOL, "not open");
+}
+
+static void a_seq_may_step_back_only_in_another_epoch(void **state)
+{
+    (void)state;
+    replies_give("{\"type\":\"published\",\"id\":10,\"seq\":5,\"epoch\":\"e\"}",
+                 "{\"type\":\"published\",\"id\":11,\"seq\":2,\"epoch\":\"f\"}", RC_OK, "");
+    replies_give("{\"type\":\"published\",\"id\":10,\"seq\":5,\"epoch\":\"e\"}",
+                 "{\"type\":\"published\",\"id\":11,\"epoch\":\"e\",\"duplicate\":true}", RC_OK,
+                 "");
+}
+
+static void refusals_for_good_end_it_and_name_the_message(void **state)
+{
+    (void)state;
+    static const char *const codes[] = {"bad_request", "too_large", "forbidden", "producer_fenced",
+                                        "limit_exceeded"};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        char reply[160];
+        char why[80];
+        (void)snprintf(reply, sizeof(reply),
+                       "{\"type\":\"error\",\"id\":12,\"code\":\"%s\",\"message\":\"no\"}",
+                       codes[i]);
+        (void)snprintf(why, sizeof(why), "message 12 was refused (%s): no", codes[i]);
+        replies_give(NULL, reply, RC_DENIED, why);
+    }
+    replies_give(NULL,
+                 "{\"type\":\"error\",\"id\":10,\"code\":\"out_of_sequence\",\"message\":\"\","
+                 "\"expected\":3}",
+                 RC_DENIED, "expects number 3, but this is number 10");
+    replies_give(NULL,
+                 "{\"type\":\"error\",\"id\":10,\"code\":\"producer_unknown\",\"message\":\"\"}",
+                 RC_DENIED, "does not know this producer");
+}
+
+/* The wait that the server asks for is kept, and only then everything from the head is sent. */
+static void the_wait_asked_for_is_kept(void **state)
+{
+    (void)state;
+    struct publisher p;
+    struct buf command = {0};
+    struct client_message message;
+    assert_int_equal(publisher_init(&p, BYTES_LITERAL("c"), (struct bytes){0}, 1, 8), RC_OK);
+    publisher_on_ready(&p);
+    assert_int_equal(publisher_add(&p, BYTES_LITERAL("\"data\":1")), RC_OK);
+    assert_int_equal(publisher_add(&p, BYTES_LITERAL("\"data\":2")), RC_OK);
+    assert_int_equal(publisher_next(&p, 1000, &command), RC_OK);
+    assert_int_equal(
+        client_message_parse(BYTES_LITERAL("{\"type\":\"error\",\"id\":1,\"code\":\"rate_limited\","
+                                           "\"message\":\"\",\"retry_after_ms\":500}"),
+                             &message),
+        RC_OK);
+    assert_int_equal(publisher_on_message(&p, &message, 1000), RC_OK);
+    assert_int_equal(publisher_deadline_ms(&p), 1500);
+    assert_int_equal(publisher_next(&p, 1499, &command), RC_END);
+    buf_clear(&command);
+    assert_int_equal(publisher_next(&p, 1500, &command), RC_OK);
+    assert_non_null(memmem(command.data, command.size, "\"producer_seq\":1,", 17));
+    buf_deinit(&command);
+    publisher_deinit(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_is_stored_once_and_in_order_through_cuts_and_refusals),
+        cmocka_unit_test(answers_that_cannot_be_right_end_it),
+        cmocka_unit_test(a_seq_may_step_back_only_in_another_epoch),
+        cmocka_unit_test(refusals_for_good_end_it_and_name_the_message),
+        cmocka_unit_test(the_wait_asked_for_is_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
