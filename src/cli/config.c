@@ -1,7 +1,6 @@
 /* seriatim config: check, show, default, docs. */
-#include "server/config.h"
 #include "cli/cli.h"
-
+#include "server/config.h"
 #include "server/config_suggest.h"
 
 #include <unistd.h>

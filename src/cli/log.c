@@ -1,7 +1,6 @@
 /* seriatim log: what a data directory holds, and whether it is whole. Only reads. */
-#include "cli/cli.h"
-
 #include "base/mem.h"
+#include "cli/cli.h"
 #include "io/disk.h"
 #include "log/file_log.h"
 #include "server/config_args.h"
@@ -291,12 +290,18 @@ static void begin_report(struct log_run *run)
                      run->meta.incarnation, run->meta.partitions, run->meta.node);
 }
 
+static int on_json(const char *text, size_t size, void *ctx)
+{
+    struct log_run *run = ctx;
+    config_text_add(&run->text, bytes_of(text, size));
+    return 0;
+}
+
 static int end_report(struct log_run *run)
 {
     if (run->json) {
-        char *text = json_dumps(run->report, JSON_INDENT(2));
-        config_text_addf(&run->text, "%s\n", text == NULL ? "{}" : text);
-        free(text); /* jansson's own allocation */
+        (void)json_dump_callback(run->report, on_json, run, JSON_INDENT(2));
+        config_text_addf(&run->text, "\n");
         json_decref(run->report);
     } else {
         config_text_addf(&run->text, "%" PRIu64 " records; ", run->record_count);

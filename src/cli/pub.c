@@ -1,8 +1,7 @@
 /* seriatim pub: one message, or every line of standard input, acknowledged to the last. */
-#include "cli/cli.h"
-
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cli/cli.h"
 #include "cli/lines.h"
 #include "cli/runtime.h"
 #include "client/payload.h"

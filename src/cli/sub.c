@@ -1,7 +1,6 @@
 /* seriatim sub: a channel's payloads, each once and in order, or a loud end. */
-#include "cli/cli.h"
-
 #include "base/limits.h"
+#include "cli/cli.h"
 #include "cli/runtime.h"
 #include "client/payload.h"
 #include "client/subscriber.h"

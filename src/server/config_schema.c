@@ -68,9 +68,11 @@ const struct setting config_settings[] = {
           "Web origins that may connect beside the server's own host, such as "
           "`https://app.example`; `*` allows every one."),
 
-    ENUM("log.level", log_level, "info", level_choices, "The least level of event that is logged."),
+    ENUM("log.level", log_level, "info", level_choices,
+         "The least level of event that is logged."),
     ENUM("log.format", log_format, "auto", format_choices,
-         "How events are written to standard error; `auto` is text on a terminal, else JSON lines."),
+         "How events are written to standard error; `auto` is text on a terminal, else JSON "
+         "lines."),
 
     DURATION("ping_interval", ping_interval_ms, "25s", 100, HOUR, NULL,
              "A connection that has been silent for so long gets a ping."),

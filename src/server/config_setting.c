@@ -1,7 +1,6 @@
 /* One setting's value: text in, text out, by the row of the table that describes it. */
-#include "server/config_schema.h"
-
 #include "base/mem.h"
+#include "server/config_schema.h"
 #include "server/config_suggest.h"
 #include "server/config_value.h"
 

@@ -51,15 +51,18 @@ static const char *queue_pop(struct queue *q)
 
 static void model_serve(struct model *model, struct prng *prng, const char *command, char *reply)
 {
-    uint64_t id = 0;
-    uint64_t number = 0;
+    struct client_message parsed;
     uint64_t payload = 0;
-    assert_int_equal(sscanf(command,
-                            "{\"type\":\"publish\",\"id\":%" SCNu64 ",\"producer_seq\":%" SCNu64
-                            ",\"channel\":\"c\",\"key\":\"k\",\"data\":%" SCNu64 "}",
-                            &id, &number, &payload),
-                     3);
-    assert_int_equal(id, number);
+    assert_int_equal(client_message_parse(bytes_of_text(command), &parsed), RC_OK);
+    assert_true(json_scan_integer(&parsed.fields[CLIENT_FIELD_DATA], &payload));
+    const uint64_t number = client_message_integer_or_0(&parsed, CLIENT_FIELD_ID);
+    const uint64_t id = number;
+    char wanted[REPLY_MAX];
+    (void)snprintf(wanted, sizeof(wanted),
+                   "{\"type\":\"publish\",\"id\":%" PRIu64 ",\"producer_seq\":%" PRIu64
+                   ",\"channel\":\"c\",\"key\":\"k\",\"data\":%" PRIu64 "}",
+                   number, number, payload);
+    assert_string_equal(command, wanted);
     if (prng_below(prng, 20) == 0) {
         model->refused++;
         (void)snprintf(reply, REPLY_MAX,
