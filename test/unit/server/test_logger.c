@@ -58,13 +58,9 @@ static void json_lines_are_as_documented(void **state)
 static void nothing_foreign_breaks_out_of_a_line(void **state)
 {
     (void)state;
-    static const char *const nasty[] = {"a\r\nb",
-                                        "\x1b[31mred",
-                                        "q\"q\\q=q",
-                                        "\xff\xfe",
-                                        "\xc2\x9b"
-                                        "31m",
-                                        "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+    static const char *const nasty[] = {"a\r\nb",      "\x1b[31mred",
+                                        "q\"q\\q=q",   "\xff\xfe",
+                                        "\302\23331m", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
                                         "\t\x7f"};
     for (size_t i = 0; i < sizeof(nasty) / sizeof(nasty[0]) + 256; i++) {
         const uint8_t byte = (uint8_t)i;
