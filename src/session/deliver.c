@@ -43,7 +43,8 @@ static void read_begin(struct subscription *sub)
     if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
         subscription_move(sub, SUB_READING);
     }
-    /* Out of memory: it stays BEHIND, and the next tail, acknowledgement or write tries again. */
+    /* Out of memory: it stays BEHIND and ready, so the next write, tail or acknowledgement tries
+     * again; the ping of a silent connection is a write too. */
 }
 
 /* Adds slices of one cursor, without moving it. Returns the bytes added. */
@@ -89,7 +90,8 @@ unsigned session_gather(struct session *session, struct session_slice slices[],
             if (sub->state == SUB_BEHIND) {
                 read_begin(sub);
             }
-            if (count == before) {
+            const bool again = sub->state == SUB_BEHIND && credit(sub) > 0; /* see read_begin() */
+            if (count == before && !again) {
                 list_remove(&sub->ready_link); /* nothing now; whoever changes that wakes it */
             }
         }
