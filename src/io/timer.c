@@ -18,7 +18,7 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms)
     for (unsigned i = 0; i < TIMER_SLOTS; i++) {
         list_init(&wheel->slots_[i]);
     }
-    wheel->slot_now_ = slot_number(now_ms);
+    wheel->slot_next_ = slot_number(now_ms);
     wheel->count_ = 0;
 }
 
@@ -44,7 +44,7 @@ void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms)
     timer->due_ms = due_ms;
     /* What is overdue goes into the slot that is expired next. */
     const uint64_t due = slot_number(due_ms);
-    const uint64_t slot = due > wheel->slot_now_ ? due : wheel->slot_now_ + 1;
+    const uint64_t slot = due > wheel->slot_next_ ? due : wheel->slot_next_;
     list_push_back(slot_of(wheel, slot), &timer->link_);
     wheel->count_++;
 }
@@ -63,16 +63,16 @@ static struct timer *slot_take_due(struct list *slot, uint64_t now_ms)
 struct timer *timer_expire(struct timer_wheel *wheel, uint64_t now_ms)
 {
     const uint64_t end = slot_number(now_ms); /* the slot under way is not over yet */
-    if (end > wheel->slot_now_ + TIMER_SLOTS) {
-        wheel->slot_now_ = end - TIMER_SLOTS - 1; /* a long sleep: each slot once is enough */
+    if (end > wheel->slot_next_ + TIMER_SLOTS) {
+        wheel->slot_next_ = end - TIMER_SLOTS; /* a long sleep: each slot once is enough */
     }
-    while (wheel->slot_now_ + 1 < end) {
-        struct timer *timer = slot_take_due(slot_of(wheel, wheel->slot_now_ + 1), now_ms);
+    while (wheel->slot_next_ < end) {
+        struct timer *timer = slot_take_due(slot_of(wheel, wheel->slot_next_), now_ms);
         if (timer != NULL) {
             timer_disarm(wheel, timer);
             return timer;
         }
-        wheel->slot_now_++;
+        wheel->slot_next_++;
     }
     return NULL;
 }
@@ -84,8 +84,8 @@ int timer_wait_ms(const struct timer_wheel *wheel, uint64_t now_ms, int max_ms)
     }
     const uint64_t turn_max = (uint64_t)max_ms / TIMER_SLOT_MS + 1;
     for (uint64_t ahead = 0; ahead < turn_max && ahead < TIMER_SLOTS; ahead++) {
-        if (!list_empty(&wheel->slots_[(wheel->slot_now_ + 1 + ahead) % TIMER_SLOTS])) {
-            const uint64_t due_ms = (wheel->slot_now_ + 2 + ahead) * TIMER_SLOT_MS;
+        if (!list_empty(&wheel->slots_[(wheel->slot_next_ + ahead) % TIMER_SLOTS])) {
+            const uint64_t due_ms = (wheel->slot_next_ + 1 + ahead) * TIMER_SLOT_MS;
             const uint64_t wait = due_ms > now_ms ? due_ms - now_ms : 0;
             return wait > (uint64_t)max_ms ? max_ms : (int)wait;
         }

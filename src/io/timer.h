@@ -22,7 +22,7 @@ struct timer {
 
 struct timer_wheel {
     struct list slots_[TIMER_SLOTS];
-    uint64_t slot_now_; /* number of the slot that was expired last */
+    uint64_t slot_next_; /* number of the slot that is expired next */
     uint64_t count_;
 };
 
