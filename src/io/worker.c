@@ -122,6 +122,11 @@ static void *worker_main(void *arg)
             worker_sleep(worker);
         }
     }
+    /* The stop may have come into the last lane when the others had been looked at. They were
+     * filled before it was sent, so one more look is enough. */
+    for (unsigned i = 0; i < worker->lane_count; i++) {
+        (void)lane_run(worker, &worker->lanes[i]);
+    }
     return NULL;
 }
 
