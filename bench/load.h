@@ -87,6 +87,8 @@ void server_stop(struct server *server);
 /* User and system time so far. */
 uint64_t server_cpu_ns(const struct server *server);
 uint64_t server_rss_bytes(const struct server *server);
+/* The `latest` of a channel, read over HTTP: what the server itself says it holds. */
+uint64_t server_latest(const struct server *server, const char *channel);
 /* A TCP connection to a port of this machine. */
 int tcp_connect(uint16_t port);
 

@@ -284,6 +284,7 @@ void figure_fanout(const struct options *options)
     server_start(&server, options);
     fanout_open(&f, &server);
     f.began_ns = now_ns();
+    f.loop.now_ns = f.began_ns;
     fanout_run_for(&f, options->warmup_seconds);
     const uint64_t cpu_before = server_cpu_ns(&server);
     const uint64_t began = now_ns();

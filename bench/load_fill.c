@@ -104,6 +104,16 @@ void figure_fill(const struct options *options)
     const double seconds = fill(&f, &server);
     server_kill(&server);
     const uint64_t ready_ns = server_restart(&server);
+    uint64_t held = 0;
+    for (uint64_t channel = 0; channel < f.channels; channel++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "fill-%llu", (unsigned long long)channel);
+        held += server_latest(&server, name);
+    }
+    if (held < f.acked) {
+        die("%llu messages were acknowledged, the server holds %llu", (unsigned long long)f.acked,
+            (unsigned long long)held);
+    }
     report_begin("fill");
     report_number("messages", (double)f.acked, "");
     report_number("fill_messages_per_second", (double)f.acked / seconds, "messages/s");

@@ -142,6 +142,21 @@ static void closed_loop_begin(struct publishing *p)
     }
 }
 
+/* What was acknowledged must be there: a figure of a server that forgets is none. */
+static void publish_verify(const struct publishing *p, const struct server *server)
+{
+    uint64_t held = 0;
+    for (uint64_t channel = 0; channel < p->channels; channel++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "load-%llu", (unsigned long long)channel);
+        held += server_latest(server, name);
+    }
+    if (held < p->acked) {
+        die("%llu messages were acknowledged, the server holds %llu", (unsigned long long)p->acked,
+            (unsigned long long)held);
+    }
+}
+
 static void publish_report(const struct publishing *p, double seconds, uint64_t cpu_ns)
 {
     const double acked = (double)p->acked;
@@ -175,6 +190,7 @@ void figure_publish(const struct options *options)
     server_start(&server, options);
     conns_open(&p, &server);
     p.began_ns = now_ns();
+    p.loop.now_ns = p.began_ns;
     if (options->rate == 0) {
         closed_loop_begin(&p);
     }
@@ -186,6 +202,7 @@ void figure_publish(const struct options *options)
     p.measuring = false;
     const uint64_t ended = now_ns();
     const uint64_t cpu_after = server_cpu_ns(&server);
+    publish_verify(&p, &server);
     publish_report(&p, (double)(ended - began) / 1e9, cpu_after - cpu_before);
     for (size_t i = 0; i < p.conn_count; i++) {
         conn_close(&p.conns[i]);

@@ -19,7 +19,7 @@
 #define READY_SECONDS_MAX  120
 #define READY_POLL_USEC    2000
 #define NS_PER_SECOND      UINT64_C(1000000000)
-#define SERVER_ANSWER_SIZE 512
+#define SERVER_ANSWER_SIZE 1024
 
 static struct sockaddr_in address_of(uint16_t port)
 {
@@ -65,21 +65,42 @@ static uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
-static bool server_ready(uint16_t port)
+/* The beginning of the answer to a GET; empty where there is none. */
+static struct bytes http_get(uint16_t port, const char *path,
+                             char answer[static SERVER_ANSWER_SIZE])
 {
-    static const char request[] = "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    char answer[SERVER_ANSWER_SIZE];
+    char request[256];
+    size_t size = 0;
     const int fd = tcp_try_connect(port);
     if (fd < 0) {
-        return false;
+        return (struct bytes){0};
     }
-    bool ready = false;
-    if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(request) - 1) {
-        const ssize_t size = recv(fd, answer, sizeof(answer), 0);
-        ready = size > 12 && memcmp(answer + 9, "200", 3) == 0;
+    const int request_size = snprintf(
+        request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", path);
+    if (send(fd, request, (size_t)request_size, MSG_NOSIGNAL) == request_size) {
+        ssize_t got = 1;
+        while (got > 0 && size < SERVER_ANSWER_SIZE) {
+            got = recv(fd, answer + size, SERVER_ANSWER_SIZE - size, 0);
+            size += got > 0 ? (size_t)got : 0;
+        }
     }
     (void)close(fd);
-    return ready;
+    return bytes_of(answer, size);
+}
+
+static bool server_ready(uint16_t port)
+{
+    char answer[SERVER_ANSWER_SIZE];
+    const struct bytes got = http_get(port, "/readyz", answer);
+    return got.size > 12 && memcmp(got.data + 9, "200", 3) == 0;
+}
+
+uint64_t server_latest(const struct server *server, const char *channel)
+{
+    char path[128];
+    char answer[SERVER_ANSWER_SIZE];
+    (void)snprintf(path, sizeof(path), "/v1/channels/%s/messages?limit=1&reverse=true", channel);
+    return reply_number(http_get(server->port, path, answer), "\"latest\":");
 }
 
 static _Noreturn void server_exec(const struct server *server)

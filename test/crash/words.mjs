@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { binary, runCli, Server } from '../e2e/lib/server.mjs';
+import { binary, environment, runCli, Server } from '../e2e/lib/server.mjs';
 
 const file = process.argv[2] ?? '/usr/share/dict/words';
 const LINES_MIN = 100_000;
@@ -18,7 +18,7 @@ const LIMIT_MS = 120_000;
 /** A seriatim program with its output gathered; `lines` counts what it has printed. */
 function start(args, url, input) {
   const stdin = input === undefined ? 'ignore' : 'pipe';
-  const child = spawn(binary, args, { env: { ...process.env, SERIATIM_URL: url },
+  const child = spawn(binary, args, { env: { ...environment, SERIATIM_URL: url },
     stdio: [stdin, 'pipe', 'pipe'] });
   const out = [];
   const program = { child, lines: 0, stderr: '', output: () => Buffer.concat(out) };

@@ -168,7 +168,7 @@ test('messages are as history: from, limit, reverse, more', async () => {
   assert.equal(none.body.latest, 0);
 });
 
-for (const query of ['?from=x', '?from=0', '?from=-1', '?limit=0', '?limit=x', '?reverse=maybe']) {
+for (const query of ['?from=x', '?from=-1', '?limit=0', '?limit=x', '?reverse=maybe']) {
   test(`messages${query} is 400`, async () => {
     const { status, body } = await messages('a', query);
     assert.equal(status, 400);

@@ -11,7 +11,11 @@ import { fileURLToPath } from 'node:url';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const binary =
-  process.env.SERIATIM_BIN ?? path.resolve(here, '..', '..', '..', 'build', 'seriatim');
+  process.env.E2E_BINARY ?? path.resolve(here, '..', '..', '..', 'build', 'seriatim');
+
+/** Our environment without settings of a server: a developer's own must not leak in. */
+export const environment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('SERIATIM_')));
 
 const START_MS = 20_000;
 const STOP_MS = 20_000;
@@ -41,7 +45,7 @@ export async function freePort() {
 
 /** A program of ours that runs to its end: {code, signal, stdout, stderr}. */
 export async function runCli(args, { input, env, timeoutMs = 60_000 } = {}) {
-  const child = spawn(binary, args, { env: { ...process.env, ...env } });
+  const child = spawn(binary, args, { env: { ...environment, ...env } });
   running.add(child);
   const out = [];
   const err = [];
@@ -84,9 +88,12 @@ export class Server {
     const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`];
     this.stderr = '';
     this.stdout = '';
-    this.child = spawn(binary, [...args, ...this.flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(binary, [...args, ...this.flags], {
+      stdio: ['ignore', 'pipe', 'pipe'], env: environment });
     const child = this.child;
     running.add(child);
+    // A test that fails before it stops its server must not keep the whole run waiting.
+    for (const handle of [child, child.stdout, child.stderr]) handle.unref();
     child.stderr.on('data', (d) => (this.stderr += d));
     child.stdout.on('data', (d) => (this.stdout += d));
     this.exited = new Promise((resolve, reject) => {
@@ -121,6 +128,7 @@ export class Server {
   /** SIGTERM; resolves with {code, signal, ms}. */
   async stop() {
     const began = Date.now();
+    this.child.ref();
     this.child.kill('SIGTERM');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_MS);
     const result = await this.exited;
@@ -130,6 +138,7 @@ export class Server {
 
   /** kill -9: nothing in the server gets to run any more. */
   async kill() {
+    this.child.ref();
     this.child.kill('SIGKILL');
     return this.exited;
   }
