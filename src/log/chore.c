@@ -5,14 +5,52 @@
 #include "base/mem.h"
 #include "log/checkpoint.h"
 #include "log/internal.h"
+#include "log/scan.h"
 
 #include <stdlib.h>
+
+/* What each record of the segment begins with. The records are read back and verified by this,
+ * once, while whoever wrote them may still be told.
+ * RC_CORRUPT  the segment does not hold what was written */
+static enum rc collect_checks(const struct file_log *log, const struct index_head *head,
+                              struct buf *checks)
+{
+    const struct log_name name = log_name_of(log->folder, head->number, ".seg");
+    struct storage_file *file;
+    enum rc rc = files_open(&log->storage, name.text, STORAGE_READ, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct buf buffer = {0};
+    struct scan scan;
+    scan_begin(&scan, &log->storage, file, head->end_at, SEGMENT_HEADER_SIZE, &buffer);
+    while (rc == RC_OK && scan.at < head->end_at) {
+        struct record record;
+        struct bytes bytes;
+        rc = scan_record(&scan, &record, &bytes);
+        if (rc == RC_OK) {
+            const struct index_check check = {(uint32_t)scan.at, bytes_load_u32(bytes.data)};
+            rc = buf_append(checks, bytes_of(&check, sizeof(check)));
+            scan.at += record.size;
+        }
+    }
+    buf_deinit(&buffer);
+    files_close(&log->storage, file);
+    return rc == RC_END ? RC_CORRUPT : rc;
+}
 
 static enum rc do_seal(struct file_log *log, struct log_chore *chore)
 {
     struct seal *seal = chore->private_;
     ASSERT(seal->head.number == chore->segment);
-    enum rc rc = index_file_write(&log->storage, log->folder, &seal->head, seal->index);
+    struct buf checks = {0};
+    enum rc rc = collect_checks(log, &seal->head, &checks);
+    if (rc == RC_OK) {
+        rc = index_file_write(&log->storage, log->folder, &seal->head, seal->index,
+                              (const struct index_check *)(const void *)checks.data,
+                              checks.size / sizeof(struct index_check));
+    }
+    buf_deinit(&checks);
     if (rc == RC_OK) { /* read back: what is kept in memory is what is on disk */
         rc = index_summary_open(&log->storage, log->folder, chore->segment, &seal->summary);
     }
@@ -211,11 +249,11 @@ static enum rc do_remove(const struct file_log *log, const struct log_chore *cho
             rc = remove_segment(log, &listing.items[i]);
         }
     }
-    for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
-        if (listing.items[i].number < chore->segment) {
-            rc = remove_one(log, listing.items[i].number, ".idx");
-            if (rc == RC_OK) {
-                rc = remove_one(log, listing.items[i].number, ".ckp");
+    static const char *const suffixes[] = {".idx", ".ckp", ".seg.dropped"};
+    for (size_t s = 0; s < sizeof(suffixes) / sizeof(suffixes[0]); s++) {
+        for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
+            if (listing.items[i].number < chore->segment) {
+                rc = remove_one(log, listing.items[i].number, suffixes[s]);
             }
         }
     }

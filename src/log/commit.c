@@ -37,13 +37,15 @@ static enum rc stop(struct file_log *log, enum rc rc, bool dead)
 
 /* The file of the next segment, under its final name. */
 static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacity,
-                         struct storage_file **ret_file)
+                         struct storage_file **ret_file, bool *ret_ahead)
 {
+    *ret_ahead = false;
     const struct log_name name = log_name_of(log->folder, number, ".seg");
     if (capacity == log->segment_bytes) {
         const struct log_name prepared = log_name_of(log->folder, number, ".new");
         const enum rc rc = files_rename(&log->storage, prepared.text, name.text);
         if (rc == RC_OK) {
+            *ret_ahead = true;
             return files_open(&log->storage, name.text, STORAGE_WRITE, ret_file);
         }
         if (rc != RC_NOT_FOUND) {
@@ -55,7 +57,7 @@ static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacit
 
 /* Writes header and batch into a new segment. *ret_dead: a sync failed. */
 static enum rc write_first(struct file_log *log, struct storage_file *file, uint64_t number,
-                           const struct log_batch *batch, bool *ret_dead)
+                           bool ahead, const struct log_batch *batch, bool *ret_dead)
 {
     const struct segment_header header = {
         .partition = log->partition,
@@ -64,6 +66,7 @@ static enum rc write_first(struct file_log *log, struct storage_file *file, uint
         .first_pos = batch->first_pos,
         .prev_hash = log->committer.next_hash,
         .flags = log->committer.unsynced_mode ? SEGMENT_UNSYNCED : 0,
+        .size_ahead = ahead ? log->segment_bytes : 0,
     };
     uint8_t bytes[SEGMENT_HEADER_SIZE];
     segment_header_encode(&header, bytes);
@@ -95,10 +98,11 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     }
     struct storage_file *file = NULL;
     bool dead = false;
+    bool ahead = false;
     log->committer.left_over = number;
-    enum rc rc = next_file(log, number, capacity, &file);
+    enum rc rc = next_file(log, number, capacity, &file, &ahead);
     if (rc == RC_OK) {
-        rc = write_first(log, file, number, batch, &dead);
+        rc = write_first(log, file, number, ahead, batch, &dead);
     }
     if (rc != RC_OK) {
         files_close(&log->storage, file);

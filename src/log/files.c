@@ -19,6 +19,7 @@ enum {
     AT_FIRST_POS = 32,
     AT_PREV_HASH = 40,
     AT_FLAGS = 48,
+    AT_SIZE_AHEAD = 52,
     AT_CRC = 60,
 };
 
@@ -36,6 +37,7 @@ void segment_header_encode(const struct segment_header *header, uint8_t to[SEGME
     bytes_store_u64(to + AT_FIRST_POS, header->first_pos);
     bytes_store_u64(to + AT_PREV_HASH, header->prev_hash);
     bytes_store_u32(to + AT_FLAGS, header->flags);
+    bytes_store_u32(to + AT_SIZE_AHEAD, header->size_ahead);
     bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to, AT_CRC)));
 }
 
@@ -53,6 +55,7 @@ enum rc segment_header_decode(struct bytes bytes, struct segment_header *ret_hea
         .first_pos = bytes_load_u64(bytes.data + AT_FIRST_POS),
         .prev_hash = bytes_load_u64(bytes.data + AT_PREV_HASH),
         .flags = bytes_load_u32(bytes.data + AT_FLAGS),
+        .size_ahead = bytes_load_u32(bytes.data + AT_SIZE_AHEAD),
     };
     return RC_OK;
 }

@@ -30,6 +30,8 @@ struct segment_header {
     uint64_t first_pos;
     uint64_t prev_hash; /* what the first record carries */
     uint32_t flags;
+    uint32_t size_ahead; /* the file was written ahead to this size: a shorter one is damaged; 0: it
+                          * grows */
 };
 
 void segment_header_encode(const struct segment_header *header, uint8_t to[SEGMENT_HEADER_SIZE]);

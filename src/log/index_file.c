@@ -14,7 +14,7 @@
 #define PAGE_CRC_AT      (INDEX_PAGE_SIZE - 4)
 #define ROW_SIZE         48u
 #define ROWS_PER_PAGE    (PAGE_CRC_AT / ROW_SIZE)
-#define ENTRY_SIZE       24u
+#define ENTRY_SIZE       28u
 #define ENTRIES_PER_PAGE (PAGE_CRC_AT / ENTRY_SIZE)
 
 enum {
@@ -175,25 +175,50 @@ static enum rc write_rows(struct page_writer *writer, const struct index_channel
     return page_flush(writer);
 }
 
-static enum rc write_entries(struct page_writer *writer,
-                             const struct index_channel *const *channels, uint64_t count)
+/* The first bytes of the record at a place. RC_CORRUPT: none is there */
+static enum rc check_find(const struct index_check *checks, size_t count, uint32_t at,
+                          uint32_t *ret_crc)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        struct index_cursor cursor = {.chunk = channels[i]->first_};
-        for (; cursor.chunk != NULL; index_cursor_next(&cursor)) {
-            const struct index_entry *entry = index_cursor_entry(&cursor);
-            uint8_t *to;
-            const enum rc rc = page_room(writer, ENTRY_SIZE, &to);
-            if (rc != RC_OK) {
-                return rc;
-            }
-            bytes_store_u64(to, entry->first_seq);
-            bytes_store_u64(to + 8, entry->time_ms);
-            bytes_store_u32(to + 16, entry->at);
-            bytes_store_u32(to + 20, entry->count);
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (checks[middle].at < at) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return page_flush(writer);
+    if (low == count || checks[low].at != at) {
+        return RC_CORRUPT;
+    }
+    *ret_crc = checks[low].crc;
+    return RC_OK;
+}
+
+static enum rc write_channel_entries(struct page_writer *writer,
+                                     const struct index_channel *channel,
+                                     const struct index_check *checks, size_t check_count)
+{
+    struct index_cursor cursor = {.chunk = channel->first_};
+    for (; cursor.chunk != NULL; index_cursor_next(&cursor)) {
+        const struct index_entry *entry = index_cursor_entry(&cursor);
+        uint32_t crc = 0;
+        uint8_t *to;
+        enum rc rc = check_find(checks, check_count, entry->at, &crc);
+        if (rc == RC_OK) {
+            rc = page_room(writer, ENTRY_SIZE, &to);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+        bytes_store_u64(to, entry->first_seq);
+        bytes_store_u64(to + 8, entry->time_ms);
+        bytes_store_u32(to + 16, entry->at);
+        bytes_store_u32(to + 20, entry->count);
+        bytes_store_u32(to + 24, crc);
+    }
+    return RC_OK;
 }
 
 static int compare_channels(const void *a, const void *b)
@@ -204,7 +229,8 @@ static int compare_channels(const void *a, const void *b)
 }
 
 static enum rc write_all(struct page_writer *writer, struct index_head *head,
-                         const struct segment_index *index)
+                         const struct segment_index *index, const struct index_check *checks,
+                         size_t check_count)
 {
     const size_t count = index == NULL ? 0 : segment_index_channel_count(index);
     const struct index_channel **channels = mem_alloc((count + 1) * sizeof(*channels));
@@ -228,15 +254,19 @@ static enum rc write_all(struct page_writer *writer, struct index_head *head,
     if (rc == RC_OK) {
         rc = write_rows(writer, channels, count);
     }
+    for (size_t i = 0; rc == RC_OK && i < count; i++) {
+        rc = write_channel_entries(writer, channels[i], checks, check_count);
+    }
     if (rc == RC_OK) {
-        rc = write_entries(writer, channels, count);
+        rc = page_flush(writer);
     }
     mem_free(channels);
     return rc;
 }
 
 enum rc index_file_write(const struct storage *storage, const char *folder, struct index_head *head,
-                         const struct segment_index *index)
+                         const struct segment_index *index, const struct index_check *checks,
+                         size_t check_count)
 {
     const struct log_name temporary = log_name_of(folder, head->number, ".idx.tmp");
     const struct log_name name = log_name_of(folder, head->number, ".idx");
@@ -245,7 +275,7 @@ enum rc index_file_write(const struct storage *storage, const char *folder, stru
     if (rc != RC_OK) {
         return rc;
     }
-    rc = write_all(&writer, head, index);
+    rc = write_all(&writer, head, index, checks, check_count);
     if (rc == RC_OK) {
         rc = files_sync(storage, writer.file);
     }
@@ -425,7 +455,8 @@ enum rc index_file_find(struct index_pages *pages, const struct index_head *head
 }
 
 enum rc index_file_entry(struct index_pages *pages, const struct index_head *head,
-                         const struct index_row *row, uint32_t i, struct index_entry *ret_entry)
+                         const struct index_row *row, uint32_t i, struct index_entry *ret_entry,
+                         uint32_t *ret_crc)
 {
     ASSERT(i < row->entry_count);
     const uint64_t number = (uint64_t)row->entries_first + i;
@@ -446,6 +477,7 @@ enum rc index_file_entry(struct index_pages *pages, const struct index_head *hea
         return RC_CORRUPT;
     }
     *ret_entry = entry;
+    *ret_crc = bytes_load_u32(from + 24);
     return RC_OK;
 }
 
@@ -458,7 +490,8 @@ enum rc index_file_seek(struct index_pages *pages, const struct index_head *head
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         struct index_entry entry;
-        const enum rc rc = index_file_entry(pages, head, row, middle, &entry);
+        uint32_t crc;
+        const enum rc rc = index_file_entry(pages, head, row, middle, &entry, &crc);
         if (rc != RC_OK) {
             return rc;
         }
@@ -480,7 +513,8 @@ enum rc index_file_seek_behind(struct index_pages *pages, const struct index_hea
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         struct index_entry entry;
-        const enum rc rc = index_file_entry(pages, head, row, middle, &entry);
+        uint32_t crc;
+        const enum rc rc = index_file_entry(pages, head, row, middle, &entry, &crc);
         if (rc != RC_OK) {
             return rc;
         }

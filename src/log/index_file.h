@@ -48,10 +48,20 @@ struct index_row {
     uint32_t entry_count;
 };
 
+/* What a record in the segment begins with, so that a reader knows that it has found the record
+ * that was meant and not another whole one: a disk may write to the wrong place. */
+struct index_check {
+    uint32_t at;
+    uint32_t crc;
+};
+
 /* Writes the file: whole and synced, its name too, or not at all. The counts and last_ms in `head`
- * are set here; `index` may be NULL: nothing is in the segment. RC_IO, RC_NOSPACE, RC_NOMEM */
+ * are set here; `index` may be NULL: nothing is in the segment. `checks` are by place.
+ * RC_CORRUPT  an entry whose record is not among the checks
+ * RC_IO, RC_NOSPACE, RC_NOMEM */
 MUST_USE enum rc index_file_write(const struct storage *storage, const char *folder,
-                                  struct index_head *head, const struct segment_index *index);
+                                  struct index_head *head, const struct segment_index *index,
+                                  const struct index_check *checks, size_t check_count);
 
 /* Reads the head. RC_NOT_FOUND; RC_CORRUPT: not whole; RC_IO, RC_NOMEM */
 MUST_USE enum rc index_summary_open(const struct storage *storage, const char *folder,
@@ -75,10 +85,10 @@ MUST_USE enum rc index_file_find(struct index_pages *pages, const struct index_h
                                  uint64_t channel_id, struct index_row *ret_row);
 MUST_USE enum rc index_file_row(struct index_pages *pages, const struct index_head *head,
                                 uint64_t i, struct index_row *ret_row);
-/* Entry number i of the row. */
+/* Entry number i of the row, and what its record begins with. */
 MUST_USE enum rc index_file_entry(struct index_pages *pages, const struct index_head *head,
                                   const struct index_row *row, uint32_t i,
-                                  struct index_entry *ret_entry);
+                                  struct index_entry *ret_entry, uint32_t *ret_crc);
 /* The number of the first entry that ends behind `seq` and is not older than time_ms (entry_count
  * if none), or of the first that begins behind `seq`. */
 MUST_USE enum rc index_file_seek(struct index_pages *pages, const struct index_head *head,

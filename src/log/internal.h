@@ -16,6 +16,8 @@
 
 #include <stdalign.h>
 
+struct walk; /* log/walk.h */
+
 /* A segment as the owner knows it. */
 struct segment {
     uint64_t number;
@@ -146,6 +148,8 @@ MUST_USE enum rc log_recover(struct file_log *log, const struct file_log_options
 /* Cuts all damage out that is found in any segment. */
 MUST_USE enum rc log_repair(struct file_log *log, const struct file_log_options *options,
                             struct listing *listing);
+/* Rewrites the next segment's header, which the chain determines. */
+MUST_USE enum rc log_heal_header(const struct file_log *log, struct walk *walk);
 /* Writes a segment's file whole under a temporary name, synced: header, then zeros. */
 MUST_USE enum rc segment_write_ahead(const struct file_log *log, const char *name,
                                      const struct segment_header *header);

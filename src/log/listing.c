@@ -24,7 +24,9 @@ static void collect(void *ctx, const char *entry)
     found.has_index = suffix_is(suffix, ".idx");
     found.has_checkpoint = suffix_is(suffix, ".ckp");
     found.has_damaged = suffix_is(suffix, ".seg.damaged");
-    if (found.has_segment || found.has_index || found.has_checkpoint || found.has_damaged) {
+    found.has_dropped = suffix_is(suffix, ".seg.dropped");
+    if (found.has_segment || found.has_index || found.has_checkpoint || found.has_damaged ||
+        found.has_dropped) {
         collector->rc = buf_append(&collector->listing->store_, bytes_of(&found, sizeof(found)));
     }
 }
@@ -48,6 +50,7 @@ static void merge(struct listing *listing)
             to->has_index |= from->has_index;
             to->has_checkpoint |= from->has_checkpoint;
             to->has_damaged |= from->has_damaged;
+            to->has_dropped |= from->has_dropped;
         } else {
             listing->items[count++] = *from;
         }

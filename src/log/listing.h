@@ -12,6 +12,7 @@ struct found_segment {
     bool has_index;
     bool has_checkpoint;
     bool has_damaged; /* the original of a segment that was repaired */
+    bool has_dropped; /* a segment that a repair took out */
     bool header_whole;
     uint64_t size;
     uint64_t checkpoint_size;

@@ -265,7 +265,7 @@ static enum rc reader_view(struct file_log *log, uint64_t number, uint64_t at, s
 
 /* A whole record at a place where the index says that there is one. RC_CORRUPT: there is none */
 static enum rc reader_record(struct file_log *log, uint64_t number, uint64_t at, bool backward,
-                             struct record *ret_record)
+                             struct record *ret_record, uint32_t *ret_crc)
 {
     struct bytes view;
     enum rc rc = reader_view(log, number, at, RECORD_HEADER_SIZE, backward, &view);
@@ -293,6 +293,7 @@ static enum rc reader_record(struct file_log *log, uint64_t number, uint64_t at,
             return rc;
         }
     }
+    *ret_crc = bytes_load_u32(view.data);
     rc = record_decode(view, ret_record);
     if (rc == RC_OK && ret_record->partition == log->partition) {
         return RC_OK;
@@ -352,27 +353,36 @@ static void entry_range(const struct job *job, const struct index_entry *entry, 
     }
 }
 
-/* Reads the entry's record and hands it on. RC_END: the caller has enough. */
-static enum rc hand_on(struct job *job, uint64_t segment, const struct index_entry *entry)
+/* Reads the entry's record and hands it on. `crc`: what the record must begin with; NULL: not
+ * known. RC_END: the caller has enough. */
+static enum rc hand_on(struct job *job, uint64_t segment, const struct index_entry *entry,
+                       const uint32_t *crc)
 {
     struct record record;
-    enum rc rc = reader_record(job->log, segment, entry->at, job->backward, &record);
-    if (rc == RC_OK && record.type != RECORD_HOLE) {
+    uint32_t found = 0;
+    enum rc rc = reader_record(job->log, segment, entry->at, job->backward, &record, &found);
+    const bool is_meant = crc == NULL || *crc == found;
+    if (rc == RC_OK && is_meant && record.type != RECORD_HOLE) {
         return job->read->on_record(job->read->ctx, &record, entry->first_seq);
     }
     if (rc == RC_OK || rc == RC_CORRUPT) {
+        const bool is_hole = rc == RC_OK && record.type == RECORD_HOLE;
         const struct log_name name = log_name_of(job->log->folder, segment, ".seg");
         uint64_t from;
         uint64_t to;
         entry_range(job, entry, &from, &to);
-        report(job, from, to, name.text, entry->at, rc == RC_OK ? "cut out" : "checksum");
+        report(job, from, to, name.text, entry->at,
+               is_hole       ? "cut out"
+               : rc == RC_OK ? "another record"
+                             : "checksum");
         rc = RC_OK;
     }
     return rc;
 }
 
 /* RC_END: enough, or all there is. */
-static enum rc take_entry(struct job *job, uint64_t segment, const struct index_entry *entry)
+static enum rc take_entry(struct job *job, uint64_t segment, const struct index_entry *entry,
+                          const uint32_t *crc)
 {
     const uint64_t end = entry->first_seq + entry->count;
     enum rc rc = RC_OK;
@@ -402,7 +412,7 @@ static enum rc take_entry(struct job *job, uint64_t segment, const struct index_
             return rc == RC_OK ? RC_END : rc;
         }
     }
-    rc = hand_on(job, segment, entry);
+    rc = hand_on(job, segment, entry, crc);
     if (rc == RC_OK || rc == RC_END) {
         job->next = job->backward ? entry->first_seq - 1 : end;
     }
@@ -503,13 +513,14 @@ static enum rc read_row(struct job *job, size_t i, const struct index_row *row)
     }
     while (rc == RC_OK && (job->backward ? e > 0 : e < row->entry_count)) {
         struct index_entry entry;
+        uint32_t crc;
         e = job->backward ? e - 1 : e;
         rc = pages_of(job, i, &pages); /* reading records may have closed the file */
         if (rc == RC_OK) {
-            rc = index_file_entry(pages, head, row, e, &entry);
+            rc = index_file_entry(pages, head, row, e, &entry, &crc);
         }
         if (rc == RC_OK) {
-            rc = take_entry(job, head->number, &entry);
+            rc = take_entry(job, head->number, &entry, &crc);
         }
         e = job->backward ? e : e + 1;
     }
@@ -570,7 +581,7 @@ static enum rc read_places(struct job *job, const struct read_private *p)
 {
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < p->count; i++) {
-        rc = take_entry(job, p->places[i].segment, &p->places[i].entry);
+        rc = take_entry(job, p->places[i].segment, &p->places[i].entry, NULL);
     }
     return rc;
 }
@@ -633,8 +644,10 @@ static enum rc find_time(struct job *job, const struct read_private *p, uint64_t
         rc = index_file_seek(pages, head, &row, read->seq, read->time_ms, &e);
     }
     struct index_entry entry;
+    uint32_t crc;
     if (rc == RC_OK) {
-        rc = e < row.entry_count ? index_file_entry(pages, head, &row, e, &entry) : RC_CORRUPT;
+        rc =
+            e < row.entry_count ? index_file_entry(pages, head, &row, e, &entry, &crc) : RC_CORRUPT;
     }
     if (rc == RC_OK) {
         *ret_seq = entry.first_seq > read->seq ? entry.first_seq : read->seq;

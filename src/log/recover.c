@@ -88,6 +88,7 @@ static enum rc create_first(struct recovery *r)
         .incarnation = log->incarnation,
         .number = 1,
         .prev_hash = log->incarnation,
+        .size_ahead = log->segment_bytes,
     };
     const struct log_name temporary = log_name_of(log->folder, 1, ".seg.tmp");
     const struct log_name name = log_name_of(log->folder, 1, ".seg");
@@ -338,6 +339,34 @@ static enum rc begin(struct recovery *r)
     return add_history(r, &missing);
 }
 
+enum rc log_heal_header(const struct file_log *log, struct walk *walk)
+{
+    struct found_segment *found = &walk->listing->items[walk->next_item];
+    found->header = (struct segment_header){
+        .partition = log->partition,
+        .incarnation = log->incarnation,
+        .number = found->number,
+        .first_pos = walk->pos,
+        .prev_hash = walk->hash,
+        .flags = walk->unsynced ? SEGMENT_UNSYNCED : 0, /* as its predecessor's */
+    };
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    segment_header_encode(&found->header, bytes);
+    const struct log_name name = log_name_of(log->folder, found->number, ".seg");
+    struct storage_file *file;
+    enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = files_write(&log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
+    if (rc == RC_OK) {
+        rc = files_sync(&log->storage, file);
+    }
+    files_close(&log->storage, file);
+    found->header_whole = rc == RC_OK;
+    return rc;
+}
+
 /* ---- replay -------------------------------------------------------------------------------- */
 
 static enum rc on_segment(struct recovery *r, const struct walk *walk)
@@ -369,35 +398,6 @@ static enum rc on_record(struct recovery *r, const struct walk *walk, const stru
     segment->end_hash = walk->hash;
     segment->end_at = step->place.at + step->record.size;
     return RC_OK;
-}
-
-/* Rewrites a header that the chain determines. */
-static enum rc heal_header(struct recovery *r, struct walk *walk)
-{
-    struct found_segment *found = &r->listing.items[walk->next_item];
-    found->header = (struct segment_header){
-        .partition = r->log->partition,
-        .incarnation = r->log->incarnation,
-        .number = found->number,
-        .first_pos = walk->pos,
-        .prev_hash = walk->hash,
-        .flags = walk->unsynced ? SEGMENT_UNSYNCED : 0, /* as its predecessor's */
-    };
-    uint8_t bytes[SEGMENT_HEADER_SIZE];
-    segment_header_encode(&found->header, bytes);
-    const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
-    struct storage_file *file;
-    enum rc rc = files_open(&r->log->storage, name.text, STORAGE_WRITE, &file);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    rc = files_write(&r->log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
-    if (rc == RC_OK) {
-        rc = files_sync(&r->log->storage, file);
-    }
-    files_close(&r->log->storage, file);
-    found->header_whole = rc == RC_OK;
-    return rc;
 }
 
 /* Makes a torn tail zeros again, on disk before anything is written there. */
@@ -459,7 +459,7 @@ static enum rc take_step(struct recovery *r, struct walk *walk, const struct wal
     case WALK_NOTE: report_step(r, step, false); return RC_OK;
     case WALK_HEAL:
         report_step(r, step, true);
-        rc = heal_header(r, walk);
+        rc = log_heal_header(r->log, walk);
         if (rc == RC_OK) {
             rc = walk_enter(walk);
         }

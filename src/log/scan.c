@@ -119,6 +119,7 @@ struct search {
     uint32_t partition;
     uint64_t bad_at;
     uint64_t bad_pos;
+    uint64_t slack;
     uint64_t next_pos;
     uint64_t effort_left;
 };
@@ -133,7 +134,8 @@ static bool header_is_plausible(const struct search *search, const uint8_t *head
     }
     const uint64_t pos = bytes_load_u64(header + 16);
     /* Each position lost took a record's header at least. */
-    const uint64_t pos_max = search->bad_pos + (at - search->bad_at) / RECORD_HEADER_SIZE;
+    const uint64_t pos_max =
+        search->bad_pos + search->slack + (at - search->bad_at) / RECORD_HEADER_SIZE;
     const uint64_t body_size = bytes_load_u32(header + 4);
     return pos > search->bad_pos && pos <= pos_max && pos < search->next_pos &&
            body_size <= RECORD_BODY_BYTES_MAX && record_size((size_t)body_size) <= file_size - at;
@@ -240,14 +242,15 @@ static enum rc runs_collect(struct scan *scan, struct search *search, struct buf
     }
 }
 
-enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uint64_t next_pos,
-                    struct scan_behind *ret_behind)
+enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uint64_t slack,
+                    uint64_t next_pos, struct scan_behind *ret_behind)
 {
     const uint64_t bad_at = scan->at;
     struct search search = {
         .partition = partition,
         .bad_at = bad_at,
         .bad_pos = bad_pos,
+        .slack = slack,
         .next_pos = next_pos,
         .effort_left = (scan->file_size - bad_at + KIB) * SCAN_EFFORT,
     };

@@ -48,13 +48,15 @@ struct scan_behind {
 };
 
 /* What stands behind the bad record of position `bad_pos` at scan->at. `next_pos` is where the next
- * segment begins (UINT64_MAX: there is none): nothing at or above it counts.
+ * segment begins (UINT64_MAX: there is none): nothing at or above it counts. Between bad_pos and
+ * what is found each position took a record's header at least; `slack` positions more may have been
+ * lost in front.
  *
  * A message may hold bytes that look like a record. Such a record claims positions that the records
  * behind its message have, too; of two runs that contradict each other the later one is believed,
  * since it is nearer to the end that is known to be ours. And looking at forged headers costs a
  * bounded time: beyond it we say that there is something behind, which is the careful answer. */
 MUST_USE enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos,
-                             uint64_t next_pos, struct scan_behind *ret_behind);
+                             uint64_t slack, uint64_t next_pos, struct scan_behind *ret_behind);
 
 #endif

@@ -187,9 +187,14 @@ static enum rc judge_tail(struct walk *walk, uint64_t next_pos, enum tail *ret_t
         *ret_tail = TAIL_ZERO;
         return RC_OK;
     }
-    rc = scan_behind(&walk->scan, walk->partition, walk->pos, next_pos, ret_behind);
+    rc = scan_behind(&walk->scan, walk->partition, walk->pos, 0, next_pos, ret_behind);
     *ret_tail = ret_behind->later_batch ? TAIL_BEHIND : TAIL_TORN;
     return rc;
+}
+
+uint64_t walk_slack(const struct walk *walk)
+{
+    return walk->file == NULL ? 0 : walk->scan.file_size / RECORD_HEADER_SIZE;
 }
 
 /* The next segment's header is bad: what do its records say? */
@@ -209,7 +214,7 @@ static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next 
     struct scan_behind behind;
     scan->at =
         SEGMENT_HEADER_SIZE - 8; /* so that the first place looked at is the first record's */
-    rc = scan_behind(scan, walk->partition, walk->pos, UINT64_MAX, &behind);
+    rc = scan_behind(scan, walk->partition, walk->pos, walk_slack(walk), UINT64_MAX, &behind);
     if (rc != RC_OK) {
         return rc;
     }
@@ -292,6 +297,13 @@ static void step_damage(struct walk *walk, struct walk_step *step, enum tail tai
     }
 }
 
+/* Shorter than it was written ahead: no crash does that, for it was synced so. */
+static bool is_truncated(const struct walk *walk)
+{
+    const struct found_segment *found = &walk->listing->items[walk_item(walk)];
+    return found->header_whole && found->size < found->header.size_ahead;
+}
+
 /* The record at scan.at is none that continues the chain; `what` says why not. If it is `whole`
  * all the same it was not torn: a crash leaves a mix of a record and zeros, never another record.
  */
@@ -309,6 +321,10 @@ static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *w
     }
     if (whole) {
         tail = TAIL_BEHIND;
+    }
+    if (next == NEXT_NONE && is_truncated(walk)) {
+        tail = TAIL_BEHIND; /* what stood behind was there once */
+        what = "truncated";
     }
     step->what = what;
     switch (decide(tail, next, walk->unsynced)) {

@@ -67,6 +67,8 @@ MUST_USE enum rc walk_next(struct walk *walk, struct walk_step *step);
 MUST_USE enum rc walk_enter(struct walk *walk);
 /* Opens the current segment anew and goes on at `at`. */
 MUST_USE enum rc walk_resume(struct walk *walk, uint64_t at);
+/* How many positions the current segment may have lost at its end, if that has become zeros. */
+uint64_t walk_slack(const struct walk *walk);
 /* The current segment's item. */
 size_t walk_item(const struct walk *walk);
 

@@ -15,8 +15,10 @@ static void record_body(const struct world_record *record, uint8_t *to)
     bytes_store_u64(to + 24, record->time_ms);
     bytes_store_u64(to + 32, record->salt);
     struct prng prng = {record->salt};
-    for (uint32_t i = BODY_HEAD_SIZE; i < record->body_size; i++) {
-        to[i] = (uint8_t)prng_next(&prng);
+    for (uint32_t i = BODY_HEAD_SIZE; i < record->body_size; i += 8) {
+        const uint64_t eight = prng_next(&prng);
+        const uint32_t rest = record->body_size - i;
+        bytes_copy(to + i, &eight, rest < 8 ? rest : 8);
     }
 }
 

@@ -1,0 +1,280 @@
+/* Reads a whole partition folder and says what is wrong with it; changes nothing.
+ *
+ * The same walk as recovery's, from the first segment, with every damage stepped over; then every
+ * index file, page by page, and every checkpoint.
+ *
+ * Thread: any, on a log that nobody has open.  Memory: none stays. */
+#include "base/mem.h"
+#include "log/checkpoint.h"
+#include "log/internal.h"
+#include "log/walk.h"
+
+struct verify {
+    const struct storage *storage;
+    const char *folder;
+    void (*on_damage)(void *ctx, const struct log_damage *damage);
+    void (*on_record)(void *ctx, const struct record *record, struct log_place place);
+    void *ctx;
+    struct listing listing;
+    struct walk walk;
+    struct log_verify_result result;
+};
+
+static void report(struct verify *v, const struct log_damage *damage)
+{
+    v->result.damages += !damage->torn_tail;
+    if (v->on_damage != NULL) {
+        v->on_damage(v->ctx, damage);
+    }
+}
+
+static void report_file(struct verify *v, uint64_t number, const char *suffix, uint64_t at,
+                        const char *what)
+{
+    const struct log_name name = log_name_of(v->folder, number, suffix);
+    const struct log_damage damage = {.file = name.text, .at = at, .what = what};
+    report(v, &damage);
+}
+
+/* ---- segments ------------------------------------------------------------------------------ */
+
+/* Goes on behind a damage: at the next whole record, or in the next segment whose header is whole.
+ * RC_END: nothing is left */
+static enum rc step_over(struct verify *v, const struct walk_step *step)
+{
+    struct walk *walk = &v->walk;
+    if (walk->file != NULL && step->behind.found) {
+        walk->pos = step->behind.first.first_pos;
+        walk->hash = step->behind.first.prev_hash;
+        return walk_resume(walk, step->behind.first.at);
+    }
+    for (; walk->next_item < v->listing.count; walk->next_item++) {
+        const struct found_segment *next = &v->listing.items[walk->next_item];
+        if (next->header_whole) {
+            walk->pos = next->header.first_pos;
+            walk->hash = next->header.prev_hash;
+            v->result.segments++;
+            return walk_enter(walk);
+        }
+        if (!step->of_next || step->item != walk->next_item) {
+            report_file(v, next->number, ".seg", 0, "header");
+        }
+    }
+    return RC_END;
+}
+
+static enum rc take_step(struct verify *v, const struct walk_step *step)
+{
+    const struct log_damage damage = {
+        .file = step->file,
+        .at = step->at,
+        .size = step->size,
+        .what = step->what,
+        .torn_tail = step->kind == WALK_CUT || step->kind == WALK_DROP || step->kind == WALK_NOTE,
+    };
+    switch (step->kind) {
+    case WALK_SEGMENT: v->result.segments++; return RC_OK;
+    case WALK_RECORD:
+        v->result.records++;
+        v->result.bytes += step->record.size;
+        if (v->on_record != NULL) {
+            v->on_record(v->ctx, &step->record, step->place);
+        }
+        return RC_OK;
+    case WALK_NOTE: report(v, &damage); return RC_OK;
+    case WALK_HEAL:
+        report(v, &damage);
+        v->result.segments++;
+        return walk_enter(&v->walk);
+    case WALK_DAMAGE: report(v, &damage); return step_over(v, step);
+    case WALK_CUT:
+    case WALK_DROP: report(v, &damage); return RC_END;
+    case WALK_END: return RC_END;
+    }
+    UNREACHABLE();
+}
+
+/* Whose files these are: the first header that is whole tells. */
+static void identify(const struct verify *v, uint32_t *ret_partition, uint64_t *ret_incarnation,
+                     uint64_t *ret_pos, uint64_t *ret_hash)
+{
+    const struct found_segment *first = &v->listing.items[0];
+    for (size_t i = v->listing.count; i-- > 0;) {
+        if (v->listing.items[i].header_whole) {
+            *ret_partition = v->listing.items[i].header.partition;
+            *ret_incarnation = v->listing.items[i].header.incarnation;
+        }
+    }
+    *ret_pos = first->header_whole ? first->header.first_pos : 0;
+    *ret_hash = first->header_whole ? first->header.prev_hash : *ret_incarnation;
+}
+
+static enum rc verify_segments(struct verify *v, uint32_t partition, uint64_t incarnation,
+                               uint64_t pos, uint64_t hash)
+{
+    for (size_t i = 0; i < v->listing.count; i++) {
+        const struct found_segment *found = &v->listing.items[i];
+        if (found->header_whole &&
+            (found->header.partition != partition || found->header.incarnation != incarnation)) {
+            report_file(v, found->number, ".seg", 0, "another history's segment");
+        }
+    }
+    walk_begin(&v->walk, v->storage, v->folder, partition, &v->listing, 0, pos, hash);
+    v->result.first_pos = pos;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK) {
+        struct walk_step step = {0};
+        rc = walk_next(&v->walk, &step);
+        if (rc == RC_OK) {
+            rc = take_step(v, &step);
+        }
+    }
+    v->result.end_pos = v->walk.pos;
+    walk_deinit(&v->walk);
+    return rc == RC_END ? RC_OK : rc;
+}
+
+/* ---- index and checkpoint files ------------------------------------------------------------ */
+
+static enum rc verify_row(struct index_pages *pages, const struct index_head *head,
+                          const struct index_row *row)
+{
+    uint64_t end_seq = row->first_seq;
+    for (uint32_t e = 0; e < row->entry_count; e++) {
+        struct index_entry entry;
+        uint32_t crc;
+        const enum rc rc = index_file_entry(pages, head, row, e, &entry, &crc);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (entry.first_seq < end_seq) {
+            return RC_CORRUPT;
+        }
+        end_seq = entry.first_seq + entry.count;
+    }
+    return end_seq == row->end_seq ? RC_OK : RC_CORRUPT;
+}
+
+static enum rc verify_pages(struct verify *v, const struct index_summary *summary,
+                            struct storage_file *file)
+{
+    struct index_pages pages;
+    index_pages_begin(&pages, v->storage, file);
+    uint64_t entries = 0;
+    for (uint64_t i = 0; i < summary->head.channel_count; i++) {
+        struct index_row row;
+        enum rc rc = index_file_row(&pages, &summary->head, i, &row);
+        if (rc == RC_OK && row.entries_first != entries) {
+            rc = RC_CORRUPT;
+        }
+        if (rc == RC_OK) {
+            entries += row.entry_count;
+            rc = verify_row(&pages, &summary->head, &row);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return entries == summary->head.entry_count ? RC_OK : RC_CORRUPT;
+}
+
+static enum rc verify_index(struct verify *v, uint64_t number)
+{
+    struct index_summary *summary;
+    enum rc rc = index_summary_open(v->storage, v->folder, number, &summary);
+    if (rc == RC_OK) {
+        const struct log_name name = log_name_of(v->folder, number, ".idx");
+        struct storage_file *file;
+        rc = files_open(v->storage, name.text, STORAGE_READ, &file);
+        if (rc == RC_OK) {
+            rc = verify_pages(v, summary, file);
+            files_close(v->storage, file);
+        }
+        index_summary_close(summary);
+    }
+    if (rc == RC_CORRUPT) {
+        report_file(v, number, ".idx", 0, "index is damaged");
+    }
+    return rc == RC_CORRUPT ? RC_OK : rc;
+}
+
+static enum rc verify_checkpoint(struct verify *v, const struct found_segment *found)
+{
+    struct checkpoint checkpoint;
+    struct buf state = {0};
+    const enum rc rc = checkpoint_read(v->storage, v->folder, found->number, &checkpoint, &state);
+    buf_deinit(&state);
+    const bool fits = !found->header_whole || (checkpoint.pos == found->header.first_pos &&
+                                               checkpoint.hash == found->header.prev_hash);
+    if (rc == RC_CORRUPT || (rc == RC_OK && !fits)) {
+        report_file(v, found->number, ".ckp", 0, "checkpoint");
+        return RC_OK;
+    }
+    return rc;
+}
+
+static enum rc verify_rest(struct verify *v)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < v->listing.count; i++) {
+        const struct found_segment *found = &v->listing.items[i];
+        if (found->has_index) {
+            rc = verify_index(v, found->number);
+        }
+        if (rc == RC_OK && found->has_checkpoint) {
+            rc = verify_checkpoint(v, found);
+        }
+    }
+    return rc;
+}
+
+/* Files whose segment is not there: what a removal left, or a segment that is lost. */
+static void drop_orphans(struct verify *v)
+{
+    for (size_t i = v->listing.count; i-- > 0;) {
+        const struct found_segment *found = &v->listing.items[i];
+        if (!found->has_segment) {
+            if (i > 0 && !found->has_damaged) {
+                report_file(v, found->number, ".seg", 0, "missing segment");
+            }
+            listing_drop(&v->listing, i);
+        }
+    }
+}
+
+enum rc file_log_verify(const struct storage *storage, const char *folder,
+                        void (*on_damage)(void *ctx, const struct log_damage *damage),
+                        void (*on_record)(void *ctx, const struct record *record,
+                                          struct log_place place),
+                        void *ctx, struct log_verify_result *ret_result)
+{
+    struct verify v = {
+        .storage = storage,
+        .folder = folder,
+        .on_damage = on_damage,
+        .on_record = on_record,
+        .ctx = ctx,
+    };
+    enum rc rc = listing_read(storage, folder, &v.listing);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    drop_orphans(&v);
+    rc = listing_open_headers(storage, folder, &v.listing);
+    if (rc == RC_OK && v.listing.count > 0) {
+        uint32_t partition = 0;
+        uint64_t incarnation = 0;
+        uint64_t pos = 0;
+        uint64_t hash = 0;
+        identify(&v, &partition, &incarnation, &pos, &hash);
+        rc = verify_segments(&v, partition, incarnation, pos, hash);
+        if (rc == RC_OK) {
+            rc = verify_rest(&v);
+        }
+    }
+    listing_deinit(&v.listing);
+    if (rc == RC_OK) {
+        *ret_result = v.result;
+    }
+    return rc;
+}

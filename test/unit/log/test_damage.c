@@ -1,0 +1,593 @@
+/* Damage: flipped bits, truncations, lost files, foreign files, forged records.
+ *
+ * Goal: what is damaged is named by file and place, or was never acknowledged; nothing but what was
+ * written ever comes back; a repair keeps all the rest and makes a log that starts without one.
+ * Method: one base log with sealed, unsealed and checkpointed segments; each case plants damage in
+ * a copy of it. world.c compares every record that comes back with what was written there. */
+#include "unit/log/world.h"
+
+#include "log/files.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct base {
+    struct sim_disk *disk;
+    struct world world; /* its model is copied for each case; its log is closed */
+    uint64_t last_batch_pos;
+    struct log_place last_batch;
+    uint64_t last_end_at;
+    uint64_t last_segment;
+};
+
+static struct log_name seg(uint64_t number)
+{
+    return log_name_of(WORLD_FOLDER, number, ".seg");
+}
+
+static void base_make(struct base *base, bool checkpoints, bool seal_all)
+{
+    base->disk = sim_disk_open(9);
+    world_init(&base->world, sim_disk_storage(base->disk), 9);
+    struct world *world = &base->world;
+    world->no_checkpoints = !checkpoints;
+    assert_int_equal(world_open(world, false), RC_OK);
+    for (int i = 0; i < 48; i++) {
+        assert_int_equal(
+            world_publish(world, 1 + (uint32_t)prng_below(&world->prng, 5), LOG_SYNC_DATA), RC_OK);
+        if (seal_all || i < 30) {
+            assert_int_equal(world_chores(world), RC_OK);
+        }
+    }
+    base->last_batch_pos = world->batch.first_pos;
+    base->last_batch = world->batch.place;
+    base->last_end_at = world->batch.place.at + world->batch.bytes.size;
+    base->last_segment = world->batch.place.segment;
+    assert_true(base->last_segment > 5);
+    assert_int_equal(world->checkpoint_count > 1, checkpoints);
+    world_close(world);
+}
+
+static void base_drop(struct base *base)
+{
+    world_deinit(&base->world);
+    sim_disk_close(base->disk);
+}
+
+/* A case of its own: a copy of the disk, and of the model. */
+static struct sim_disk *case_begin(const struct base *base, struct world *world, uint64_t seed)
+{
+    struct sim_disk *disk = sim_disk_copy(base->disk, seed);
+    *world = base->world;
+    world->storage = sim_disk_storage(disk);
+    world->batch = (struct log_batch){0};
+    world->checkpoint = (struct buf){0};
+    world->damage_count = 0;
+    world->records = malloc(world->record_capacity * sizeof(*world->records));
+    assert_non_null(world->records);
+    bytes_copy(world->records, base->world.records, world->record_count * sizeof(*world->records));
+    return disk;
+}
+
+static void case_end(struct sim_disk *disk, struct world *world)
+{
+    world_deinit(world);
+    sim_disk_close(disk);
+}
+
+static bool has_damage(const struct world *world, bool torn)
+{
+    for (size_t i = 0; i < world->damage_count; i++) {
+        if (world->damages[i].torn_tail == torn) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After a repair the log is as good as any: it takes commits, and starts again without a word. */
+static void check_is_sound(struct world *world)
+{
+    assert_int_equal(world_publish(world, 3, LOG_SYNC_DATA), RC_OK);
+    assert_int_equal(world_chores(world), RC_OK);
+    const uint64_t damaged = world_check_reads(world, true);
+    const uint64_t pos = world->pos;
+    world_close(world);
+    world_forget_damages(world);
+    assert_int_equal(world_open(world, false), RC_OK);
+    assert_int_equal(world->pos, pos);
+    assert_int_equal(world->damage_count, 0);
+    assert_int_equal(world_check_reads(world, true), damaged);
+}
+
+/* Opens a damaged log, with a repair if it is refused. Returns the messages that are lost. */
+static uint64_t check_case(const struct base *base, struct world *world, bool *ret_refused)
+{
+    const uint64_t end = base->world.pos;
+    const enum rc rc = world_open(world, false);
+    *ret_refused = rc != RC_OK;
+    if (rc == RC_OK) {
+        if (world->pos < end) { /* only what may have been a batch that a crash interrupted */
+            assert_true(world->pos >= base->last_batch_pos);
+            assert_true(has_damage(world, true));
+        }
+        const uint64_t damaged = world_check_reads(world, true);
+        check_is_sound(world);
+        return damaged;
+    }
+    assert_int_equal(rc, RC_CORRUPT);
+    assert_true(has_damage(world, false));
+    world_close(world);
+    world_forget_damages(world);
+    world->lossy = true;
+    assert_int_equal(world_open(world, true), RC_OK);
+    assert_true(has_damage(world, false));
+    if (world->pos < end) {
+        assert_true(world->pos >= base->last_batch_pos);
+    }
+    const uint64_t damaged = world_check_reads(world, true);
+    check_is_sound(world);
+    return damaged;
+}
+
+/* Messages that `count` records can hold. */
+static uint64_t messages_in(const struct base *base, uint64_t count)
+{
+    return count * base->world.messages_max;
+}
+
+static void flip_case(const struct base *base, uint64_t number, uint64_t at, uint8_t mask,
+                      uint64_t records_max)
+{
+    struct world world;
+    struct sim_disk *disk = case_begin(base, &world, at);
+    const struct log_name name = seg(number);
+    assert_true(sim_disk_flip(disk, name.text, at, mask));
+    bool refused;
+    assert_true(check_case(base, &world, &refused) <= messages_in(base, records_max));
+    case_end(disk, &world);
+}
+
+static void every_flip_in_the_last_batch_is_cut_or_named(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, false);
+    for (uint64_t at = base.last_batch.at; at < base.last_end_at; at++) {
+        for (unsigned bit = at % 4; bit < 8; bit += 4) {
+            flip_case(&base, base.last_segment, at, (uint8_t)(1u << bit), 0);
+        }
+    }
+    base_drop(&base);
+}
+
+static void every_flip_in_a_middle_record_costs_that_record(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, false);
+    /* The first records of the newest full segment, and of one below the newest checkpoint. */
+    const uint64_t numbers[] = {base.last_segment - 1, 2};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        for (uint64_t at = SEGMENT_HEADER_SIZE; at < SEGMENT_HEADER_SIZE + 200; at++) {
+            /* A record smaller than a hole takes its neighbour along. */
+            flip_case(&base, numbers[i], at, (uint8_t)(1u << (at % 8)), 2);
+        }
+    }
+    base_drop(&base);
+}
+
+static void flips_anywhere_are_contained(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, false);
+    for (uint64_t number = 1; number <= base.last_segment; number++) {
+        const struct log_name name = seg(number);
+        struct bytes bytes;
+        assert_true(sim_disk_get(base.disk, name.text, &bytes));
+        for (uint64_t at = number % 7; at < bytes.size; at += 41) {
+            flip_case(&base, number, at, (uint8_t)(1u << (at % 8)), 3);
+        }
+    }
+    base_drop(&base);
+}
+
+static void flips_are_found_without_checkpoints_too(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, false, true);
+    uint64_t refused_count = 0;
+    for (uint64_t at = 0; at < 2048; at += 11) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, at);
+        const struct log_name name = seg(3);
+        assert_true(sim_disk_flip(disk, name.text, at, 0x10));
+        bool refused;
+        assert_true(check_case(&base, &world, &refused) <= messages_in(&base, 3));
+        refused_count += refused;
+        /* The index was whole, so the repair can tell what it has cost. */
+        case_end(disk, &world);
+    }
+    assert_true(refused_count > 150); /* all but those in the header, which heals */
+    base_drop(&base);
+}
+
+static void every_truncation_of_the_last_segment_is_named(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true); /* its last segment was written ahead */
+    const struct log_name name = seg(base.last_segment);
+    for (uint64_t size = 0; size < 4096; size += size < base.last_end_at + 64 ? 7 : 97) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, size);
+        assert_true(sim_disk_cut(disk, name.text, size));
+        const enum rc rc = world_open(&world, false);
+        assert_true(rc == RC_CORRUPT || (size < SEGMENT_HEADER_SIZE && rc == RC_OK));
+        assert_true(world.damage_count > 0);
+        if (rc == RC_CORRUPT) {
+            world_close(&world);
+            world_forget_damages(&world);
+            world.lossy = true;
+            assert_int_equal(world_open(&world, true), RC_OK);
+            assert_true(has_damage(&world, false));
+        }
+        (void)world_check_reads(&world, true);
+        check_is_sound(&world);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
+static void every_truncation_of_a_growing_segment_leaves_a_prefix(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, false); /* its last segment was made by the committer and grows */
+    const struct log_name name = seg(base.last_segment);
+    struct bytes bytes;
+    assert_true(sim_disk_get(base.disk, name.text, &bytes));
+    assert_int_equal(bytes.size, base.last_end_at);
+    for (uint64_t size = SEGMENT_HEADER_SIZE; size < bytes.size; size += 3) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, size);
+        assert_true(sim_disk_cut(disk, name.text, size));
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_true(world.pos < base.world.pos);
+        assert_int_equal(world_check_reads(&world, false), 0);
+        check_is_sound(&world);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
+/* Everything in the folder but segments can be made again. */
+static void index_and_checkpoint_files_can_be_lost_or_damaged(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (uint64_t number = 1; number <= base.last_segment; number++) {
+        static const char *const suffixes[] = {".idx", ".ckp"};
+        for (size_t i = 0; i < 2; i++) {
+            const struct log_name name = log_name_of(WORLD_FOLDER, number, suffixes[i]);
+            struct bytes bytes;
+            if (!sim_disk_get(base.disk, name.text, &bytes)) {
+                continue;
+            }
+            struct world world;
+            struct sim_disk *disk = case_begin(&base, &world, number);
+            assert_true(sim_disk_delete(disk, name.text));
+            assert_int_equal(world_open(&world, false), RC_OK);
+            assert_int_equal(world.pos, base.world.pos);
+            assert_int_equal(world_check_reads(&world, false), 0);
+            check_is_sound(&world);
+            case_end(disk, &world);
+            for (uint64_t at = 0; at < bytes.size; at += 61) {
+                disk = case_begin(&base, &world, number);
+                assert_true(sim_disk_flip(disk, name.text, at, 0x40));
+                assert_int_equal(world_open(&world, false), RC_OK);
+                assert_int_equal(world.pos, base.world.pos);
+                /* A page behind the head is not read at start: reads name what they miss. */
+                const uint64_t damaged = world_check_reads(&world, true);
+                assert_true(damaged == 0 || (i == 0 && at >= 4096));
+                case_end(disk, &world);
+            }
+        }
+    }
+    base_drop(&base);
+}
+
+static void an_index_that_is_lost_is_built_again_from_an_older_checkpoint(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct world world;
+    struct sim_disk *disk = case_begin(&base, &world, 1);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    const uint64_t newest = world.state_pos;
+    world_close(&world);
+    const struct log_name name = log_name_of(WORLD_FOLDER, 2, ".idx");
+    assert_true(sim_disk_delete(disk, name.text));
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_true(world.state_pos == UINT64_MAX || world.state_pos < newest);
+    assert_int_equal(world.damage_count, 1);
+    assert_string_equal(world.damages[0].what, "index is missing");
+    assert_int_equal(world_check_reads(&world, false), 0);
+    assert_int_equal(world_chores(&world), RC_OK); /* seals it anew */
+    world_close(&world);
+    world_forget_damages(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.damage_count, 0);
+    assert_int_equal(world.state_pos, newest);
+    case_end(disk, &world);
+    base_drop(&base);
+}
+
+static void a_missing_segment_is_refused_and_repaired(void **state)
+{
+    (void)state;
+    for (int checkpoints = 0; checkpoints < 2; checkpoints++) {
+        struct base base;
+        base_make(&base, checkpoints == 1, true);
+        for (uint64_t number = 2; number < base.last_segment; number++) {
+            struct world world;
+            struct sim_disk *disk = case_begin(&base, &world, number);
+            const struct log_name name = seg(number);
+            assert_true(sim_disk_delete(disk, name.text));
+            const enum rc rc = world_open(&world, false);
+            assert_true(rc == RC_CORRUPT || checkpoints == 1);
+            world_close(&world);
+            world_forget_damages(&world);
+            world.lossy = true;
+            assert_int_equal(world_open(&world, true), RC_OK);
+            assert_int_equal(world.pos, base.world.pos);
+            assert_true(has_damage(&world, false));
+            assert_true(world_check_reads(&world, true) > 0);
+            check_is_sound(&world);
+            case_end(disk, &world);
+        }
+        base_drop(&base);
+    }
+}
+
+static void segments_of_another_history_are_refused_even_by_repair(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (int kind = 0; kind < 2; kind++) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, 1);
+        const struct log_name name = seg(2);
+        struct bytes bytes;
+        assert_true(sim_disk_get(disk, name.text, &bytes));
+        struct segment_header header;
+        assert_int_equal(segment_header_decode(bytes, &header), RC_OK);
+        header.incarnation += kind == 0;
+        header.partition += kind == 1;
+        uint8_t copy[4096];
+        bytes_copy(copy, bytes.data, sizeof(copy));
+        segment_header_encode(&header, copy);
+        sim_disk_put(disk, name.text, bytes_of(copy, sizeof(copy)));
+        assert_int_equal(world_open(&world, false), RC_CORRUPT);
+        assert_string_equal(world.damages[0].what, kind == 0 ? "incarnation" : "partition");
+        assert_int_equal(world_open(&world, true), RC_CORRUPT);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
+static void a_segment_twice_or_out_of_place_is_refused(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, false, true);
+    for (uint64_t from = 2; from < base.last_segment; from++) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, from);
+        const struct log_name name = seg(from);
+        struct bytes bytes;
+        assert_true(sim_disk_get(disk, name.text, &bytes));
+        /* The same bytes under the last number: a header of another number is none. */
+        const struct log_name last = seg(base.last_segment + 1);
+        sim_disk_put(disk, last.text, bytes);
+        world.lossy = true;
+        const enum rc rc = world_open(&world, false);
+        if (rc == RC_OK) { /* taken for a roll that a crash cut off: it goes, and is named */
+            assert_true(has_damage(&world, true));
+        } else {
+            assert_int_equal(rc, RC_CORRUPT);
+            assert_int_equal(world_open(&world, true), RC_OK);
+        }
+        assert_int_equal(world.pos, base.world.pos);
+        assert_int_equal(world_check_reads(&world, true), 0);
+        check_is_sound(&world);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
+static void zeroed_and_swapped_sectors_are_named(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, false);
+    for (uint64_t number = 1; number <= base.last_segment; number++) {
+        const struct log_name name = seg(number);
+        struct bytes bytes;
+        assert_true(sim_disk_get(base.disk, name.text, &bytes));
+        for (uint64_t sector = 0; sector + 1 < bytes.size / 512; sector++) {
+            for (int swap = 0; swap < 2; swap++) {
+                struct world world;
+                struct sim_disk *disk = case_begin(&base, &world, sector);
+                uint8_t copy[8192];
+                assert_true(bytes.size <= sizeof(copy));
+                bytes_copy(copy, bytes.data, bytes.size);
+                if (swap == 1) {
+                    bytes_copy(copy + sector * 512, bytes.data + (sector + 1) * 512, 512);
+                    bytes_copy(copy + (sector + 1) * 512, bytes.data + sector * 512, 512);
+                } else {
+                    bytes_zero(copy + sector * 512, 512);
+                }
+                sim_disk_put(disk, name.text, bytes_of(copy, bytes.size));
+                bool refused;
+                (void)check_case(&base, &world, &refused);
+                case_end(disk, &world);
+            }
+        }
+    }
+    base_drop(&base);
+}
+
+/* ---- verify -------------------------------------------------------------------------------- */
+
+static void count_damage(void *ctx, const struct log_damage *damage)
+{
+    uint64_t *count = ctx;
+    assert_non_null(damage->file);
+    *count += !damage->torn_tail;
+}
+
+static void verify_finds_what_is_wrong_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct log_verify_result result;
+    uint64_t count = 0;
+    const struct storage storage = sim_disk_storage(base.disk);
+    const uint64_t changes = sim_disk_changes(base.disk);
+    assert_int_equal(file_log_verify(&storage, WORLD_FOLDER, count_damage, NULL, &count, &result),
+                     RC_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(result.damages, 0);
+    assert_int_equal(result.segments, base.last_segment);
+    assert_int_equal(result.first_pos, 0);
+    assert_int_equal(result.end_pos, base.world.pos);
+    assert_int_equal(result.records, base.world.pos);
+    for (uint64_t number = 1; number < base.last_segment; number++) {
+        static const char *const suffixes[] = {".seg", ".idx", ".ckp"};
+        for (size_t i = 0; i < 3; i++) {
+            const struct log_name name = log_name_of(WORLD_FOLDER, number, suffixes[i]);
+            struct bytes bytes;
+            if (!sim_disk_get(base.disk, name.text, &bytes)) {
+                continue;
+            }
+            const uint64_t end = i == 0 ? 2000 : bytes.size;
+            for (uint64_t at = 0; at < end; at += 37) {
+                assert_true(sim_disk_flip(base.disk, name.text, at, 4));
+                count = 0;
+                assert_int_equal(
+                    file_log_verify(&storage, WORLD_FOLDER, count_damage, NULL, &count, &result),
+                    RC_OK);
+                assert_int_equal(count, result.damages);
+                assert_true(count >= 1);
+                assert_true(count <=
+                            2); /* a lost segment header may make its checkpoint doubtful */
+                assert_int_equal(result.end_pos, base.world.pos);
+                assert_true(sim_disk_flip(base.disk, name.text, at, 4));
+            }
+        }
+    }
+    assert_int_equal(sim_disk_changes(base.disk), changes);
+    assert_int_equal(file_log_verify(&storage, "none", NULL, NULL, NULL, &result), RC_NOT_FOUND);
+    base_drop(&base);
+}
+
+/* ---- what a repair can tell ---------------------------------------------------------------- */
+
+static void a_repair_tells_which_messages_it_has_cost(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct world world;
+    struct sim_disk *disk = case_begin(&base, &world, 1);
+    const struct log_name name = seg(2);
+    assert_true(sim_disk_flip(disk, name.text, SEGMENT_HEADER_SIZE + 8, 1));
+    /* Below the newest checkpoint: an ordinary start does not read it, a read meets it. */
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.damage_count, 0);
+    const uint64_t damaged = world_check_reads(&world, true);
+    assert_true(damaged > 0);
+    world_close(&world);
+    assert_int_equal(world_open(&world, true), RC_OK);
+    assert_int_equal(world.damage_count, 1);
+    assert_true(world.damages[0].repaired);
+    assert_string_equal(world.damages[0].file, name.text);
+    assert_int_equal(world.damages[0].at, SEGMENT_HEADER_SIZE);
+    const struct log_loss *losses;
+    size_t count;
+    file_log_repaired_losses(world.log, &losses, &count);
+    uint64_t lost = 0;
+    for (size_t i = 0; i < count; i++) {
+        lost += losses[i].to - losses[i].from + 1;
+    }
+    assert_int_equal(lost, damaged);
+    assert_int_equal(world_check_reads(&world, true), damaged);
+    struct bytes bytes;
+    const struct log_name original = log_name_of(WORLD_FOLDER, 2, ".seg.damaged");
+    assert_true(sim_disk_get(disk, original.text, &bytes));
+    check_is_sound(&world);
+    case_end(disk, &world);
+    base_drop(&base);
+}
+
+static void a_crash_during_a_repair_is_harmless(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (uint64_t change = 1; change < 40; change++) {
+        for (int loss = 0; loss < 3; loss++) {
+            struct world world;
+            struct sim_disk *disk = case_begin(&base, &world, change);
+            const struct log_name middle = seg(3);
+            const struct log_name last = seg(base.last_segment - 1);
+            assert_true(sim_disk_flip(disk, middle.text, 300, 1));
+            assert_true(sim_disk_flip(disk, last.text, 300, 1));
+            world.lossy = true;
+            sim_disk_die_at(disk, change);
+            const enum rc rc = world_open(&world, true);
+            world_close(&world);
+            assert_true(rc == RC_OK || sim_disk_is_dead(disk));
+            sim_disk_restart(disk, (enum sim_loss)loss);
+            assert_int_equal(world_open(&world, true), RC_OK);
+            assert_int_equal(world.pos, base.world.pos);
+            assert_true(world_check_reads(&world, true) <= messages_in(&base, 6));
+            check_is_sound(&world);
+            case_end(disk, &world);
+        }
+    }
+    base_drop(&base);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_flip_in_the_last_batch_is_cut_or_named),
+        cmocka_unit_test(every_flip_in_a_middle_record_costs_that_record),
+        cmocka_unit_test(flips_anywhere_are_contained),
+        cmocka_unit_test(flips_are_found_without_checkpoints_too),
+        cmocka_unit_test(every_truncation_of_the_last_segment_is_named),
+        cmocka_unit_test(every_truncation_of_a_growing_segment_leaves_a_prefix),
+        cmocka_unit_test(index_and_checkpoint_files_can_be_lost_or_damaged),
+        cmocka_unit_test(an_index_that_is_lost_is_built_again_from_an_older_checkpoint),
+        cmocka_unit_test(a_missing_segment_is_refused_and_repaired),
+        cmocka_unit_test(segments_of_another_history_are_refused_even_by_repair),
+        cmocka_unit_test(a_segment_twice_or_out_of_place_is_refused),
+        cmocka_unit_test(zeroed_and_swapped_sectors_are_named),
+        cmocka_unit_test(verify_finds_what_is_wrong_and_changes_nothing),
+        cmocka_unit_test(a_repair_tells_which_messages_it_has_cost),
+        cmocka_unit_test(a_crash_during_a_repair_is_harmless),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
