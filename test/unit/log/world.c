@@ -98,11 +98,13 @@ static enum rc on_state(void *ctx, uint64_t pos, struct bytes state)
     ASSERT(world->state_pos == UINT64_MAX);
     ASSERT(world->replay_count == 0);
     ASSERT(pos <= world->record_count);
-    struct buf wanted = {0};
-    state_at(world, pos);
-    state_encode(world, pos, &wanted);
-    ASSERT(bytes_equal(state, buf_bytes(&wanted)));
-    buf_deinit(&wanted);
+    if (!world->no_state_check) {
+        struct buf wanted = {0};
+        state_at(world, pos);
+        state_encode(world, pos, &wanted);
+        ASSERT(bytes_equal(state, buf_bytes(&wanted)));
+        buf_deinit(&wanted);
+    }
     world->state_pos = pos;
     world->pos = pos;
     return RC_OK;
@@ -266,7 +268,7 @@ static enum rc apply(struct world *world)
 
 enum rc world_publish(struct world *world, uint32_t count, enum log_sync sync)
 {
-    ASSERT(world->record_count == world->pos);
+    world->record_count = (size_t)world->pos; /* an attempt before it was cut by a reopen */
     batch_begin(&world->batch, WORLD_PARTITION, world->pos, world->hash);
     enum rc rc = RC_OK;
     for (uint32_t i = 0; rc == RC_OK && i < count; i++) {

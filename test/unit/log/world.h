@@ -45,7 +45,8 @@ struct world {
     uint32_t body_max;
     uint32_t messages_max; /* in one record */
     bool no_checkpoints;
-    bool lossy; /* holes are legal: seqs come from the records, not from counting */
+    bool no_state_check; /* while allocations fail */
+    bool lossy;          /* holes are legal: seqs come from the records, not from counting */
 
     struct world_record *records; /* by position; attempted ones behind the acknowledged, too */
     size_t record_count;

@@ -1,0 +1,330 @@
+/* Calls that fail: each write, sync, open, rename, … and each allocation in turn; a full disk.
+ *
+ * Goal: nothing after a failure is acknowledged until the log has been reopened, reads go on, a
+ * failed sync is never retried, a disk that has room again heals without a restart, and whatever
+ * happened the next start finds all that was acknowledged. Method: one workload, the k-th call of a
+ * kind failing once or for ever, for all k. */
+#include "unit/log/world.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* Nothing is accepted. (Not through the world: its model keeps what was attempted before.) */
+static void check_refuses(struct world *world)
+{
+    struct log_batch batch = {0};
+    batch_begin(&batch, WORLD_PARTITION, world->pos, world->hash);
+    assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("x")), RC_OK);
+    assert_int_equal(file_log_commit(world->log, &batch, LOG_SYNC_DATA), RC_UNAVAILABLE);
+    batch_deinit(&batch);
+}
+
+/* Commits and chores; what fails is reopened if that is possible. Returns how often that was. */
+static int workload(struct world *world, struct sim_disk *disk, bool *ret_dead)
+{
+    int reopened = 0;
+    *ret_dead = false;
+    for (int i = 0; i < 24 && !*ret_dead; i++) {
+        enum rc rc = world_publish(world, 4, LOG_SYNC_DATA);
+        assert_true(rc == RC_OK || rc == RC_IO || rc == RC_NOSPACE);
+        if (rc != RC_OK) {
+            check_refuses(world);
+            const uint64_t syncs = sim_disk_call_count(disk, SIM_SYNC_DATA);
+            rc = file_log_reopen(world->log, world->pos, world->hash);
+            if (rc == RC_OK) {
+                reopened++;
+            } else {
+                assert_int_equal(rc, RC_IO);
+                *ret_dead = true;
+                /* At most the one sync of what was restored: never a second of what has failed. */
+                assert_true(sim_disk_call_count(disk, SIM_SYNC_DATA) <= syncs + 1);
+                check_refuses(world);
+            }
+        }
+        (void)world_chores(world);
+        if (i % 9 == 8) {
+            (void)world_retain(world, 20000);
+        }
+    }
+    return reopened;
+}
+
+/* Start again, without faults, after a power cut: all that was acknowledged is there. */
+static void check_survivor(struct world *world, struct sim_disk *disk)
+{
+    for (int kind = 0; kind < SIM_CALL_COUNT; kind++) {
+        sim_disk_fail(disk, (enum sim_call)kind, 0, false, RC_OK);
+    }
+    world_close(world);
+    sim_disk_restart(disk, SIM_LOSE_SOME);
+    const uint64_t acked = world->acked_pos;
+    world_forget_damages(world);
+    assert_int_equal(world_open(world, false), RC_OK);
+    assert_true(world->pos >= acked);
+    assert_int_equal(world_check_reads(world, false), 0);
+    assert_int_equal(world_publish(world, 4, LOG_SYNC_DATA), RC_OK);
+    assert_int_equal(world_chores(world), RC_OK);
+    assert_int_equal(world_check_reads(world, false), 0);
+}
+
+static uint64_t calls_of(enum sim_call kind)
+{
+    struct sim_disk *disk = sim_disk_open(5);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 5);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    bool dead;
+    assert_int_equal(workload(&world, disk, &dead), 0);
+    assert_false(dead);
+    world_deinit(&world);
+    const uint64_t count = sim_disk_call_count(disk, kind);
+    sim_disk_close(disk);
+    return count;
+}
+
+/* `can_reopen`: whether some of the failures must have healed without a restart. */
+static void fail_each(enum sim_call kind, enum rc failure, bool can_reopen)
+{
+    const uint64_t count = calls_of(kind);
+    assert_true(count > 0);
+    int reopened = 0;
+    int deaths = 0;
+    for (int forever = 0; forever < 2; forever++) {
+        for (uint64_t k = 1; k <= count; k++) {
+            struct sim_disk *disk = sim_disk_open(1000 * k + (uint64_t)forever);
+            struct world world;
+            world_init(&world, sim_disk_storage(disk), 5);
+            sim_disk_fail(disk, kind, k, forever == 1, failure);
+            const enum rc rc = world_open(&world, false);
+            if (rc == RC_OK) {
+                bool dead;
+                reopened += workload(&world, disk, &dead);
+                deaths += dead;
+            } else {
+                assert_int_equal(rc, failure);
+            }
+            check_survivor(&world, disk);
+            world_deinit(&world);
+            sim_disk_close(disk);
+        }
+    }
+    assert_int_equal(reopened > 0, can_reopen);
+    if (kind == SIM_SYNC_DATA) {
+        assert_true(deaths > 0);
+    }
+}
+
+static void a_write_that_fails_stops_the_log_until_it_is_reopened(void **state)
+{
+    (void)state;
+    fail_each(SIM_WRITE, RC_IO, true);
+}
+
+static void a_sync_that_fails_is_the_end_until_a_restart(void **state)
+{
+    (void)state;
+    fail_each(SIM_SYNC_DATA, RC_IO, false);
+}
+
+static void a_folder_sync_that_fails_is_the_end_until_a_restart(void **state)
+{
+    (void)state;
+    fail_each(SIM_SYNC_DIR, RC_IO, false);
+}
+
+static void an_open_that_fails_loses_nothing(void **state)
+{
+    (void)state;
+    fail_each(SIM_OPEN, RC_IO, true);
+}
+
+static void a_rename_that_fails_loses_nothing(void **state)
+{
+    (void)state;
+    fail_each(SIM_RENAME, RC_IO, true);
+}
+
+static void reads_removals_and_listings_that_fail_lose_nothing(void **state)
+{
+    (void)state;
+    fail_each(SIM_READ, RC_IO, false);
+    fail_each(SIM_REMOVE, RC_IO, false);
+    fail_each(SIM_LIST, RC_IO, false);
+    fail_each(SIM_MAKE_DIR, RC_DENIED, false);
+}
+
+/* ---- allocations --------------------------------------------------------------------------- */
+
+static void every_allocation_that_fails_at_start_is_told(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(6);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 6);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    bool dead;
+    assert_int_equal(workload(&world, disk, &dead), 0);
+    const uint64_t pos = world.pos;
+    world_close(&world);
+    for (int forever = 0; forever < 2; forever++) {
+        for (uint64_t k = 1;; k++) {
+            /* The judge allocates, too: a state that it cannot compare ends the start likewise. */
+            mem_fault_set(k, forever);
+            world.no_state_check = true;
+            const enum rc rc = world_open(&world, false);
+            const bool hit = mem_fault_count() >= k;
+            mem_fault_set(0, 0);
+            assert_int_equal(rc, hit ? RC_NOMEM : RC_OK);
+            world_close(&world);
+            if (!hit) {
+                break;
+            }
+        }
+    }
+    world.no_state_check = false;
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, pos);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void a_commit_allocates_nothing(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(7);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 7);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    struct log_batch batch = {0};
+    uint64_t pos = 0;
+    uint64_t hash = world.hash;
+    for (int i = 0; i < 200; i++) { /* over several rolls */
+        batch_begin(&batch, WORLD_PARTITION, pos, hash);
+        assert_int_equal(
+            batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("some body of a record")), RC_OK);
+        mem_fault_set(1, 1);
+        const enum rc rc = file_log_commit(world.log, &batch, LOG_SYNC_DATA);
+        assert_int_equal(mem_fault_count(), 0);
+        mem_fault_set(0, 0);
+        assert_int_equal(rc, RC_OK);
+        pos = batch.end_pos;
+        hash = batch.end_hash;
+    }
+    assert_true(batch.place.segment > 2);
+    batch_deinit(&batch);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void owner_and_keeper_survive_failing_allocations(void **state)
+{
+    (void)state;
+    for (uint64_t k = 1; k < 120; k++) {
+        struct sim_disk *disk = sim_disk_open(k);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), 8);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        for (int i = 0; i < 12; i++) {
+            assert_int_equal(world_publish(&world, 4, LOG_SYNC_DATA), RC_OK);
+        }
+        mem_fault_set(k, 0);
+        (void)world_chores(&world);
+        mem_fault_set(0, 0);
+        assert_int_equal(world_check_reads(&world, false), 0);
+        assert_int_equal(world_publish(&world, 4, LOG_SYNC_DATA), RC_OK);
+        assert_int_equal(world_chores(&world), RC_OK); /* comes again, and succeeds */
+        assert_int_equal(world_check_reads(&world, false), 0);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+}
+
+/* ---- a full disk --------------------------------------------------------------------------- */
+
+static void a_full_disk_heals_when_there_is_room(void **state)
+{
+    (void)state;
+    int hits = 0;
+    for (uint64_t budget = 4200; budget < 40000; budget += 333) {
+        struct sim_disk *disk = sim_disk_open(budget);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), 11);
+        sim_disk_budget(disk, budget);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        bool full = false;
+        for (int i = 0; i < 40 && !full; i++) {
+            const enum rc rc = world_publish(&world, 3, LOG_SYNC_DATA);
+            assert_true(rc == RC_OK || rc == RC_NOSPACE);
+            full = rc == RC_NOSPACE;
+            (void)world_chores(&world);
+        }
+        if (full) {
+            hits++;
+            assert_int_equal(file_log_reopen(world.log, world.pos, world.hash), RC_NOSPACE);
+            check_refuses(&world);
+            assert_int_equal(world_check_reads(&world, false), 0);
+            sim_disk_budget(disk, UINT64_MAX);
+            assert_int_equal(file_log_reopen(world.log, world.pos, world.hash), RC_OK);
+            assert_int_equal(world_publish(&world, 3, LOG_SYNC_DATA), RC_OK);
+        }
+        sim_disk_budget(disk, UINT64_MAX);
+        assert_int_equal(world_chores(&world), RC_OK);
+        assert_int_equal(world_check_reads(&world, false), 0);
+        check_survivor(&world, disk);
+        assert_int_equal(world.damage_count, 0); /* the tail was restored, nothing is left to cut */
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+    assert_true(hits > 20);
+}
+
+static void a_crash_with_a_full_disk_keeps_what_was_acknowledged(void **state)
+{
+    (void)state;
+    for (uint64_t budget = 4200; budget < 30000; budget += 777) {
+        for (uint64_t change = 1; change < 12; change++) {
+            struct sim_disk *disk = sim_disk_open(budget + change);
+            struct world world;
+            world_init(&world, sim_disk_storage(disk), 12);
+            sim_disk_budget(disk, budget);
+            assert_int_equal(world_open(&world, false), RC_OK);
+            enum rc rc = RC_OK;
+            for (int i = 0; i < 40 && rc == RC_OK; i++) {
+                rc = world_publish(&world, 3, LOG_SYNC_DATA);
+            }
+            sim_disk_budget(disk, UINT64_MAX);
+            sim_disk_die_at(disk, change); /* somewhere in the way back, or behind it */
+            if (rc != RC_OK) {
+                const enum rc again = file_log_reopen(world.log, world.pos, world.hash);
+                assert_int_equal(again, sim_disk_is_dead(disk) ? RC_IO : RC_OK);
+            }
+            sim_disk_budget(disk, UINT64_MAX);
+            check_survivor(&world, disk);
+            world_deinit(&world);
+            sim_disk_close(disk);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_write_that_fails_stops_the_log_until_it_is_reopened),
+        cmocka_unit_test(a_sync_that_fails_is_the_end_until_a_restart),
+        cmocka_unit_test(a_folder_sync_that_fails_is_the_end_until_a_restart),
+        cmocka_unit_test(an_open_that_fails_loses_nothing),
+        cmocka_unit_test(a_rename_that_fails_loses_nothing),
+        cmocka_unit_test(reads_removals_and_listings_that_fail_lose_nothing),
+        cmocka_unit_test(every_allocation_that_fails_at_start_is_told),
+        cmocka_unit_test(a_commit_allocates_nothing),
+        cmocka_unit_test(owner_and_keeper_survive_failing_allocations),
+        cmocka_unit_test(a_full_disk_heals_when_there_is_room),
+        cmocka_unit_test(a_crash_with_a_full_disk_keeps_what_was_acknowledged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
