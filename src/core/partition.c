@@ -383,6 +383,24 @@ enum rc partition_trim(struct partition *partition, const struct command_trim_en
     return rc;
 }
 
+enum rc partition_doubt_list(struct partition *partition, const struct command_doubt_entry *entries,
+                             size_t count, uint64_t now_ms)
+{
+    const uint64_t salt[2] = {now_ms, partition->ops->ticks_take(partition->ctx, now_ms, 1)};
+    struct buf body = {0};
+    enum rc rc = command_doubt_encode(&body, DOUBT_LIST,
+                                      hash_bytes(bytes_of(salt, sizeof(salt)), 0), entries, count);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = append_admit(partition, body.size);
+    if (rc == RC_OK) {
+        rc = append_command(partition, RECORD_DOUBT, buf_bytes(&body));
+    }
+    buf_deinit(&body);
+    return rc;
+}
+
 void partition_flush(struct partition *partition)
 {
     if (partition->phase != PARTITION_RUNNING || partition->committing) {

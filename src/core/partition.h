@@ -140,6 +140,12 @@ MUST_USE enum rc partition_publish(struct partition *partition, const struct par
 MUST_USE enum rc partition_trim(struct partition *partition,
                                 const struct command_trim_entry *entries, size_t count,
                                 uint64_t now_ms, uint64_t *ret_pos);
+/* Appends a RECORD_DOUBT of kind DOUBT_LIST: a repair knows which messages these channels have
+ * lost, so they begin new epochs. Strictly ascending by channel. RC_FULL, RC_UNAVAILABLE, RC_NOMEM
+ */
+MUST_USE enum rc partition_doubt_list(struct partition *partition,
+                                      const struct command_doubt_entry *entries, size_t count,
+                                      uint64_t now_ms);
 /* Hands the filling batch to the log if none is under way. Call at the end of each tick: what came
  * in during one tick is one batch. */
 void partition_flush(struct partition *partition);

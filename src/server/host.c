@@ -6,6 +6,7 @@
 #include "server/logger.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- what the partition asks ----------------------------------------------------------------- */
 
@@ -24,7 +25,7 @@ static void log_failed(struct host *host, enum rc rc)
                   FIELD_TEXT("reason", rc_text(rc)));
     }
     host->failed = true;
-    host->reopen_useless = rc != RC_NOSPACE;
+    host->reopen_useless = rc != RC_NOSPACE && rc != RC_NOMEM;
     stats_flag_set(&host->server->ready[host->number], false);
 }
 
@@ -39,6 +40,17 @@ static void replies_flush(struct host *host)
     }
 }
 
+/* [limits.channels] A bound of the node: the partitions add up what they have. Publishes that are
+ * under way to new channels are not counted yet, so it may be passed by as many. */
+static void channels_count(struct host *host)
+{
+    const uint64_t count = partition_channel_count(host->partition);
+    (void)stats_counter_add(&host->server->channels, count - host->channels_told);
+    host->channels_told = count;
+}
+
+static void topics_flush(struct host *host);
+
 static void commit_done(struct job *job)
 {
     struct host *host = CONTAINER_OF(job, struct host, commit_job);
@@ -48,7 +60,14 @@ static void commit_done(struct job *job)
         log_failed(host, host->commit_rc);
     }
     partition_commit_done(host->partition, host->commit_rc);
+    if (host->commit_rc == RC_OK && partition_stopped(host->partition)) {
+        /* Memory ran out in the middle of applying: what was applied has been answered and is
+         * shown, the rest was answered `unavailable` and is cut when the log is reopened. */
+        log_failed(host, RC_NOMEM);
+        topics_flush(host);
+    }
     replies_flush(host); /* refusals, where the commit failed */
+    channels_count(host);
     host_waiting_run(host);
     host_upkeep_run(host);
 }
@@ -170,13 +189,18 @@ static void topic_send(struct host *host, struct topic *topic)
     shared_chunk_unref(chunk);
 }
 
-static void on_batch_end(void *ctx, const struct log_batch *batch)
+static void topics_flush(struct host *host)
 {
-    struct host *host = ctx;
     struct list *node;
     while ((node = list_pop_front(&host->open_topics)) != NULL) {
         topic_send(host, CONTAINER_OF(node, struct topic, open_link));
     }
+}
+
+static void on_batch_end(void *ctx, const struct log_batch *batch)
+{
+    struct host *host = ctx;
+    topics_flush(host);
     replies_flush(host);
     (void)file_log_committed(host->log, batch);
 }
@@ -232,11 +256,9 @@ static void refuse(struct host *host, const struct parcel_entry *entry, struct b
     host_reply_send(host, entry->handle, entry->id, entry->size, &result);
 }
 
-/* [limits.channels] A node-wide bound, shared out evenly: names hash evenly too. */
 static bool channel_refused(struct host *host, struct bytes body)
 {
-    const uint64_t share = host->server->config->limit_channels / host->server->partitions + 1;
-    if (partition_channel_count(host->partition) < share) {
+    if (stats_counter_get(&host->server->channels) < host->server->config->limit_channels) {
         return false;
     }
     struct command_publish publish = {0};
@@ -273,11 +295,24 @@ void host_on_parcel(struct host *host, struct mail_parcel *parcel)
     mail_free(&parcel->mail);
 }
 
+/* What recovery and the settings want in the log comes first; then anybody may. */
+static void starting_check(struct host *host)
+{
+    if (host->starting && !host->commit_out &&
+        (partition_idle(host->partition) || partition_stopped(host->partition))) {
+        host->starting = false;
+        channels_count(host);
+        stats_flag_set(&host->server->ready[host->number], !partition_stopped(host->partition));
+        (void)stats_counter_add(&host->server->started, 1);
+    }
+}
+
 void host_flush(struct host *host)
 {
     if (!host->commit_out) {
         partition_flush(host->partition);
     }
+    starting_check(host);
 }
 
 bool host_idle(const struct host *host)
@@ -397,6 +432,48 @@ enum rc host_recover(struct server *server, unsigned number, bool doubt, struct 
     return RC_OK;
 }
 
+static int loss_compare(const void *a, const void *b)
+{
+    const struct command_doubt_entry *x = a;
+    const struct command_doubt_entry *y = b;
+    if (x->channel_id != y->channel_id) {
+        return x->channel_id < y->channel_id ? -1 : 1;
+    }
+    return x->good_end < y->good_end ? -1 : x->good_end > y->good_end ? 1 : 0;
+}
+
+/* Messages that a repair has cut out below the newest checkpoint: their channels begin new epochs.
+ */
+static void doubt_losses(struct host *host)
+{
+    const struct log_loss *losses;
+    size_t count;
+    file_log_repaired_losses(host->log, &losses, &count);
+    if (count == 0) {
+        return;
+    }
+    struct command_doubt_entry *entries = mem_calloc(count, sizeof(*entries));
+    must(entries == NULL ? RC_NOMEM : RC_OK);
+    for (size_t i = 0; i < count; i++) {
+        log_event(LEVEL_WARN, "messages lost", FIELD_U64("partition", host->number),
+                  FIELD_U64("channel_id", losses[i].channel_id), FIELD_U64("from", losses[i].from),
+                  FIELD_U64("to", losses[i].to));
+        entries[i] = (struct command_doubt_entry){
+            .channel_id = losses[i].channel_id,
+            .good_end = losses[i].from,
+        };
+    }
+    qsort(entries, count, sizeof(*entries), loss_compare);
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (used == 0 || entries[used - 1].channel_id != entries[i].channel_id) {
+            entries[used++] = entries[i]; /* the lowest loss of a channel stands */
+        }
+    }
+    must(partition_doubt_list(host->partition, entries, used, host->reactor->wall_ms));
+    mem_free(entries);
+}
+
 void host_start(struct host *host, struct reactor *reactor)
 {
     const struct config *config = host->server->config;
@@ -408,7 +485,8 @@ void host_start(struct host *host, struct reactor *reactor)
     const int doubt = partition_in_doubt(host->partition) ? DOUBT_END : host->doubt ? DOUBT_ALL : 0;
     must(partition_start(host->partition, file_log_next_pos(host->log),
                          file_log_next_hash(host->log), &settings, doubt, reactor->wall_ms));
-    stats_flag_set(&host->server->ready[host->number], true);
+    doubt_losses(host);
+    host->starting = true;
 }
 
 void host_close(struct host *host)

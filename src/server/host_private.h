@@ -31,7 +31,8 @@ struct host {
     char folder[8];
     struct partition *partition;
     struct file_log *log;
-    struct map topics; /* by name */
+    uint64_t channels_told; /* of server->channels, what is ours */
+    struct map topics;      /* by name */
     struct list open_topics;
 
     struct job commit_job;
@@ -59,6 +60,7 @@ struct host {
     uint64_t trim_pos;     /* UPKEEP_TRIMMING: once applied … */
     uint64_t trim_segment; /* … segments below this may go */
     bool failed;           /* told that the log failed */
+    bool starting;         /* its first commands are not applied yet */
     bool doubt;            /* an unclean stop may have lost what was seen */
 };
 

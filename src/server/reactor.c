@@ -287,7 +287,8 @@ static void sleep_or_poll(struct reactor *reactor, bool mail_left)
     int timeout = 0;
     if (!work_left(reactor)) {
         timeout = timer_wait_ms(&reactor->timers, reactor->mono_ms, SLEEP_MS_MAX);
-        timeout = mail_left && timeout > 1 ? 1 : timeout;
+        const bool soon = mail_left || (reactor->listen.fd >= 0 && reactor->listen.events == 0);
+        timeout = soon && timeout > 1 ? 1 : timeout;
     }
     loop_wait(&reactor->loop, timeout);
     doorbell_disarm(bell);
@@ -295,8 +296,22 @@ static void sleep_or_poll(struct reactor *reactor, bool mail_left)
     reactor->wall_ms = clock_wall_ms(reactor->server->clock);
 }
 
+/* The acceptor lets nobody in before every partition has applied what recovery wanted first: epochs
+ * change there. Clients wait in the kernel's queue meanwhile. */
+static void accept_when_started(struct reactor *reactor)
+{
+    if (reactor->listen.fd < 0 || reactor->listen.events != 0 ||
+        stats_counter_get(&reactor->server->started) < reactor->server->partitions) {
+        return;
+    }
+    if (loop_set(&reactor->loop, &reactor->listen, LOOP_READ) != RC_OK) {
+        log_plain(LEVEL_ERROR, "cannot wait for connections: trying again");
+    }
+}
+
 static void turn(struct reactor *reactor)
 {
+    accept_when_started(reactor);
     reap(reactor);
     receive(reactor);
     if (reactor->room_made) {

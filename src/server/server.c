@@ -204,7 +204,7 @@ static enum rc reactors_init(struct instance *instance)
     struct reactor *acceptor = &server->reactors[0];
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     acceptor->listen.fd = server->listen_fd;
-    return loop_set(&acceptor->loop, &acceptor->listen, LOOP_READ);
+    return RC_OK;
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -219,9 +219,10 @@ static enum rc listen_start(struct instance *instance)
     }
     char text[CONFIG_ADDRESS_TEXT_SIZE];
     config_address_text(&config->listen, text);
-    return failed(rc == RC_EXISTS ? "cannot listen: another program has the port; --listen takes "
-                                    "HOST:PORT"
-                                  : "cannot listen",
+    return failed(rc == RC_EXISTS
+                      ? "cannot listen: the address is in use by another program; give another "
+                        "one with --listen HOST:PORT"
+                      : "cannot listen",
                   rc, text);
 }
 

@@ -43,6 +43,8 @@ struct server {
     struct stats_flag *ready; /* by partition: its log accepts commands */
     struct stats_flag draining;
     struct stats_counter connections;
+    struct stats_counter channels;
+    struct stats_counter started; /* partitions that have applied what recovery wanted first */
 };
 
 static inline unsigned server_partition_of(const struct server *server, uint64_t name_hash)
