@@ -219,18 +219,34 @@ static enum rc page_write(struct storage_file *file, const uint8_t *from, size_t
     return RC_OK;
 }
 
+/* Bytes behind the end must read as zeros when the file grows over them. */
+static void zero_behind_end(struct storage_file *file)
+{
+    const uint64_t size = file->size;
+    const size_t keep = (size_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
+    for (size_t i = keep; i < file->page_count; i++) {
+        mem_free(file->pages[i]);
+        file->pages[i] = NULL;
+    }
+    if (size % PAGE_BYTES != 0 && keep <= file->page_count && file->pages[keep - 1] != NULL) {
+        bytes_zero(file->pages[keep - 1] + size % PAGE_BYTES, PAGE_BYTES - size % PAGE_BYTES);
+    }
+}
+
 static enum rc ram_write(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at)
 {
     struct ram_disk *disk = ctx;
     lock(disk);
-    enum rc rc = pages_grow(file, at + bytes.size);
+    enum rc rc = bytes.size > 0 ? pages_grow(file, at + bytes.size) : RC_OK;
     for (size_t done = 0; rc == RC_OK && done < bytes.size;) {
         const size_t piece = piece_size(at + done, bytes.size - done);
         rc = page_write(file, bytes.data + done, piece, at + done);
         done += piece;
     }
-    if (rc == RC_OK && at + bytes.size > file->size) {
-        file->size = at + bytes.size;
+    if (rc != RC_OK) {
+        zero_behind_end(file); /* what was written of it */
+    } else if (bytes.size > 0 && at + bytes.size > file->size) {
+        file->size = at + bytes.size; /* nothing written moves no end, as with pwrite() */
     }
     unlock(disk);
     return rc;
@@ -243,20 +259,12 @@ static enum rc ram_sync_data(void *ctx, struct storage_file *file)
     return RC_OK;
 }
 
-/* Bytes behind the new end must read as zero if the file grows again. */
 static enum rc ram_truncate(void *ctx, struct storage_file *file, uint64_t size)
 {
     struct ram_disk *disk = ctx;
     lock(disk);
-    const size_t keep = (size_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
-    for (size_t i = keep; i < file->page_count; i++) {
-        mem_free(file->pages[i]);
-        file->pages[i] = NULL;
-    }
-    if (size % PAGE_BYTES != 0 && keep <= file->page_count && file->pages[keep - 1] != NULL) {
-        bytes_zero(file->pages[keep - 1] + size % PAGE_BYTES, PAGE_BYTES - size % PAGE_BYTES);
-    }
     file->size = size;
+    zero_behind_end(file);
     unlock(disk);
     return RC_OK;
 }
