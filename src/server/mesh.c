@@ -17,14 +17,17 @@ enum rc mesh_init(struct mesh *mesh, unsigned count)
 {
     *mesh = (struct mesh){.count = count};
     mesh->endpoints = mem_calloc(count, sizeof(*mesh->endpoints));
-    mesh->pipes = mem_calloc_lines((size_t)count * count, sizeof(*mesh->pipes));
-    if (mesh->endpoints == NULL || mesh->pipes == NULL) {
+    if (mesh->endpoints == NULL) {
         goto fail;
     }
     for (unsigned i = 0; i < count; i++) {
         list_init(&mesh->endpoints[i].local);
         doorbell_init(&mesh->endpoints[i].bell);
         mesh->endpoints[i].wake_fd = -1;
+    }
+    mesh->pipes = mem_calloc_lines((size_t)count * count, sizeof(*mesh->pipes));
+    if (mesh->pipes == NULL) {
+        goto fail;
     }
     for (unsigned i = 0; i < count * count; i++) {
         list_init(&mesh->pipes[i].outbox);
