@@ -75,12 +75,12 @@ static enum rc meta_parse(const char *text, const struct config *config, struct 
 {
     json_error_t error;
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    int format = 0;
-    int partitions = 0;
-    int node = 0;
+    json_int_t format = 0; /* as wide as jansson reads: a number cut short may look right */
+    json_int_t partitions = 0;
+    json_int_t node = 0;
     const char *incarnation = "";
     enum rc rc = RC_OK;
-    if (root == NULL || json_unpack(root, "{s:i,s:s,s:i,s:i}", "format", &format, "incarnation",
+    if (root == NULL || json_unpack(root, "{s:I,s:s,s:I,s:I}", "format", &format, "incarnation",
                                     &incarnation, "partitions", &partitions, "node", &node) != 0) {
         (void)snprintf(why, why_size, "%s is not what this server writes", META);
         rc = RC_CORRUPT;
@@ -88,10 +88,10 @@ static enum rc meta_parse(const char *text, const struct config *config, struct 
                !hex_parse(incarnation, &ret_dir->incarnation)) {
         (void)snprintf(why, why_size, "%s has a format or values of another version", META);
         rc = RC_CORRUPT;
-    } else if (node != (int)config->node) {
+    } else if (node != (json_int_t)config->node) {
         (void)snprintf(why, why_size,
-                       "the data directory belongs to node %d, the setting node is %d", node,
-                       (int)config->node);
+                       "the data directory belongs to node %lld, the setting node is %lld",
+                       (long long)node, (long long)config->node);
         rc = RC_USAGE;
     } else {
         ret_dir->partitions = (unsigned)partitions;
