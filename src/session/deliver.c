@@ -39,6 +39,9 @@ static void read_begin(struct subscription *sub)
     if (left == 0) {
         return; /* the next acknowledgement wakes it */
     }
+    if (sub->session->read_count == SESSION_READS_MAX) {
+        return; /* it stays ready, and the next write tries again */
+    }
     const uint32_t count = left < READ_COUNT_MAX ? (uint32_t)left : READ_COUNT_MAX;
     if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
         subscription_move(sub, SUB_READING);
@@ -77,6 +80,7 @@ unsigned session_gather(struct session *session, struct session_slice slices[],
 {
     unsigned count = 0;
     size_t bytes = 0;
+    session->stalled = false;
     if (session->state != SESSION_READY) {
         return 0;
     }
@@ -160,6 +164,7 @@ enum rc session_sent(struct session *session, const struct session_slice slices[
 void session_stalled(struct session *session)
 {
     struct list *at;
+    session->stalled = true; /* what is being read will not be kept either */
     for (at = session->ready.next; at != &session->ready; at = at->next) {
         struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
         if (sub->state == SUB_CATCHING_UP) {
@@ -213,6 +218,21 @@ static enum rc tell_failure(struct subscription *sub)
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
+/* Takes the reference. */
+static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
+{
+    ASSERT(chunk->first_seq == sub->cursor); /* I1 */
+    sub->chunk = chunk;
+    if (sub->session->stalled) {
+        /* Nobody knows when it could go out: it is read again then. */
+        subscription_drop_chunk(sub);
+        subscription_move(sub, SUB_BEHIND);
+    } else {
+        subscription_move(sub, SUB_CATCHING_UP);
+    }
+    subscription_wake(sub);
+}
+
 enum rc session_on_read(struct session *session, const struct session_read *read)
 {
     struct subscription *sub = session_sub_find(session, read->channel);
@@ -224,10 +244,7 @@ enum rc session_on_read(struct session *session, const struct session_read *read
     }
     ASSERT(sub->state == SUB_READING);
     if (read->chunk != NULL) {
-        ASSERT(read->chunk->first_seq == sub->cursor); /* I1 */
-        sub->chunk = read->chunk;
-        subscription_move(sub, SUB_CATCHING_UP);
-        subscription_wake(sub);
+        on_chunk_read(sub, read->chunk);
         return RC_OK;
     }
     if (read->trimmed) {

@@ -28,9 +28,15 @@ struct session {
     uint64_t producer_epoch;
     uint32_t inflight_count;
     size_t inflight_bytes;
-    struct map subs;   /* by channel name */
-    struct list ready; /* struct subscription.ready_link */
+    struct map subs;     /* by channel name */
+    struct list ready;   /* struct subscription.ready_link */
+    uint32_t read_count; /* subscriptions that wait for a read, or hold what it gave */
+    bool stalled;        /* the socket took no more at the last write */
 };
+
+/* [I11] Reads of one session under way or held at a time: enough to keep the socket busy while the
+ * log is read, and a bound on what a client with a thousand subscriptions can make it hold. */
+#define SESSION_READS_MAX 4u
 
 void session_move(struct session *session, enum session_state next);
 /* Asks for the connection to be closed; the first code given stands. */

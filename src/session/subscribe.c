@@ -38,9 +38,18 @@ static void subscription_check(const struct subscription *sub)
     if (sub->state == SUB_FOLLOWING) ASSERT(sub->cursor <= sub->feed->next_seq);
 }
 
+static bool holds_read(enum subscription_state state)
+{
+    return state == SUB_READING || state == SUB_CATCHING_UP;
+}
+
 void subscription_move(struct subscription *sub, enum subscription_state next)
 {
+    struct session *session = sub->session;
     ASSERT(sub_moves[sub->state] & (1u << next));
+    session->read_count -= holds_read(sub->state);
+    session->read_count += holds_read(next);
+    ASSERT(session->read_count <= SESSION_READS_MAX);
     sub->state = next;
     subscription_check(sub);
 }
@@ -79,6 +88,7 @@ void subscription_end(struct subscription *sub)
     list_remove(&sub->feed_link);
     list_remove(&sub->ready_link);
     subscription_drop_chunk(sub);
+    session->read_count -= holds_read(sub->state);
     mem_free(sub);
     feed_close_if_unused(session->env->feeds, feed);
 }

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 void world_enter(struct world *w)
 {
@@ -418,16 +419,57 @@ void world_run(struct world *w)
     }
 }
 
-const char *world_next(struct world_client *client)
+static void take_first(struct world_client *client)
 {
-    static char text[16384];
-    if (json_array_size(client->inbox) == 0) {
-        return NULL;
-    }
-    json_t *first = json_array_get(client->inbox, 0);
-    const size_t size = json_dumpb(first, text, sizeof(text) - 1, JSON_COMPACT | JSON_SORT_KEYS);
-    ASSERT(size > 0 && size < sizeof(text));
-    text[size] = '\0';
     ASSERT(json_array_remove(client->inbox, 0) == 0);
-    return text;
+}
+
+static void show(const char *what, json_t *text)
+{
+    char *shown = json_dumps(text, JSON_COMPACT | JSON_ENCODE_ANY);
+    (void)fprintf(stderr, "%s %s\n", what, shown == NULL ? "nothing" : shown);
+    free(shown);
+}
+
+void world_expect(struct world_client *client, const char *expected)
+{
+    world_run(client->world);
+    json_t *want = json_loads(expected, JSON_REJECT_DUPLICATES, NULL);
+    ASSERT(json_is_object(want));
+    json_t *got = json_array_get(client->inbox, 0);
+    bool equal = got != NULL;
+    const char *name;
+    json_t *value;
+    json_object_foreach(want, name, value)
+    {
+        equal = equal && json_equal(value, json_object_get(got, name));
+    }
+    if (!equal) {
+        show("expected", want);
+        show("got     ", got);
+    }
+    ASSERT(equal);
+    json_decref(want);
+    take_first(client);
+}
+
+void world_expect_messages(struct world_client *client, unsigned channel, uint64_t first,
+                           uint64_t end)
+{
+    char text[CHANNEL_NAME_BYTES_MAX + 100];
+    for (uint64_t seq = first; seq < end; seq++) {
+        (void)snprintf(text, sizeof(text), "{\"type\":\"message\",\"channel\":\"%s\",\"seq\":%llu}",
+                       client->world->channels[channel].name, (unsigned long long)seq);
+        world_expect(client, text);
+    }
+}
+
+void world_expect_nothing(struct world_client *client)
+{
+    world_run(client->world);
+    json_t *got = json_array_get(client->inbox, 0);
+    if (got != NULL) {
+        show("expected nothing, got", got);
+    }
+    ASSERT(got == NULL);
 }

@@ -151,9 +151,14 @@ enum rc world_textf(struct world_client *client, const char *format, ...)
 size_t world_pump(struct world_client *client, size_t size);
 /* Owners, clients (those that were woken) and trims, until nothing moves. */
 void world_run(struct world *w);
-/* The next text of the inbox, printed compactly with sorted members; NULL: none. Until the next
- * call. */
-const char *world_next(struct world_client *client);
+/* Runs the world, then takes the next text of the inbox: it must have the members of `expected`,
+ * and may have more. What differs is printed, and ends the program. */
+void world_expect(struct world_client *client, const char *expected);
+/* Takes messages first … end - 1 of that channel. */
+void world_expect_messages(struct world_client *client, unsigned channel, uint64_t first,
+                           uint64_t end);
+/* Nothing (more) has come. */
+void world_expect_nothing(struct world_client *client);
 /* A session call that may close the connection. */
 void world_check(struct world_client *client, enum rc rc);
 
