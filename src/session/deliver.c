@@ -44,6 +44,7 @@ static void read_begin(struct subscription *sub)
     }
     const uint32_t count = left < READ_COUNT_MAX ? (uint32_t)left : READ_COUNT_MAX;
     if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
+        sub->tail_seq = sub->feed->next_seq;
         subscription_move(sub, SUB_READING);
     }
     /* Out of memory: it stays BEHIND and ready, so the next write, tail or acknowledgement tries
@@ -122,7 +123,13 @@ static void advance(const struct session_slice *slice, uint32_t frames)
         catch_up_done(sub);
     } else if (sub->state == SUB_FOLLOWING && sub->cursor == sub->feed->next_seq) {
         list_remove(&sub->ready_link);
+        sub->feed->at_end++;
         feed_touch(sub->session->env->feeds, sub->feed);
+    }
+    if (!list_empty(&sub->ready_link)) {
+        /* It has more: the connection's other channels first. */
+        list_remove(&sub->ready_link);
+        list_push_back(&sub->session->ready, &sub->ready_link);
     }
 }
 

@@ -147,6 +147,7 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
     ASSERT(chunk->count > 0);
     ASSERT(chunk->first_seq == feed->next_seq); /* I1: the tail has no hole */
     feed->next_seq = chunk_end_seq(chunk);
+    feed->at_end = 0;
     make_room(table, feed, chunk_size(chunk));
     if (chunks_grow(feed)) {
         feed->chunks_[(feed->chunk_head_ + feed->chunk_count_) & (feed->chunk_capacity_ - 1)] =
@@ -186,14 +187,28 @@ void feed_touch(struct feed_table *table, struct feed *feed)
     }
 }
 
-static uint64_t cursor_min(const struct feed *feed)
+/* From where on a subscription wants the feed. A read gives what stood there when it was asked for,
+ * or less: what comes in meanwhile is kept for the hand-over, or under a tail that never pauses a
+ * reader would never reach it. */
+static uint64_t wanted_from(const struct subscription *sub)
+{
+    switch (sub->state) {
+    case SUB_FOLLOWING: return sub->cursor;
+    case SUB_READING:
+    case SUB_CATCHING_UP: return sub->tail_seq;
+    case SUB_ATTACHING:
+    case SUB_BEHIND: return sub->feed->next_seq;
+    case SUB_STATE_COUNT: break;
+    }
+    UNREACHABLE();
+}
+
+static uint64_t wanted_min(const struct feed *feed)
 {
     uint64_t min = feed->next_seq;
     for (struct list *at = feed->subs.next; at != &feed->subs; at = at->next) {
-        const struct subscription *sub = CONTAINER_OF(at, struct subscription, feed_link);
-        if (sub->state == SUB_FOLLOWING && sub->cursor < min) {
-            min = sub->cursor;
-        }
+        const uint64_t from = wanted_from(CONTAINER_OF(at, struct subscription, feed_link));
+        min = from < min ? from : min;
     }
     return min;
 }
@@ -203,7 +218,7 @@ void feed_table_trim(struct feed_table *table)
     struct list *node;
     while ((node = list_pop_front(&table->dirty_)) != NULL) {
         struct feed *feed = CONTAINER_OF(node, struct feed, dirty_link_);
-        const uint64_t min = cursor_min(feed);
+        const uint64_t min = wanted_min(feed);
         while (feed->chunk_count_ > 0 && chunk_end_seq(chunk_nth(feed, 0)) <= min) {
             drop_oldest(table, feed);
         }

@@ -53,6 +53,9 @@ struct feed {
     uint32_t chunk_capacity_; /* 0 or 2^k */
     size_t bytes_;
     struct list subs; /* struct subscription.feed_link */
+    uint32_t sub_count;
+    uint32_t at_end; /* subscriptions that have reached next_seq since the last chunk came; a hint:
+                      * too high costs a read of the log, too low a look at every cursor */
     struct list dirty_link_;
 };
 
@@ -77,6 +80,7 @@ struct subscription {
     uint64_t request_id; /* of the subscribe command, while ATTACHING */
     uint64_t cursor;     /* the next seq it wants; everything below has been sent */
     uint64_t acked;      /* highest seq acknowledged; first cursor - 1 at the start */
+    uint64_t tail_seq;   /* READING, CATCHING_UP: where the feed ended when the read began */
     struct chunk *chunk; /* CATCHING_UP: what was read, a reference of its own */
 };
 
@@ -110,7 +114,8 @@ void feed_close_if_unused(struct feed_table *table, struct feed *feed);
 void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *chunk);
 /* The chunk that holds `seq`, or NULL where the feed does not reach. Borrowed. */
 struct chunk *feed_chunk_of(const struct feed *feed, uint64_t seq);
-/* A follower has moved: the feed may have chunks to let go of at the end of the tick. */
+/* A subscription has moved or ended: the feed may have chunks to let go of at the end of the tick.
+ */
 void feed_touch(struct feed_table *table, struct feed *feed);
 /* After the sends of a tick: lets go of chunks that no follower still needs. */
 void feed_table_trim(struct feed_table *table);

@@ -51,6 +51,7 @@ void subscription_move(struct subscription *sub, enum subscription_state next)
     session->read_count += holds_read(next);
     ASSERT(session->read_count <= SESSION_READS_MAX);
     sub->state = next;
+    feed_touch(session->env->feeds, sub->feed);
     subscription_check(sub);
 }
 
@@ -86,10 +87,12 @@ void subscription_end(struct subscription *sub)
     struct feed *feed = sub->feed;
     (void)map_remove(&session->subs, feed->name);
     list_remove(&sub->feed_link);
+    feed->sub_count--;
     list_remove(&sub->ready_link);
     subscription_drop_chunk(sub);
     session->read_count -= holds_read(sub->state);
     mem_free(sub);
+    feed_touch(session->env->feeds, feed); /* what was kept for it may go */
     feed_close_if_unused(session->env->feeds, feed);
 }
 
@@ -114,6 +117,7 @@ static enum rc subscription_open(struct session *session, struct bytes channel,
         goto fail_sub;
     }
     list_push_back(&feed->subs, &sub->feed_link);
+    feed->sub_count++;
     *ret_sub = sub;
     return RC_OK;
 

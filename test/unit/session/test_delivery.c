@@ -109,6 +109,24 @@ static void a_feed_ends_with_its_last_subscription(void **state)
     world_expect_nothing(one);
 }
 
+static void a_feed_keeps_nothing_for_one_that_has_left(void **state)
+{
+    (void)state;
+    struct world_client *one = subscribed(0, "", 1);
+    struct world_client *two = subscribed(1, "", 1);
+    world_publish(&w, a, 6, 2);
+    arrive();
+    world_expect_messages(one, a, 1, 7);
+    world_publish(&w, a, 6, 2);
+    arrive();
+    (void)world_pump(one, SIZE_MAX); /* and `two` has taken all of the first, none of these */
+    feed_table_trim(&w.feeds);
+    assert_int_equal(w.chunks_live, 3);
+    (void)world_text(two, "{\"type\":\"unsubscribe\",\"id\":3,\"channel\":\"a\"}");
+    feed_table_trim(&w.feeds);
+    assert_int_equal(w.chunks_live, 0);
+}
+
 static void one_that_comes_later_reads_what_the_feed_no_longer_has(void **state)
 {
     (void)state;
@@ -473,6 +491,53 @@ static void a_read_refused_for_want_of_memory_is_tried_again_at_the_next_write(v
     world_expect_messages(client, a, 1, 13);
 }
 
+/* A reader that has nearly caught up joins a tail that never pauses, instead of reading for ever
+ * what the feed has just let go of. */
+static void a_reader_joins_a_tail_that_never_pauses(void **state)
+{
+    (void)state;
+    world_publish(&w, a, 50, 50);
+    struct world_client *client = connected(0);
+    (void)world_text(client, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"a\","
+                             "\"from\":\"earliest\"}");
+    for (unsigned turn = 0; turn < 300; turn++) {
+        (void)world_request(&w, a);
+        (void)world_job(&w, a, 0); /* a read takes a turn */
+        (void)world_waiting(&w, a);
+        world_publish(&w, a, 1, 1);
+        while (world_deliver(&w, a)) {
+        }
+        (void)world_pump(client, SIZE_MAX);
+        feed_table_trim(&w.feeds);
+        assert_true(w.chunks_live < 10);
+    }
+    assert_true(w.marks.reads < 5);
+    assert_true(client->views[a].expected > 345);
+}
+
+/* A channel that always has more must not keep the others of its connection waiting. */
+static void channels_of_one_connection_take_turns(void **state)
+{
+    (void)state;
+    const unsigned b = world_channel(&w, "b");
+    w.limits.gather_bytes_max = 300;
+    struct world_client *client = connected(0);
+    (void)world_text(client, "{\"type\":\"subscribe\",\"channel\":\"a\"}");
+    (void)world_text(client, "{\"type\":\"subscribe\",\"channel\":\"b\"}");
+    world_run(&w);
+    world_publish(&w, a, 100, 4);
+    arrive();
+    (void)world_pump(client, 100);
+    world_publish(&w, b, 1, 1);
+    arrive();
+    for (unsigned turn = 0; client->views[b].messages == 0; turn++) {
+        assert_true(turn < 6);
+        (void)world_pump(client, 350);
+        world_publish(&w, a, 4, 4);
+        arrive();
+    }
+}
+
 int main(void)
 {
 #define STORY(name)      cmocka_unit_test_setup_teardown(name, begin, end)
@@ -480,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(followers_of_one_feed_get_the_same_and_never_read_the_log),
         STORY(a_feed_ends_with_its_last_subscription),
+        STORY(a_feed_keeps_nothing_for_one_that_has_left),
         STORY(one_that_comes_later_reads_what_the_feed_no_longer_has),
         TINY_STORY(one_that_falls_off_the_feed_reads_and_joins_again),
         STORY(a_tail_for_a_feed_that_is_not_attached_yet_is_left_alone),
@@ -499,6 +565,8 @@ int main(void)
         TINY_STORY(what_is_read_for_a_stalled_socket_is_let_go_of),
         STORY(only_a_few_reads_of_one_session_are_under_way_or_held),
         TINY_STORY(a_read_refused_for_want_of_memory_is_tried_again_at_the_next_write),
+        STORY(a_reader_joins_a_tail_that_never_pauses),
+        STORY(channels_of_one_connection_take_turns),
         TINY_STORY(a_stall_in_any_state_loses_nothing_and_keeps_no_bytes_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
