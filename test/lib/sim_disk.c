@@ -120,6 +120,9 @@ static void inode_resize(struct inode *inode, size_t size)
 
 static void inode_write(struct inode *inode, struct bytes bytes, size_t at)
 {
+    if (bytes.size == 0) {
+        return;
+    }
     if (at + bytes.size > inode->now_size) {
         inode_resize(inode, at + bytes.size);
     }

@@ -570,6 +570,134 @@ static void a_crash_during_a_repair_is_harmless(void **state)
     base_drop(&base);
 }
 
+/* ---- records that lie ---------------------------------------------------------------------- */
+
+/* What a recovery gave, without a model. */
+struct given {
+    struct file_log *log;
+    size_t count;
+    struct {
+        enum record_type type;
+        uint64_t pos;
+        uint8_t first; /* byte of the body */
+    } records[16];
+};
+
+static void given_log(void *ctx, struct file_log *log)
+{
+    struct given *given = ctx;
+    given->log = log;
+}
+
+static enum rc given_record(void *ctx, const struct record *record, struct log_place place)
+{
+    struct given *given = ctx;
+    assert_true(place.at >= SEGMENT_HEADER_SIZE);
+    assert_true(given->count < 16);
+    given->records[given->count].type = record->type;
+    given->records[given->count].pos = record->pos;
+    given->records[given->count].first = record->body.data[0];
+    given->count++;
+    return RC_OK;
+}
+
+static enum rc given_open(const struct storage *storage, bool repair, struct given *given)
+{
+    *given = (struct given){0};
+    const struct file_log_options options = {
+        .folder = WORLD_FOLDER,
+        .partition = WORLD_PARTITION,
+        .incarnation = WORLD_INCARNATION,
+        .segment_bytes = SEGMENT_BYTES_MIN,
+        .repair = repair,
+        .ctx = given,
+        .on_log = given_log,
+        .on_record = given_record,
+    };
+    struct file_log *log = NULL;
+    const enum rc rc = file_log_open(storage, &options, &log);
+    given->log = log;
+    return rc;
+}
+
+/* Commits one record. Returns where it stands. */
+static uint32_t commit_one(struct given *given, struct log_batch *batch, struct bytes body)
+{
+    batch_begin(batch, WORLD_PARTITION, batch->end_pos, batch->end_hash);
+    assert_int_equal(batch_append(batch, RECORD_PUBLISH, 0, body), RC_OK);
+    assert_int_equal(file_log_commit(given->log, batch, LOG_SYNC_DATA), RC_OK);
+    return batch->place.at;
+}
+
+static void a_record_forged_inside_a_message_is_not_believed(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(1);
+    const struct storage storage = sim_disk_storage(disk);
+    struct given given;
+    assert_int_equal(given_open(&storage, false, &given), RC_OK);
+    struct log_batch batch = {.end_hash = WORLD_INCARNATION};
+    (void)commit_one(&given, &batch, BYTES_LITERAL("aaaa"));
+    /* A message whose bytes are a whole record, with the very position that comes next. */
+    struct log_batch forged = {0};
+    batch_begin(&forged, WORLD_PARTITION, 2, 12345);
+    static const uint8_t lie[200] = {'!'};
+    assert_int_equal(batch_append(&forged, RECORD_PUBLISH, 0, bytes_of(lie, sizeof(lie))), RC_OK);
+    const uint32_t at = commit_one(&given, &batch, buf_bytes(&forged.bytes));
+    (void)commit_one(&given, &batch, BYTES_LITERAL("cccc"));
+    (void)commit_one(&given, &batch, BYTES_LITERAL("dddd"));
+    file_log_close(given.log);
+    const struct log_name name = seg(1);
+    assert_true(sim_disk_flip(disk, name.text, at + 20, 1)); /* the header around it is damaged */
+
+    assert_int_equal(given_open(&storage, false, &given), RC_CORRUPT);
+    assert_int_equal(given_open(&storage, true, &given), RC_OK);
+    assert_int_equal(given.count, 4);
+    assert_int_equal(given.records[1].type, RECORD_HOLE);
+    assert_int_equal(given.records[1].pos, 1);
+    assert_int_equal(given.records[2].pos, 2);
+    assert_int_equal(given.records[2].first, 'c');
+    assert_int_equal(given.records[3].pos, 3);
+    assert_int_equal(given.records[3].first, 'd');
+    file_log_close(given.log);
+    batch_deinit(&forged);
+    batch_deinit(&batch);
+    sim_disk_close(disk);
+}
+
+static void a_whole_record_of_another_chain_is_no_torn_tail(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(1);
+    const struct storage storage = sim_disk_storage(disk);
+    struct given given;
+    assert_int_equal(given_open(&storage, false, &given), RC_OK);
+    struct log_batch batch = {.end_hash = WORLD_INCARNATION};
+    (void)commit_one(&given, &batch, BYTES_LITERAL("aaaa"));
+    const uint32_t at = commit_one(&given, &batch, BYTES_LITERAL("bbbb"));
+    file_log_close(given.log);
+    const struct log_name name = seg(1);
+    struct bytes bytes;
+    assert_true(sim_disk_get(disk, name.text, &bytes));
+    uint8_t copy[SEGMENT_BYTES_MIN];
+    bytes_copy(copy, bytes.data, sizeof(copy));
+    struct log_batch other = {0};
+    batch_begin(&other, WORLD_PARTITION, 1, 777); /* the right position, a wrong hash */
+    assert_int_equal(batch_append(&other, RECORD_PUBLISH, 0, BYTES_LITERAL("xxxx")), RC_OK);
+    bytes_copy(copy + at, other.bytes.data, other.bytes.size);
+    sim_disk_put(disk, name.text, bytes_of(copy, sizeof(copy)));
+
+    assert_int_equal(given_open(&storage, false, &given), RC_CORRUPT);
+    assert_int_equal(given_open(&storage, true, &given), RC_OK);
+    assert_int_equal(given.count, 2);
+    assert_int_equal(given.records[0].first, 'a');
+    assert_int_equal(given.records[1].type, RECORD_HOLE);
+    file_log_close(given.log);
+    batch_deinit(&other);
+    batch_deinit(&batch);
+    sim_disk_close(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +716,8 @@ int main(void)
         cmocka_unit_test(verify_finds_what_is_wrong_and_changes_nothing),
         cmocka_unit_test(a_repair_tells_which_messages_it_has_cost),
         cmocka_unit_test(a_crash_during_a_repair_is_harmless),
+        cmocka_unit_test(a_record_forged_inside_a_message_is_not_believed),
+        cmocka_unit_test(a_whole_record_of_another_chain_is_no_torn_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

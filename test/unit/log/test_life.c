@@ -87,6 +87,30 @@ static void a_checkpoint_spares_the_replay_of_what_is_below_it(void **state)
     sim_disk_close(disk);
 }
 
+static void a_checkpoint_waits_for_the_segments_below_it_to_be_sealed(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(3);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 3);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    while (world.checkpoint_segment == 0) {
+        publish(&world, 1, 4);
+    }
+    struct log_chore chore = {
+        .kind = LOG_CHORE_CHECKPOINT,
+        .segment = world.checkpoint_segment,
+        .state_pos = world.checkpoint_pos,
+    };
+    file_log_chore_do(world.log, &chore);
+    assert_int_equal(chore.rc, RC_AGAIN);
+    file_log_chore_end(world.log, &chore);
+    assert_int_equal(world_chores(&world), RC_OK);
+    assert_int_equal(world.checkpoint_count, 1);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 static void removal_frees_segments_and_keeps_the_rest(void **state)
 {
     (void)state;
@@ -191,6 +215,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read_and_replayed),
         cmocka_unit_test(sealed_segments_are_read_like_unsealed_ones),
         cmocka_unit_test(a_checkpoint_spares_the_replay_of_what_is_below_it),
+        cmocka_unit_test(a_checkpoint_waits_for_the_segments_below_it_to_be_sealed),
         cmocka_unit_test(removal_frees_segments_and_keeps_the_rest),
         cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
         cmocka_unit_test(commits_without_sync_are_there_after_kill_9),
