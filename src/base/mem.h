@@ -17,7 +17,8 @@
 MUST_USE void *mem_alloc(size_t size);
 /* Zeroed; NULL also when count * size overflows. */
 MUST_USE void *mem_calloc(size_t count, size_t size);
-/* As mem_calloc(), at the start of a cache line: for arrays of what threads must not share a line. */
+/* As mem_calloc(), at the start of a cache line: for arrays of what threads must not share a line
+ * of. */
 MUST_USE void *mem_calloc_lines(size_t count, size_t size);
 /* As realloc: on failure the old block is untouched. `size` > 0. */
 MUST_USE void *mem_realloc(void *block, size_t size);
