@@ -124,12 +124,20 @@ static struct world_client *client_of(struct session *session)
     return session_user(session);
 }
 
+static unsigned channel_find(const struct world *w, const char *name)
+{
+    unsigned i = 0;
+    while (i < w->channel_count && strcmp(w->channels[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
 unsigned world_channel(struct world *w, const char *name)
 {
-    for (unsigned i = 0; i < w->channel_count; i++) {
-        if (strcmp(w->channels[i].name, name) == 0) {
-            return i;
-        }
+    const unsigned found = channel_find(w, name);
+    if (found < w->channel_count) {
+        return found;
     }
     ASSERT(w->channel_count < WORLD_CHANNELS_MAX);
     struct world_channel *made = &w->channels[w->channel_count];
@@ -149,6 +157,9 @@ static struct world_mail *request(struct world *w, struct bytes name, enum world
     ASSERT(name.size > 0 && name.size <= CHANNEL_NAME_BYTES_MAX);
     bytes_copy(text, name.data, name.size);
     ASSERT(memchr(text, 0, name.size) == NULL);
+    if (channel_find(w, text) == WORLD_CHANNELS_MAX) {
+        return NULL;
+    }
     struct world_mail *mail = mem_calloc(1, sizeof(*mail));
     if (mail != NULL) {
         mail->kind = kind;
@@ -163,7 +174,7 @@ static enum rc on_publish(void *ctx, struct session *session, const struct comma
 {
     struct world *w = ctx;
     ASSERT(head->count > 0);
-    ASSERT(messages[head->count - 1].data.size > 0);
+    ASSERT(messages != NULL);
     if (w->publish_full) {
         return RC_FULL;
     }
