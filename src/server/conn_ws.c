@@ -3,6 +3,8 @@
 
 #include "server/logger.h"
 
+#define PONG_AT_ONCE_BYTES 4096u
+
 void conn_ws_open(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
@@ -60,9 +62,17 @@ static void on_violation(struct conn *conn, const struct ws_event *event)
     conn_wake(conn);
 }
 
+/* Answered at once while little waits to be sent; else only the latest, when there is room. */
 static void on_ping(struct conn *conn, struct bytes payload)
 {
     static const uint8_t mark = 0;
+    if (conn_out_size(conn) <= PONG_AT_ONCE_BYTES && conn->pong.size == 0) {
+        if (ws_frame_append(&conn->out, WS_PONG, payload) != RC_OK) {
+            conn_kill(conn, "out of memory");
+        }
+        conn_wake(conn);
+        return;
+    }
     buf_clear(&conn->pong);
     if (buf_append(&conn->pong, bytes_of(&mark, 1)) != RC_OK ||
         buf_append(&conn->pong, payload) != RC_OK) {

@@ -12,6 +12,7 @@
 #define META_NEW       "meta.json.new"
 #define RUNNING        "RUNNING"
 #define FILE_BYTES_MAX 4096u
+#define MARK_SIZE      128u
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 
 /* A small file as text with a NUL. */
@@ -139,24 +140,37 @@ static void boot_id(char *to, size_t size)
     to[strcspn(to, "\n")] = '\0';
 }
 
-enum rc datadir_mark(const struct storage *storage, const struct config *config,
-                     struct datadir *dir)
+static void mark_text(const struct config *config, char *to, size_t size)
 {
-    char before[FILE_BYTES_MAX];
-    char now[128];
     char boot[64];
     boot_id(boot, sizeof(boot));
-    (void)snprintf(now, sizeof(now), "%s %s\n", config_durability_text(config->durability), boot);
-    enum rc rc = read_file(storage, RUNNING, before);
+    (void)snprintf(to, size, "%s %s\n", config_durability_text(config->durability), boot);
+}
+
+enum rc datadir_check(const struct storage *storage, const struct config *config,
+                      struct datadir *dir)
+{
+    char before[FILE_BYTES_MAX];
+    char now[MARK_SIZE];
+    const enum rc rc = read_file(storage, RUNNING, before);
+    if (rc == RC_NOT_FOUND) {
+        return RC_OK;
+    }
     if (rc == RC_OK) {
+        mark_text(config, now, sizeof(now));
         /* What was written without a sync survives the end of a process, not of the machine. */
         const bool synced = strncmp(before, "fsync ", 6) == 0;
         const char *before_boot = strchr(before, ' ');
         const char *now_boot = strchr(now, ' ');
         dir->unclean = !synced && (before_boot == NULL || strcmp(before_boot, now_boot) != 0);
-    } else if (rc != RC_NOT_FOUND) {
-        return rc;
     }
+    return rc;
+}
+
+enum rc datadir_mark(const struct storage *storage, const struct config *config)
+{
+    char now[MARK_SIZE];
+    mark_text(config, now, sizeof(now));
     return write_file(storage, RUNNING, RUNNING ".new", bytes_of_text(now));
 }
 

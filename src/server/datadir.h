@@ -26,9 +26,12 @@ struct datadir {
 MUST_USE enum rc datadir_open(const struct storage *storage, const struct config *config,
                               uint64_t incarnation, struct datadir *ret_dir, char *why,
                               size_t why_size);
-/* Marks the run, and tells whether the one before ended well. */
-MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config *config,
-                              struct datadir *dir);
+/* Tells by the mark of the run before whether it may have lost what was seen (dir->unclean). */
+MUST_USE enum rc datadir_check(const struct storage *storage, const struct config *config,
+                               struct datadir *dir);
+/* Marks this run. Only once everything that an unclean end before asked for is in the log: a crash
+ * in between must find the old mark. */
+MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config *config);
 /* A clean end: everything is on disk. */
 void datadir_unmark(const struct storage *storage);
 

@@ -131,7 +131,10 @@ struct mail *mesh_receive(struct mesh *mesh, unsigned self)
     if (node != NULL) {
         return CONTAINER_OF(node, struct mail, link);
     }
-    for (unsigned from = 0; from < mesh->count; from++) {
+    struct mesh_endpoint *endpoint = &mesh->endpoints[self];
+    for (unsigned i = 0; i < mesh->count; i++) {
+        const unsigned from = endpoint->turn;
+        endpoint->turn = from + 1 == mesh->count ? 0 : from + 1;
         struct mail *mail = from == self ? NULL : spsc_pop(&pipe_of(mesh, from, self)->ring);
         if (mail != NULL) {
             return mail;

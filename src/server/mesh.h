@@ -22,6 +22,7 @@ struct mesh_endpoint {
     struct doorbell bell;
     int wake_fd; /* eventfd, non-blocking */
     struct list local;
+    unsigned turn; /* whose ring is looked at first, next time */
 };
 
 struct mesh {
@@ -37,7 +38,8 @@ void mesh_deinit(struct mesh *mesh);
 void mesh_send(struct mesh *mesh, unsigned from, unsigned to, struct mail *mail);
 /* Moves outboxes into rings and wakes who sleeps. Returns whether anything had to stay behind. */
 bool mesh_flush(struct mesh *mesh, unsigned from);
-/* The next mail for `self`, or NULL; own mail first, then a turn of the others' rings. */
+/* The next mail for `self`, or NULL; own mail first, then the
+ * others' rings in turn. */
 struct mail *mesh_receive(struct mesh *mesh, unsigned self);
 /* Whether mesh_receive() would give something. */
 bool mesh_ready(struct mesh *mesh, unsigned self);

@@ -301,7 +301,7 @@ static void sleep_or_poll(struct reactor *reactor, bool mail_left)
 static void accept_when_started(struct reactor *reactor)
 {
     if (reactor->listen.fd < 0 || reactor->listen.events != 0 ||
-        stats_counter_get(&reactor->server->started) < reactor->server->partitions) {
+        !stats_flag_get(&reactor->server->open)) {
         return;
     }
     if (loop_set(&reactor->loop, &reactor->listen, LOOP_READ) != RC_OK) {

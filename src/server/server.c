@@ -95,9 +95,9 @@ static enum rc datadir_start(struct instance *instance, uint64_t incarnation)
         return failed("cannot use the data directory", rc,
                       why[0] == '\0' ? instance->config.data : why);
     }
-    rc = datadir_mark(&server->storage, &instance->config, &instance->dir);
+    rc = datadir_check(&server->storage, &instance->config, &instance->dir);
     if (rc != RC_OK) {
-        return failed("cannot write to the data directory", rc, instance->config.data);
+        return failed("cannot read the data directory", rc, instance->config.data);
     }
     if (instance->dir.partitions != instance->config.partitions && !instance->dir.fresh) {
         log_event(LEVEL_WARN, "the data directory keeps the number of partitions it was made with",
@@ -491,8 +491,31 @@ static void greet(const struct instance *instance)
                   on_loopback(instance) ? "on this machine" : "who can reach this address");
 }
 
+/* Until every partition has applied what recovery wanted first; then the run is marked, and clients
+ * are let in. False: a signal came meanwhile, or the mark could not be written. */
+static bool open_doors(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    while (stats_counter_get(&server->started) < server->partitions) {
+        if (wait_signal(instance, 1)) {
+            return false;
+        }
+    }
+    const enum rc rc = datadir_mark(&server->storage, &instance->config);
+    if (rc != RC_OK && rc != RC_NOSPACE) {
+        (void)failed("cannot write to the data directory", rc, instance->config.data);
+        return false;
+    }
+    stats_flag_set(&server->open, true);
+    return true;
+}
+
 static void run(struct instance *instance)
 {
+    if (!open_doors(instance)) {
+        return;
+    }
+    greet(instance);
     while (!wait_signal(instance, -1)) {
     }
     log_plain(LEVEL_INFO, "draining");
@@ -519,7 +542,6 @@ int server_main(const struct config *config)
     if (rc == RC_OK) {
         rc = threads_start(&instance->server);
         if (rc == RC_OK) {
-            greet(instance);
             run(instance);
         }
         threads_stop(&instance->server);

@@ -41,6 +41,7 @@ struct server {
     struct bytes *origins;
     size_t origin_count;
     struct stats_flag *ready; /* by partition: its log accepts commands */
+    struct stats_flag open;   /* clients are let in */
     struct stats_flag draining;
     struct stats_counter connections;
     struct stats_counter channels;

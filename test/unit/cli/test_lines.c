@@ -38,7 +38,7 @@ static void the_same_lines_come_out_whatever_the_pieces(void **state)
         size_t pushed = 0;
         size_t naive_at = 0;
         struct bytes line;
-        struct bytes wanted;
+        struct bytes wanted = {0};
         enum rc rc = RC_AGAIN;
         while (rc != RC_END) {
             rc = lines_next(&lines, sizeof(data), &line);
