@@ -16,6 +16,15 @@ static void publish(struct world *world, uint32_t batches, uint32_t records)
     }
 }
 
+static enum rc count_record(void *ctx, const struct record *record, uint64_t first_seq)
+{
+    uint64_t *count = ctx;
+    assert_true(first_seq > 0);
+    assert_int_equal(record->type, RECORD_PUBLISH);
+    ++*count;
+    return RC_OK;
+}
+
 static void what_was_written_is_read_and_replayed(void **state)
 {
     (void)state;
@@ -136,6 +145,74 @@ static void removal_frees_segments_and_keeps_the_rest(void **state)
     sim_disk_close(disk);
 }
 
+/* A read that was begun before a removal and done after it must not skip what is gone. */
+static void a_read_overtaken_by_a_removal_says_so(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(9);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 9);
+    world.channel_count = 1;
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 40; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+    }
+    uint64_t given[3] = {0};
+    struct log_read reads[3];
+    for (int i = 0; i < 3; i++) {
+        reads[i] = (struct log_read){
+            .kind = i == 1 ? LOG_READ_BACKWARD : LOG_READ_FORWARD,
+            .channel_id = 1,
+            .seq = i == 0 ? 1 : world.latest[1],
+            .earliest = 1,
+            .latest = world.latest[1],
+            .on_record = count_record,
+            .ctx = &given[i],
+        };
+        assert_int_equal(file_log_read_begin(world.log, &reads[i]), RC_OK);
+    }
+    assert_int_equal(world_retain(&world, 40000), RC_OK);
+    assert_true(world.earliest[1] > 1);
+    for (int i = 0; i < 3; i++) {
+        file_log_read_do(world.log, &reads[i]);
+        file_log_read_end(world.log, &reads[i]);
+    }
+    assert_int_equal(reads[0].rc, RC_NOT_FOUND);
+    assert_int_equal(reads[0].ret_seq, 1);
+    assert_int_equal(given[0], 0);
+    assert_int_equal(reads[1].rc, RC_NOT_FOUND); /* down to what is there … */
+    assert_true(given[1] > 0);
+    assert_int_equal(reads[1].ret_seq + 1, world.earliest[1]);
+    assert_int_equal(reads[2].rc, RC_OK); /* … and what is above is not concerned */
+    assert_int_equal(given[2], 1);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void a_read_of_more_than_is_copied_at_once_goes_on(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(10);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 10);
+    world.channel_count = 1;
+    world.segment_bytes = 1 << 20;
+    assert_int_equal(world_open(&world, false), RC_OK);
+    publish(&world, 20, 100); /* 2000 records, none of them sealed */
+    struct file_log_stats stats;
+    file_log_stats(world.log, &stats);
+    assert_int_equal(stats.segment_count, 1);
+    uint64_t next = 0;
+    const uint64_t given = world_read_forward(&world, 1, 1, &next);
+    assert_true(given > 500);
+    assert_true(next <= world.latest[1]); /* not all, and it says where it stopped */
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 static void a_batch_larger_than_a_segment_makes_a_larger_segment(void **state)
 {
     (void)state;
@@ -185,7 +262,7 @@ static void reads_agree_with_the_model_over_random_workloads(void **state)
         world.channel_count = 1 + (uint32_t)prng_below(&world.prng, WORLD_CHANNELS_MAX);
         world.body_max = (uint32_t)prng_below(&world.prng, 600);
         world.messages_max = 1 + (uint32_t)prng_below(&world.prng, 1000);
-        world.segment_bytes = 4096 << prng_below(&world.prng, 3);
+        world.segment_bytes = 4096u << prng_below(&world.prng, 3);
         assert_int_equal(world_open(&world, false), RC_OK);
         for (int i = 0; i < 60; i++) {
             publish(&world, 1, 1 + (uint32_t)prng_below(&world.prng, 12));
@@ -217,6 +294,8 @@ int main(void)
         cmocka_unit_test(a_checkpoint_spares_the_replay_of_what_is_below_it),
         cmocka_unit_test(a_checkpoint_waits_for_the_segments_below_it_to_be_sealed),
         cmocka_unit_test(removal_frees_segments_and_keeps_the_rest),
+        cmocka_unit_test(a_read_overtaken_by_a_removal_says_so),
+        cmocka_unit_test(a_read_of_more_than_is_copied_at_once_goes_on),
         cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
         cmocka_unit_test(commits_without_sync_are_there_after_kill_9),
         cmocka_unit_test(reads_agree_with_the_model_over_random_workloads),
