@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -118,6 +119,8 @@ static _Noreturn void server_exec(const struct server *server)
         }
         argv[count++] = *flag;
     }
+    /* Whatever ends the generator ends its server, too. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) {
         die("%s: %s", log, strerror(errno));
