@@ -1,9 +1,8 @@
 /* A socket from accept to close: bytes in, bytes out, deadlines. */
-#include "server/conn_private.h"
-
 #include "base/mem.h"
 #include "base/prng.h"
 #include "io/socket.h"
+#include "server/conn_private.h"
 #include "server/logger.h"
 
 #include <stdio.h>
