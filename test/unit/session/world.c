@@ -304,6 +304,9 @@ static void receive(struct world_client *client, uint8_t *data, size_t size)
 {
     const struct ws_limits limits = {.message_bytes = 4u * MIB};
     struct ws_event event;
+    if (size == 0) {
+        return;
+    }
     ASSERT(buf_append(&client->stream, bytes_of(data, size)) == RC_OK);
     size_t at = 0;
     for (;;) {
@@ -339,7 +342,9 @@ static void sent(struct world_client *client, const struct session_slice slices[
                  size_t size)
 {
     const size_t own = client->out.size < size ? client->out.size : size;
-    buf_consume(&client->out, own);
+    if (own > 0) {
+        buf_consume(&client->out, own);
+    }
     if (count == 0) {
         return;
     }
