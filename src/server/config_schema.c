@@ -50,7 +50,7 @@ const struct setting config_settings[] = {
           "The data directory; made if it is missing. One server at a time may use it."),
     OTHER("listen", SETTING_ADDRESS, listen, "127.0.0.1:8470",
           "Where clients connect. Port 0 lets the system choose; the log tells which."),
-    NUMBER("threads", threads, "0", 1, 256, "as many as there are cores",
+    NUMBER("threads", threads, "0", 1, 64, "as many as there are cores",
            "Reactor threads; connections and partitions are spread over them."),
     NUMBER("partitions", partitions, "4", 1, 256, NULL,
            "Partitions of the log. Taken when the data directory is made; fixed from then on."),

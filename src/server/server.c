@@ -466,29 +466,46 @@ static bool on_loopback(const struct instance *instance)
            strncmp(instance->address, "[::1]", 5) == 0;
 }
 
-/* A few lines for a person; machines read the log of events. */
+/* What a newcomer may try, whatever the address. */
+static void try_text(const struct instance *instance, const char *command, char *to, size_t size)
+{
+    const bool usual = strcmp(instance->address, "127.0.0.1:8470") == 0;
+    (void)snprintf(to, size, "build/seriatim %s%s%s%s", command, usual ? "" : " --url ws://",
+                   usual ? "" : instance->address, usual ? "" : "/v1/ws");
+}
+
+/* A few lines for a person on a terminal; the same in the log of events elsewhere. */
 static void greet(const struct instance *instance)
 {
     const struct config *config = &instance->config;
+    const bool memory = config->durability == DURABILITY_MEMORY;
+    const char *who = on_loopback(instance) ? "open to everybody on this machine: there is no "
+                                              "authentication yet"
+                                            : "open to everybody who can reach this address: there "
+                                              "is no authentication yet";
+    char sub[160];
+    char pub[160];
+    try_text(instance, "sub hello --from earliest", sub, sizeof(sub));
+    try_text(instance, "pub hello 'Hello, world'", pub, sizeof(pub));
     log_event(LEVEL_INFO, "listening", FIELD_TEXT("addr", instance->address),
-              FIELD_TEXT("data", config->durability == DURABILITY_MEMORY ? "-" : config->data),
+              FIELD_TEXT("data", memory ? "-" : config->data),
               FIELD_TEXT("durability", config_durability_text(config->durability)),
               FIELD_U64("threads", instance->server.threads),
               FIELD_U64("partitions", instance->server.partitions));
     if (isatty(STDERR_FILENO) == 0) {
+        log_event(on_loopback(instance) ? LEVEL_INFO : LEVEL_WARN, "access", FIELD_TEXT("who", who),
+                  FIELD_TEXT("try", sub), FIELD_TEXT("and", pub));
         return;
     }
     (void)fprintf(stderr,
                   "\n  Seriatim %s listens on ws://%s/v1/ws\n"
                   "  data     %s (durability %s)\n"
-                  "  access   open to everybody %s: there is no authentication yet\n\n"
+                  "  access   %s\n\n"
                   "  Try, in two other terminals:\n"
-                  "    build/seriatim sub hello --from earliest\n"
-                  "    build/seriatim pub hello 'Hello, world'\n\n",
-                  SERIATIM_VERSION, instance->address,
-                  config->durability == DURABILITY_MEMORY ? "in memory" : config->data,
-                  config_durability_text(config->durability),
-                  on_loopback(instance) ? "on this machine" : "who can reach this address");
+                  "    %s\n"
+                  "    %s\n\n",
+                  SERIATIM_VERSION, instance->address, memory ? "in memory" : config->data,
+                  config_durability_text(config->durability), who, sub, pub);
 }
 
 /* Until every partition has applied what recovery wanted first; then the run is marked, and clients
