@@ -105,6 +105,8 @@ static void answer_seq(struct host *host, struct mail_ask *ask)
     answer(host, ask);
 }
 
+static void answer_time(struct host *host, struct mail_ask *ask);
+
 static void time_run(struct job *job)
 {
     struct mail_ask *ask = CONTAINER_OF(job, struct mail_ask, job);
@@ -118,7 +120,9 @@ static void time_done(struct job *job)
     host->reads_out--;
     file_log_read_end(host->log, &ask->read);
     answer_prepare(host, ask);
-    if (ask->read.rc != RC_OK) {
+    if (ask->read.rc == RC_NOT_FOUND) {
+        answer_time(host, ask); /* retention was faster: search in what is left */
+    } else if (ask->read.rc != RC_OK) {
         ask->answer.failed = true;
         send_back(host, &ask->mail, MAIL_ANSWER);
     } else {
@@ -341,12 +345,31 @@ static void read_answer(struct host *host, struct mail_read *read)
     send_back(host, &read->mail, MAIL_READ_DONE);
 }
 
+/* Retention has removed what was to be read while the read was under way: judged anew, it finds the
+ * new bounds. */
+static void read_again(struct host *host, struct mail_read *read)
+{
+    shared_chunk_unref(read->chunk);
+    read->chunk = NULL;
+    buf_clear(&read->elements);
+    buf_clear(&read->encode);
+    read->count = 0;
+    read->damaged_count = 0;
+    read->damaged_more = false;
+    list_push_back(&host->waiting, &read->mail.link);
+    host_waiting_run(host);
+}
+
 static void read_done(struct job *job)
 {
     struct mail_read *read = CONTAINER_OF(job, struct mail_read, job);
     struct host *host = read->host;
     host->reads_out--;
     file_log_read_end(host->log, &read->read);
+    if (read->read.rc == RC_NOT_FOUND) {
+        read_again(host, read);
+        return;
+    }
     read->rc = read->read.rc;
     if (read->rc == RC_OK && read->count == 0 && read->damaged_count == 0) {
         read->rc = RC_CORRUPT; /* asked for what is there, got nothing */

@@ -147,7 +147,13 @@ static void chore_done(struct job *job)
     struct host *host = CONTAINER_OF(job, struct host, chore_job);
     struct log_chore *chore = &host->chore;
     host->chore_out = false;
-    if (chore->rc != RC_OK) {
+    if (chore->kind == LOG_CHORE_CHECKPOINT && chore->rc == RC_AGAIN && !host->checkpoint_due) {
+        /* Something below it is not sealed yet: its turn comes again, with the same state. */
+        host->checkpoint = *chore;
+        host->checkpoint_due = true;
+        chore->state = (struct buf){0};
+        host->chore_wait = true;
+    } else if (chore->rc != RC_OK) {
         chore_failed(host, chore);
         host->chore_wait = true; /* until the next tick: the disk may be full */
     }
