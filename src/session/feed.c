@@ -131,9 +131,8 @@ static bool chunks_grow(struct feed *feed)
  */
 static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 {
-    while (feed->chunk_count_ > 0 &&
-           (feed->bytes_ + size > table->feed_bytes_max_ ||
-            (table->bytes_ + size > table->table_bytes_max_ && feed->chunk_count_ > 1))) {
+    while (feed->chunk_count_ > 0 && (feed->bytes_ + size > table->feed_bytes_max_ ||
+                                      table->bytes_ + size > table->table_bytes_max_)) {
         drop_oldest(table, feed);
     }
 }

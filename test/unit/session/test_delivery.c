@@ -127,6 +127,25 @@ static void a_feed_keeps_nothing_for_one_that_has_left(void **state)
     assert_int_equal(w.chunks_live, 0);
 }
 
+/* [I11] many channels with stalled followers share one bound; over it a feed keeps one chunk. */
+static void the_feeds_of_all_channels_share_a_bound(void **state)
+{
+    (void)state;
+    world_deinit(&w);
+    (void)begin_with(&(struct world_limits){.table_bytes_max = 1});
+    struct world_client *client = subscribed(0, "", 1);
+    const unsigned b = world_channel(&w, "b");
+    (void)world_text(client, "{\"type\":\"subscribe\",\"id\":3,\"channel\":\"b\"}");
+    world_expect(client, "{\"type\":\"subscribed\",\"id\":3}");
+    world_publish(&w, a, 12, 2);
+    world_publish(&w, b, 12, 2);
+    arrive();
+    assert_int_equal(w.chunks_live, 2);
+    world_run(&w);
+    assert_int_equal(client->views[a].expected, 13);
+    assert_int_equal(client->views[b].expected, 13);
+}
+
 static void one_that_comes_later_reads_what_the_feed_no_longer_has(void **state)
 {
     (void)state;
@@ -275,8 +294,8 @@ static void the_window_bounds_what_is_unacknowledged(void **state)
     world_expect_nothing(client);
     ack(client, 5);
     world_expect_messages(client, a, 6, 10);
-    ack(client, 3); /* an older one */
     ack(client, 5); /* the same again */
+    ack(client, 3); /* an older one */
     world_expect_nothing(client);
     ack(client, 9);
     world_expect_messages(client, a, 10, 14);
@@ -546,6 +565,7 @@ int main(void)
         STORY(followers_of_one_feed_get_the_same_and_never_read_the_log),
         STORY(a_feed_ends_with_its_last_subscription),
         STORY(a_feed_keeps_nothing_for_one_that_has_left),
+        STORY(the_feeds_of_all_channels_share_a_bound),
         STORY(one_that_comes_later_reads_what_the_feed_no_longer_has),
         TINY_STORY(one_that_falls_off_the_feed_reads_and_joins_again),
         STORY(a_tail_for_a_feed_that_is_not_attached_yet_is_left_alone),

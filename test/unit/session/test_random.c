@@ -462,7 +462,7 @@ static void stuck(void)
                           (unsigned long long)view->acked);
         }
     }
-    ASSERT(!"everybody arrives");
+    UNREACHABLE(); /* everybody arrives */
 }
 
 static void settle(void)
