@@ -150,6 +150,7 @@ static void chore_done(struct job *job)
     if (chore->kind == LOG_CHORE_CHECKPOINT && chore->rc == RC_AGAIN && !host->checkpoint_due) {
         /* Something below it is not sealed yet: its turn comes again, with the same state. */
         host->checkpoint = *chore;
+        host->checkpoint.private_ = NULL;
         host->checkpoint_due = true;
         chore->state = (struct buf){0};
         host->chore_wait = true;
@@ -161,8 +162,10 @@ static void chore_done(struct job *job)
         survey_done(host, chore);
     } else if (chore->kind == LOG_CHORE_REMOVE) {
         host->upkeep = UPKEEP_NONE;
-        log_event(LEVEL_INFO, "old segments removed", FIELD_U64("partition", host->number),
-                  FIELD_U64("below", chore->segment));
+        if (chore->rc == RC_OK) {
+            log_event(LEVEL_INFO, "old segments removed", FIELD_U64("partition", host->number),
+                      FIELD_U64("below", chore->segment));
+        }
     }
     file_log_chore_end(host->log, chore);
     host_upkeep_run(host);

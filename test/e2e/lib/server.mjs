@@ -61,12 +61,15 @@ export async function runCli(args, { input, env, timeoutMs = 60_000 } = {}) {
 }
 
 export class Server {
-  /** `flags` are added to the command line; `data` and `port` make a restart of an earlier one. */
+  /** `flags` are added to the command line; `data` and `port` make a restart of an earlier one;
+   *  `env` is added to the environment; `under` is a program, with arguments, that ends in ours. */
   static async start(options = {}) {
     const server = new Server();
     server.data = options.data ?? temporaryDir();
     server.port = options.port ?? (await freePort());
     server.flags = options.flags ?? [];
+    server.env = options.env ?? {};
+    server.under = options.under ?? [];
     server.#spawn();
     await server.#ready();
     return server;
@@ -88,8 +91,9 @@ export class Server {
     const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`];
     this.stderr = '';
     this.stdout = '';
-    this.child = spawn(binary, [...args, ...this.flags], {
-      stdio: ['ignore', 'pipe', 'pipe'], env: environment });
+    const [program, ...all] = [...this.under, binary, ...args, ...this.flags];
+    this.child = spawn(program, all, {
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...environment, ...this.env } });
     const child = this.child;
     running.add(child);
     // A test that fails before it stops its server must not keep the whole run waiting.
