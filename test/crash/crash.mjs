@@ -21,6 +21,8 @@ const PUBLISHERS = 6;
 const SUBSCRIBERS = 4;
 const WINDOW = 32; // a publisher's messages under way
 const SETTLE_MS = 60_000;
+const SERVE = '--segment-bytes 256KiB --feed-bytes 64KiB --threads 2 --partitions 2';
+let serverFlags = SERVE.split(' ');
 
 /** mulberry32: small, seeded, good enough for a plan. */
 function random(seed) {
@@ -287,8 +289,7 @@ async function killLoop(run, kills) {
 
 async function crashRun(kills, seed) {
   // Small segments and feeds: rolls, sealed indexes, checkpoints and reads from disk all happen.
-  const server = await Server.start({ flags: ['--segment-bytes', '256KiB', '--feed-bytes', '64KiB',
-    '--threads', '2', '--partitions', '2'] });
+  const server = await Server.start({ flags: serverFlags });
   const run = new Run(server, seed);
   try {
     const publishers = Array.from({ length: PUBLISHERS }, (_, i) => new Publisher(run, i));
@@ -344,7 +345,9 @@ async function main() {
     seed: { type: 'string' },
     plant: { type: 'string' },
     canary: { type: 'boolean', default: false },
+    serve: { type: 'string', default: SERVE }, // flags of the server, with spaces between them
   } });
+  serverFlags = values.serve.split(' ').filter((flag) => flag !== '');
   const seed = values.seed === undefined ? Date.now() % 2 ** 32 : Number(values.seed);
   console.log(`seed ${seed}`);
   if (values.canary) return canary(seed);
