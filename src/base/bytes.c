@@ -39,6 +39,9 @@ enum rc buf_append(struct buf *buf, struct bytes bytes)
 void buf_consume(struct buf *buf, size_t count)
 {
     ASSERT(count <= buf->size);
+    if (count == 0) {
+        return; /* also for an empty buffer, whose data is NULL */
+    }
     bytes_move(buf->data, buf->data + count, buf->size - count);
     buf->size -= count;
 }

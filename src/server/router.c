@@ -155,18 +155,21 @@ static enum rc on_subscribe(void *ctx, struct session *session, const struct ses
     return RC_OK;
 }
 
-static void on_detach(void *ctx, const struct feed *feed)
+static void detach(struct reactor *reactor, struct bytes name)
 {
-    struct reactor *reactor = ctx;
     struct bytes channel;
-    struct mail_channel *mail =
-        mail_new(MAIL_DETACH, sizeof(struct mail_channel), feed->name, &channel);
+    struct mail_channel *mail = mail_new(MAIL_DETACH, sizeof(struct mail_channel), name, &channel);
     if (mail == NULL) {
-        return; /* the owner goes on sending; what arrives for no feed is let go of */
+        return; /* the owner goes on sending; the next tail that comes for no feed tries again */
     }
     mail->partition = partition_of(reactor, channel);
     mail->channel = channel;
     send_owner(reactor, mail->partition, &mail->mail);
+}
+
+static void on_detach(void *ctx, const struct feed *feed)
+{
+    detach(ctx, feed->name);
 }
 
 /* One read for a cursor: enough to fill a socket's buffer in a few, small enough to throw away. */
@@ -258,7 +261,10 @@ static void on_answer(struct reactor *reactor, struct mail_ask *ask)
 static void on_tail(struct reactor *reactor, struct mail_tail *tail)
 {
     struct feed *feed = feed_find(&reactor->feeds, tail->chunk->channel);
-    if (feed != NULL) {
+    if (feed == NULL) {
+        /* An answer that was still waiting at the owner made us a follower after we had gone. */
+        detach(reactor, tail->chunk->channel);
+    } else {
         struct shared_chunk *chunk = tail->chunk;
         tail->chunk = NULL; /* the reference goes to the feed */
         feed_on_chunk(&reactor->feeds, feed, &chunk->chunk);

@@ -111,7 +111,7 @@ static void wrong_options_are_refused_all_at_once(void **state)
     refused_with("error: unknown option '--cuont'");
     RUN("serve", "--threads", "many", "--lisen", "x");
     refused_with("error: unknown option '--lisen', did you mean '--listen'?\n");
-    refused_with("--threads: error: must be a whole number from 1 to 256");
+    refused_with("--threads: error: must be a whole number from 1 to 64");
 }
 
 static void abbreviations_and_misplaced_values_are_refused(void **state)

@@ -192,7 +192,7 @@ static void all_complaints_come_at_once(void **state)
         "mean 'info'?\n",
         "SERIATIM_DATTA: error: there is no such setting, did you mean 'SERIATIM_DATA'?\n",
         "SERIATIM_LOG__LEVEL: error: must be one of",
-        "--threads: error: must be a whole number from 1 to 256, or 0 (as many as there are "
+        "--threads: error: must be a whole number from 1 to 64, or 0 (as many as there are "
         "cores); this is 'x'\n",
         "--repair: error: must be true or false; this is 'yes'\n",
     };
