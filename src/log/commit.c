@@ -15,6 +15,9 @@
  *   a sync fails        DEAD: the kernel may have dropped the pages and forgotten the error; no
  * call on this file says any more what is on disk. Only a new start reads it back
  *
+ * In each case what was written of the batch is overwritten or removed at once, as far as the disk
+ * lets us, since its publishers are told that nothing was stored.
+ *
  * A segment in which anything is committed without a sync of its own is marked in its header: it
  * may end in a patchwork after a power cut (walk.c, rule G). A mark can't be added later without
  * risking the header, so the first such commit rolls to a new segment, and from then on all new
@@ -53,6 +56,37 @@ static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacit
         }
     }
     return files_create_anew(&log->storage, name.text, ret_file);
+}
+
+/* The file that a failed roll may have begun. */
+static enum rc remove_left_over(struct file_log *log)
+{
+    if (log->committer.left_over == 0) {
+        return RC_OK;
+    }
+    const struct log_name name = log_name_of(log->folder, log->committer.left_over, ".seg");
+    enum rc rc = files_remove(&log->storage, name.text);
+    if (rc == RC_OK) {
+        rc = files_sync_dir(&log->storage, log->folder);
+    }
+    if (rc == RC_OK) {
+        log->committer.left_over = 0;
+    }
+    return rc;
+}
+
+/* What is refused must not be there after a restart. The results do not matter: a disk that has
+ * just failed may fail again, and then nobody can promise anything about these bytes. */
+static void take_back(const struct file_log *log, uint64_t first, uint64_t end)
+{
+    uint64_t size = 0;
+    enum rc rc = files_size(&log->storage, log->committer.file, &size);
+    if (rc == RC_OK && size > first) {
+        rc = files_fill_zero(&log->storage, log->committer.file, first, end < size ? end : size);
+    }
+    if (rc == RC_OK) {
+        (void)!files_sync(&log->storage, log->committer.file);
+    }
 }
 
 /* Writes header and batch into a new segment. *ret_dead: a sync failed. */
@@ -106,6 +140,7 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     }
     if (rc != RC_OK) {
         files_close(&log->storage, file);
+        (void)!remove_left_over(log); /* as take_back(); reopen() tries again */
         return stop(log, rc, dead);
     }
     files_close(&log->storage, log->committer.file);
@@ -121,15 +156,17 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
 /* Writes the batch behind the last one. */
 static enum rc append(struct file_log *log, const struct log_batch *batch, enum log_sync sync)
 {
-    enum rc rc = files_write(&log->storage, log->committer.file, buf_bytes(&batch->bytes),
-                             log->committer.at);
+    const uint64_t at = log->committer.at;
+    enum rc rc = files_write(&log->storage, log->committer.file, buf_bytes(&batch->bytes), at);
     if (rc != RC_OK) {
+        take_back(log, at, at + batch->bytes.size);
         return stop(log, rc, false);
     }
     log->committer.dirty = true;
     if (sync == LOG_SYNC_DATA) {
         rc = files_sync(&log->storage, log->committer.file);
         if (rc != RC_OK) {
+            take_back(log, at, at + batch->bytes.size);
             return stop(log, rc, true);
         }
         log->committer.dirty = false;
@@ -219,22 +256,6 @@ static enum rc check_last(const struct file_log *log, struct storage_file *file)
     const bool same = bytes_load_u64(header + 16) == log->committer.last_pos &&
                       bytes_load_u64(header + 24) == log->committer.last_hash;
     return same ? RC_OK : RC_IO;
-}
-
-static enum rc remove_left_over(struct file_log *log)
-{
-    if (log->committer.left_over == 0) {
-        return RC_OK;
-    }
-    const struct log_name name = log_name_of(log->folder, log->committer.left_over, ".seg");
-    enum rc rc = files_remove(&log->storage, name.text);
-    if (rc == RC_OK) {
-        rc = files_sync_dir(&log->storage, log->folder);
-    }
-    if (rc == RC_OK) {
-        log->committer.left_over = 0;
-    }
-    return rc;
 }
 
 static enum rc restore_tail(struct file_log *log)

@@ -38,6 +38,7 @@ struct recovery {
     uint64_t last_at; /* the last record in the newest segment: for the committer's reopen */
     uint64_t last_pos;
     uint64_t last_hash;
+    uint64_t batch_at; /* where the last batch in the newest segment begins */
 };
 
 void log_report(const struct file_log_options *options, const struct log_damage *damage)
@@ -381,6 +382,7 @@ static enum rc on_segment(struct recovery *r, const struct walk *walk)
     }
     r->unsealed = summary == NULL;
     r->last_at = 0;
+    r->batch_at = SEGMENT_HEADER_SIZE;
     return rc == RC_OK ? add_segment(r, item, walk->pos, walk->hash, summary) : rc;
 }
 
@@ -391,6 +393,7 @@ static enum rc on_record(struct recovery *r, const struct walk *walk, const stru
     if (rc != RC_OK) {
         return rc;
     }
+    r->batch_at = step->record.batch_index == 0 ? step->place.at : r->batch_at;
     r->last_at = step->place.at;
     r->last_pos = step->record.pos;
     r->last_hash = step->record.prev_hash;
@@ -478,12 +481,34 @@ static enum rc take_step(struct recovery *r, struct walk *walk, const struct wal
     UNREACHABLE();
 }
 
+/* The last batch may never have been synced: a process that ended in between, or a sync that
+ * failed, after which the kernel holds the pages for written. It is about to be shown, so it is
+ * written again, which makes the pages dirty for sure, and synced. */
+static enum rc settle_tail(const struct recovery *r, struct storage_file *file, uint64_t end)
+{
+    const struct storage *storage = &r->log->storage;
+    uint8_t bytes[4096];
+    enum rc rc = RC_OK;
+    for (uint64_t at = r->batch_at; rc == RC_OK && at < end;) {
+        const size_t size = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
+        rc = files_read_exact(storage, file, bytes, size, at);
+        if (rc == RC_OK) {
+            rc = files_write(storage, file, bytes_of(bytes, size), at);
+        }
+        at += size;
+    }
+    return rc == RC_OK ? files_sync(storage, file) : rc;
+}
+
 static enum rc open_committer(struct recovery *r, const struct walk *walk)
 {
     struct file_log *log = r->log;
     const struct found_segment *found = &r->listing.items[walk_item(walk)];
     const struct log_name name = log_name_of(log->folder, found->number, ".seg");
-    const enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &log->committer.file);
+    enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &log->committer.file);
+    if (rc == RC_OK) {
+        rc = settle_tail(r, log->committer.file, walk->scan.at);
+    }
     if (rc != RC_OK) {
         return rc;
     }
