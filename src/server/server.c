@@ -10,6 +10,7 @@
 #include "server/logger.h"
 #include "server/peers.h"
 #include "server/server_private.h"
+#include "server/watchdog.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -28,6 +29,11 @@
 /* Then the Close frames get this long to be answered. */
 #define CLOSE_GRACE_MS 500u
 
+/* What the disk has not done so long after the drain's bound, or after another signal, is not
+ * waited for. */
+#define STOP_GRACE_MS 2000u
+#define STOP_HURRY_MS 500u
+
 struct instance {
     struct server server;
     struct config config; /* a shallow copy; the caller's owns what it points to */
@@ -35,6 +41,7 @@ struct instance {
     struct ram_disk *ram;
     struct datadir dir;
     int signal_fd;
+    uint64_t stop_by_ms; /* set by the drain */
     char address[SOCKET_ADDRESS_TEXT];
     unsigned hosts_open;
     unsigned workers_ready;
@@ -385,6 +392,7 @@ static bool drain(struct instance *instance)
     const uint64_t begin = now_ms(server);
     const uint64_t end = begin + instance->config.drain_timeout_ms;
     unsigned drained = 0;
+    instance->stop_by_ms = end + STOP_GRACE_MS;
     stats_flag_set(&server->draining, true);
     broadcast(server, MAIL_DRAIN);
     for (;;) {
@@ -394,7 +402,11 @@ static bool drain(struct instance *instance)
         if (drained == server->threads && graced) {
             return true;
         }
-        if (now >= end || wait_signal(instance, 10)) {
+        if (now >= end) {
+            return false;
+        }
+        if (wait_signal(instance, 10)) {
+            instance->stop_by_ms = now + STOP_HURRY_MS;
             return false;
         }
         drained += count_drained(server);
@@ -409,6 +421,7 @@ static void close_clients(struct instance *instance)
     broadcast(server, MAIL_CLOSE);
     while (stats_counter_get(&server->connections) > 0 && now_ms(server) < end) {
         if (wait_signal(instance, 10)) {
+            instance->stop_by_ms = now_ms(server) + STOP_HURRY_MS;
             return;
         }
         (void)count_drained(server);
@@ -543,6 +556,24 @@ static void run(struct instance *instance)
     }
 }
 
+/* The rest waits for the disk, as long as that is bearable. */
+static void stop(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    const uint64_t now = now_ms(server);
+    const uint64_t left =
+        instance->stop_by_ms > now + STOP_HURRY_MS ? instance->stop_by_ms - now : STOP_HURRY_MS;
+    struct watchdog watchdog;
+    const bool watched = watchdog_start(&watchdog, instance->signal_fd, left) == RC_OK;
+    threads_stop(server);
+    if (instance->disk != NULL && disk_sync(instance->disk) == RC_OK) {
+        datadir_unmark(&server->storage);
+    }
+    if (watched) {
+        watchdog_end(&watchdog);
+    }
+}
+
 int server_main(const struct config *config)
 {
     struct instance *instance = mem_calloc(1, sizeof(*instance));
@@ -560,12 +591,9 @@ int server_main(const struct config *config)
         rc = threads_start(&instance->server);
         if (rc == RC_OK) {
             run(instance);
-        }
-        threads_stop(&instance->server);
-    }
-    if (rc == RC_OK && instance->disk != NULL) {
-        if (disk_sync(instance->disk) == RC_OK) {
-            datadir_unmark(&instance->server.storage);
+            stop(instance);
+        } else {
+            threads_stop(&instance->server);
         }
     }
     if (rc == RC_OK) {
