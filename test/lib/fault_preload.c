@@ -5,12 +5,19 @@
  *
  *   <call> <text> <skip> <times> <errno> <delay_ms>
  *
- *   call      write (pwrite), sync (fdatasync, fsync), open (openat), rename, truncate, room
- * (fstatvfs) text      stands in the path of the file concerned; * for all files skip      so many
- * matching calls are let through first, counted since the file was changed times     so many are
- * hit then; 0: all errno     the number that the call fails with; 0: the call is carried out (after
- * the delay). For room any number but 0 makes the file system look full delay_ms  how long the call
- * takes longer
+ * call      write (pwrite), sync (fdatasync, fsync), open (openat), create (openat with O_CREAT),
+ *           rename, truncate, room (fstatvfs)
+ *
+ * text      stands in the path of the file concerned; * for all files
+ *
+ * skip      so many matching calls are let through first, counted since the file was changed
+ *
+ * times     so many are hit then; 0: all
+ *
+ * errno     the number that the call fails with; 0: the call is carried out. For room any other
+ *           number makes the file system look full
+ *
+ * delay_ms  how much longer the call takes
  *
  * Each hit appends a line `<call> <path>` to FAULT_CONTROL.hits, so that a test can prove that its
  * fault has happened, or just watch calls.
@@ -230,7 +237,8 @@ int openat(int at, const char *name, int flags, ...)
     va_start(list, flags);
     const unsigned mode = (flags & O_CREAT) != 0 ? va_arg(list, unsigned) : 0;
     va_end(list);
-    const int error = at == AT_FDCWD ? 0 : fault_at("open", at, name);
+    const char *call = (flags & O_CREAT) != 0 ? "create" : "open";
+    const int error = at == AT_FDCWD ? 0 : fault_at(call, at, name);
     if (error != 0) {
         errno = error;
         return -1;
