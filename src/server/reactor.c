@@ -274,7 +274,8 @@ static void tell_drained(struct reactor *reactor)
 static bool work_left(struct reactor *reactor)
 {
     struct server *server = reactor->server;
-    return !list_empty(&reactor->dirty) || mesh_ready(&server->mesh, reactor->index) ||
+    return !list_empty(&reactor->dirty) || reactor->room_made ||
+           mesh_ready(&server->mesh, reactor->index) ||
            worker_ready(&server->committers[reactor->index], 0) ||
            worker_ready(&server->reader, reactor->index) ||
            worker_ready(&server->keeper, reactor->index);
@@ -309,7 +310,7 @@ static void accept_when_started(struct reactor *reactor)
     }
 }
 
-static void turn(struct reactor *reactor)
+void reactor_turn(struct reactor *reactor)
 {
     accept_when_started(reactor);
     reap(reactor);
@@ -341,25 +342,37 @@ static bool hosts_quiet(const struct reactor *reactor)
     return true;
 }
 
-static void *reactor_main(void *arg)
+void reactor_begin(struct reactor *reactor)
 {
-    struct reactor *reactor = arg;
-    char name[16];
-    (void)snprintf(name, sizeof(name), "reactor-%u", reactor->index);
-    (void)pthread_setname_np(pthread_self(), name);
     for (unsigned i = 0; i < reactor->server->partitions; i++) {
         if (reactor->hosts[i] != NULL) {
             host_start(reactor->hosts[i], reactor);
         }
     }
     timer_arm(&reactor->timers, &reactor->upkeep, reactor->mono_ms + REACTOR_TICK_MS);
-    while (!reactor->stopping) {
-        turn(reactor);
+}
+
+bool reactor_end(struct reactor *reactor)
+{
+    if (!reactor->conns_ended) {
+        reactor->conns_ended = true;
+        conns_close(reactor, true);
     }
-    conns_close(reactor, true);
-    /* Jobs at the workers refer to hosts: they come back before anything is freed. */
-    while (!hosts_quiet(reactor)) {
-        reap(reactor);
+    reap(reactor);
+    return hosts_quiet(reactor);
+}
+
+static void *reactor_main(void *arg)
+{
+    struct reactor *reactor = arg;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "reactor-%u", reactor->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    reactor_begin(reactor);
+    while (!reactor->stopping) {
+        reactor_turn(reactor);
+    }
+    while (!reactor_end(reactor)) {
         (void)usleep(1000);
     }
     return NULL;

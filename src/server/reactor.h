@@ -84,10 +84,17 @@ struct reactor {
     bool draining;
     bool drained_told;
     bool stopping;
+    bool conns_ended;
     uint64_t drain_since_ms;
 };
 
 MUST_USE enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned index);
+/* What the thread does; apart, so that the simulator can take its place: begin once, a turn as long
+ * as `stopping` is false, then end until it is true: no job of its partitions is out any more. */
+void reactor_begin(struct reactor *reactor);
+void reactor_turn(struct reactor *reactor);
+bool reactor_end(struct reactor *reactor);
+
 MUST_USE enum rc reactor_start(struct reactor *reactor);
 void reactor_join(struct reactor *reactor);
 void reactor_deinit(struct reactor *reactor);
