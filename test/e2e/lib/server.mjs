@@ -109,6 +109,11 @@ export class Server {
     });
   }
 
+  /** From now on somebody waits for its end. */
+  #await() {
+    for (const handle of [this.child, this.child.stdout, this.child.stderr]) handle.ref();
+  }
+
   async #ready() {
     const deadline = Date.now() + START_MS;
     let ended = null;
@@ -132,7 +137,7 @@ export class Server {
   /** SIGTERM; resolves with {code, signal, ms}. */
   async stop() {
     const began = Date.now();
-    this.child.ref();
+    this.#await();
     this.child.kill('SIGTERM');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_MS);
     const result = await this.exited;
@@ -142,7 +147,7 @@ export class Server {
 
   /** kill -9: nothing in the server gets to run any more. */
   async kill() {
-    this.child.ref();
+    this.#await();
     this.child.kill('SIGKILL');
     return this.exited;
   }

@@ -1,0 +1,206 @@
+// What retention takes away: the bounds move, files go, those who are overtaken are told; and a
+// start that does not read what lies behind a checkpoint.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { test } from 'node:test';
+
+import { Client } from './lib/client.mjs';
+import { files, until } from './lib/faults.mjs';
+import { Server } from './lib/server.mjs';
+
+const SMALL = ['--partitions', '1', '--segment-bytes', '16KiB'];
+const filler = 'x'.repeat(400);
+
+/** Publishes the messages from … to of a channel, in batches, numbered by the producer. */
+async function fill(c, channel, from, to) {
+  for (let n = from; n <= to; n += 10) {
+    const batch = Array.from({ length: Math.min(10, to - n + 1) },
+      (_, i) => ({ data: [n + i, filler] }));
+    const more = c.connected.numbered ? { producer_seq: n } : {};
+    await c.expect('published', { type: 'publish', channel, batch, ...more });
+  }
+}
+
+async function producer(server, id = 'p') {
+  const c = await Client.connect(server.ws, { producer: { id, epoch: 1 } });
+  c.connected.numbered = true;
+  return c;
+}
+
+/** A file may go between the listing and the look at it. */
+const folderBytes = (data) => fs.readdirSync(`${data}/p000`)
+  .reduce((sum, name) =>
+    sum + (fs.statSync(`${data}/p000/${name}`, { throwIfNoEntry: false })?.size ?? 0), 0);
+
+const earliestOf = async (c, channel) => (await c.history(channel, { limit: 1 })).earliest;
+
+/** The history from `earliest` to `latest` is whole, and what is below is a gap. */
+async function holdsFrom(server, channel, latest) {
+  const c = await Client.connect(server.ws);
+  const { earliest, epoch } = await c.history(channel, { limit: 1 });
+  const first = await c.history(channel, { from: 1, limit: 1 });
+  assert.equal(first.messages[0].seq, earliest);
+  const sub = await c.subscribe(channel, 'earliest');
+  assert.equal(sub.reply.next, earliest);
+  const seen = await c.take(sub, latest - earliest + 1);
+  assert.ok(seen.every((m, i) => m.seq === earliest + i && m.data[0] === m.seq));
+  if (earliest > 1) {
+    const d = await Client.connect(server.ws);
+    const from = { epoch, seq: earliest - 1 };
+    const gap = await d.expectError('gap', { type: 'subscribe', channel, from });
+    assert.deepEqual([gap.reason, gap.earliest, gap.latest, gap.epoch],
+      ['trimmed', earliest, latest, epoch]);
+    const reset = await d.subscribe(channel, from, { on_gap: 'reset' });
+    assert.deepEqual([reset.reply.reset.reason, reset.reply.next], ['trimmed', earliest]);
+    await d.close();
+  }
+  await c.close();
+  return earliest;
+}
+
+/** Two followers that stand still at the beginning: one wants gaps told, one wants to be ended. */
+async function stalledPair(server, channel) {
+  const pair = [];
+  for (const more of [{ on_gap: 'reset', window: 5 }, { window: 5 }]) {
+    const c = await Client.connect(server.ws);
+    const sub = await c.subscribe(channel, 'earliest', more);
+    await c.take(sub, 5); // nothing is acknowledged: no more come
+    pair.push({ c, sub });
+  }
+  return pair;
+}
+
+async function overtaken([told, ended], channel, earliest, latest) {
+  for (const { c } of [told, ended]) c.sendText(JSON.stringify({ type: 'ack', channel, seq: 5 }));
+  const gap = await told.c.push((p) => p.type === 'gap');
+  assert.equal(gap.reason, 'trimmed');
+  assert.ok(gap.from >= 6 && gap.to <= earliest - 1 && gap.to >= gap.from, JSON.stringify(gap));
+  let acked = 5;
+  while (told.sub.next <= latest) {
+    const [m] = await told.c.take(told.sub, 1);
+    acked = m.seq;
+    told.c.sendText(JSON.stringify({ type: 'ack', channel, seq: acked }));
+  }
+  const end = await ended.c.push((p) => p.type === 'unsubscribed');
+  assert.equal(end.reason, 'gap');
+  assert.equal(end.channel, channel);
+  await Promise.all([told.c.close(), ended.c.close()]);
+}
+
+for (const [what, flags, stays] of [
+  ['messages', ['--retention-messages', '100'], (earliest, latest) => latest - earliest + 1 === 100],
+  ['bytes', ['--retention-bytes', '128KiB'], (earliest, latest) => latest - earliest + 1 < 400],
+  ['age', ['--retention-age', '1s'], (earliest) => earliest > 500],
+]) {
+  test(`retention by ${what}: bounds move, files go, the overtaken are told, a restart keeps it`,
+    async () => {
+      const server = await Server.start({ flags: [...SMALL, ...flags] });
+      const c = await producer(server);
+      await fill(c, 'a', 1, 20);
+      const pair = await stalledPair(server, 'a');
+      const firstSegment = files(server.data, '.seg')[0];
+      await fill(c, 'a', 21, 1000);
+      let n = 1000;
+      // What is not full yet is kept, so more messages must push the old ones out.
+      const moved = async () => {
+        await fill(c, 'a', n + 1, n + 10);
+        n += 10;
+        return stays(await earliestOf(c, 'a'), n) && !fs.existsSync(firstSegment);
+      };
+      await until(moved, 'the bounds to move', 20_000);
+      await until(() => folderBytes(server.data) < 600 * 1024, 'files to go', 20_000);
+      // Nothing moves any more, so that what follows can be exact.
+      const before = await earliestOf(c, 'a');
+      if (what !== 'age') {
+        await overtaken(pair, 'a', before, n);
+        const earliest = await holdsFrom(server, 'a', n);
+        await server.kill();
+        await server.restart();
+        assert.equal(await holdsFrom(server, 'a', n), earliest);
+      } else {
+        await Promise.all(pair.map(({ c: p }) => p.terminate()));
+        await server.kill();
+        await server.restart(SMALL); // retention off: what it has done stays
+        assert.ok((await holdsFrom(server, 'a', n)) >= before);
+      }
+      const d = await producer(server);
+      const again = await d.request({ type: 'publish', channel: 'a', data: 0, producer_seq: n });
+      assert.deepEqual([again.duplicate, again.seq], [true, n], again.raw);
+      const old = await d.request({ type: 'publish', channel: 'a', data: 0, producer_seq: 3 });
+      assert.equal(old.duplicate, true, old.raw);
+      const next = await d.request({ type: 'publish', channel: 'a', data: 0, producer_seq: n + 1 });
+      assert.equal(next.seq, n + 1, next.raw);
+      await d.close();
+      await c.terminate();
+      await server.kill();
+    });
+}
+
+test('retention by messages counts per channel; a quiet channel loses nothing', async () => {
+  const server = await Server.start({ flags: [...SMALL, '--retention-messages', '50'] });
+  const c = await producer(server);
+  await fill(c, 'quiet', 1, 30);
+  await fill(c, 'busy', 1, 2000);
+  assert.equal(await earliestOf(c, 'busy'), 1951);
+  assert.equal(await earliestOf(c, 'quiet'), 1);
+  assert.equal(await holdsFrom(server, 'quiet', 30), 1);
+  assert.equal(await holdsFrom(server, 'busy', 2000), 1951);
+  await c.close();
+  await server.kill();
+  await server.restart();
+  assert.equal(await holdsFrom(server, 'quiet', 30), 1);
+  assert.equal(await holdsFrom(server, 'busy', 2000), 1951);
+  await server.kill();
+});
+
+test('memory and disk stay flat while retention removes what comes in', async () => {
+  const server = await Server.start({
+    flags: [...SMALL, '--retention-messages', '200', '--retention-bytes', '256KiB'] });
+  const c = await producer(server);
+  let n = 0;
+  const load = async (count) => {
+    await fill(c, 'a', n + 1, n + count);
+    n += count;
+  };
+  await load(6000);
+  const rss = server.rssBytes();
+  for (let round = 0; round < 4; round += 1) {
+    await load(6000);
+    await until(() => folderBytes(server.data) < 1024 * 1024, 'old files to go', 20_000);
+  }
+  const grown = server.rssBytes() - rss;
+  assert.ok(grown < 16 * 2 ** 20, `the server grew by ${grown} bytes`);
+  assert.ok(files(server.data, '.seg').length < 60);
+  await c.close();
+  await server.kill();
+});
+
+test('a start reads a bounded tail, however long the history', async () => {
+  const server = await Server.start({
+    flags: ['--partitions', '1', '--segment-bytes', '64KiB', '--durability', 'os'] });
+  const c = await producer(server);
+  const clients = [];
+  for (let i = 0; i < 4; i += 1) clients.push(await producer(server, `p${i}`));
+  const count = 20_000;
+  await Promise.all(clients.map((p, i) => fill(p, `c${i}`, 1, count)));
+  await until(() => files(server.data, '.ckp').length > 100, 'checkpoints');
+  await server.kill();
+  const segments = files(server.data, '.seg');
+  assert.ok(segments.length > 300, `${segments.length}`);
+  const size = segments.reduce((sum, f) => sum + fs.statSync(f).size, 0);
+  const began = Date.now();
+  await server.restart();
+  const ms = Date.now() - began;
+  // What the process has read since its start, as the kernel counts it, is no tenth of the log.
+  const io = fs.readFileSync(`/proc/${server.pid}/io`, 'utf8');
+  const read = Number(/rchar: (\d+)/.exec(io)[1]);
+  assert.ok(read < size / 4, `${read} of ${size} bytes were read`);
+  assert.ok(ms < 5000, `${ms} ms`);
+  const d = await producer(server, 'p0');
+  const reply = await d.request({ type: 'publish', channel: 'c0', data: 0, producer_seq: count });
+  assert.deepEqual([reply.duplicate, reply.seq], [true, count], reply.raw);
+  const { messages } = await d.history('c0', { from: 77, limit: 3 });
+  assert.deepEqual(messages.map((m) => m.data[0]), [77, 78, 79]);
+  await Promise.all([d.close(), c.terminate(), ...clients.map((p) => p.terminate())]);
+  await server.kill();
+});
