@@ -173,7 +173,7 @@ void conn_open(struct reactor *reactor, int fd, const char *peer)
     list_init(&conn->dirty_link);
     list_init(&conn->blocked_link);
     timer_init(&conn->timer);
-    conn->rx_ms = reactor->mono_ms;
+    conn->heard_ms = reactor->mono_ms;
     conn->tx_ms = reactor->mono_ms;
     conn->since_ms = reactor->mono_ms;
     (void)snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
@@ -208,8 +208,10 @@ static uint64_t ws_deadline(const struct conn *conn, const struct config *config
     if (!conn->reading) {
         return 0; /* it is us who do not listen */
     }
-    const uint64_t silent =
-        conn->rx_ms + (conn->ping_sent ? config->pong_timeout_ms : config->ping_interval_ms);
+    /* A ping would wait behind what the peer has not taken yet; the write timeout rules then. */
+    const uint64_t silent = conn->want_write  ? 0
+                            : conn->ping_sent ? conn->heard_ms + config->pong_timeout_ms
+                                              : conn->heard_ms + config->ping_interval_ms;
     return conn->message_ms == 0 ? silent
                                  : sooner(silent, conn->message_ms + config->message_timeout_ms);
 }
@@ -247,12 +249,11 @@ static void ws_overdue(struct conn *conn, uint64_t now)
         conn_wake(conn);
     } else if (conn->message_ms != 0 && now >= conn->message_ms + config->message_timeout_ms) {
         conn_ws_close(conn, WS_CLOSE_POLICY, "a message took too long");
-    } else if (conn->ping_sent && now >= conn->rx_ms + config->pong_timeout_ms) {
+    } else if (conn->ping_sent && now >= conn->heard_ms + config->pong_timeout_ms) {
         conn_ws_close(conn, WS_CLOSE_POLICY, "nothing has come for too long");
     } else if (!conn->ping_sent) {
         conn->ping_sent = true;
-        if (conn_out_size(conn) == 0 &&
-            ws_frame_append(&conn->out, WS_PING, (struct bytes){0}) != RC_OK) {
+        if (ws_frame_append(&conn->out, WS_PING, (struct bytes){0}) != RC_OK) {
             conn_kill(conn, "out of memory");
         }
         conn_wake(conn);
@@ -277,10 +278,10 @@ void conn_on_timer(struct timer *timer, struct reactor *reactor)
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     const struct config *config = reactor->server->config;
     const uint64_t now = reactor->mono_ms;
-    const uint64_t due = conn_deadline(conn);
     if (conn->dead) {
         return;
     }
+    const uint64_t due = conn_deadline(conn);
     if (due != 0 && due <= now) {
         if (conn->want_write && now >= conn->tx_ms + config->write_timeout_ms) {
             conn_kill(conn, "it takes no bytes");
@@ -386,7 +387,7 @@ static void conn_read(struct conn *conn)
         on_eof(conn);
         return;
     }
-    conn->rx_ms = reactor->mono_ms;
+    conn->heard_ms = reactor->mono_ms;
     conn->ping_sent = false;
     conn_input(conn, reactor->read_buffer, size);
     if (!conn->dead) {
@@ -401,6 +402,9 @@ void conn_on_events(struct conn *conn, uint32_t events)
     }
     if ((events & LOOP_WRITE) != 0) {
         conn->want_write = false;
+        conn->heard_ms = conn->reactor->mono_ms; /* who takes bytes is there */
+        conn->ping_sent = false;
+        conn_timer_set(conn);
         conn_wake(conn);
     }
     if ((events & (LOOP_READ | LOOP_HANGUP)) != 0) {
@@ -533,7 +537,9 @@ static void interest_update(struct conn *conn)
     const bool was_reading = conn->reading;
     conn->reading = conn->phase == CONN_LINGER || (conn->in.size == 0 && can_take(conn));
     if (conn->reading && !was_reading) {
-        conn->rx_ms = conn->reactor->mono_ms; /* its silence counts from now */
+        /* Its silence counts from now, and so does what it has begun to say. */
+        conn->heard_ms = conn->reactor->mono_ms;
+        conn->message_ms = conn->message_ms == 0 ? 0 : conn->reactor->mono_ms;
         conn_timer_set(conn);
     }
     const uint32_t events = (conn->reading ? LOOP_READ : 0u) | (conn->want_write ? LOOP_WRITE : 0u);

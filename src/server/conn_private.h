@@ -61,7 +61,7 @@ struct conn {
     bool blocked;         /* a publish waits for room */
     bool close_sent;      /* a Close frame is out or in `out` */
     bool close_after_out; /* end our side once all is sent */
-    bool ping_sent;       /* since the last byte came */
+    bool ping_sent;       /* since it was last heard of */
     bool served;          /* has been answered at least once over HTTP */
     bool eof;             /* the peer has ended its side */
     bool dead;            /* freed at the end of the phase */
@@ -69,7 +69,7 @@ struct conn {
     struct list dirty_link;
     struct list blocked_link;
     struct timer timer;
-    uint64_t rx_ms;      /* when the last byte came */
+    uint64_t heard_ms;   /* when a byte last came, or it took bytes that had waited */
     uint64_t tx_ms;      /* when the kernel last took one, or `out` was empty */
     uint64_t since_ms;   /* of the phase; in HTTP of the request */
     uint64_t message_ms; /* since when a message is under way; 0: none */

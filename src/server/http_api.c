@@ -61,6 +61,7 @@ static void respond(struct conn *conn, unsigned status, struct bytes body)
     conn->exchange = NULL;
     conn->served = true;
     conn->since_ms = conn->reactor->mono_ms;
+    conn_timer_set(conn); /* none ran while the request was with a partition */
     conn_wake(conn);
 }
 
