@@ -251,6 +251,10 @@ static void on_replies(struct reactor *reactor, struct mail_replies *replies)
 
 static void on_answer(struct reactor *reactor, struct mail_ask *ask)
 {
+    /* Nobody is left: the detach of its feed has overtaken the ask, which waited at the owner. */
+    if (feed_find(&reactor->feeds, ask->answer.channel) == NULL) {
+        detach(reactor, ask->answer.channel);
+    }
     struct conn *conn = conn_find(reactor, ask->handle);
     if (conn != NULL) {
         conn_on_answer(conn, &ask->answer);
