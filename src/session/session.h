@@ -98,7 +98,7 @@ struct session_env {
     size_t message_bytes_max;
     size_t frame_bytes_max;
     uint32_t subscriptions_max;
-    uint32_t inflight_max;     /* publishes of a session not yet answered */
+    uint32_t inflight_max;     /* commands of a session sent on and not yet answered */
     size_t inflight_bytes_max; /* and their bytes */
 };
 
@@ -126,7 +126,7 @@ void session_on_bad_text(struct session *session);
 void session_on_connect_timeout(struct session *session);
 /* Sends goaway. RC_NOMEM */
 MUST_USE enum rc session_goaway(struct session *session, const char *reason, uint64_t reconnect_ms);
-/* Publishes and history reads sent on and not answered yet. */
+/* Publishes, subscribes and history reads sent on and not answered yet. */
 uint32_t session_inflight(const struct session *session);
 
 /* ---- answers; RC_NOMEM: close the connection ------------------------------------------------ */

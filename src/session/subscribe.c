@@ -158,7 +158,11 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
     if (command->from == WIRE_FROM_EPOCH_SEQ) {
         ask.has_epoch = wire_epoch_parse(command->epoch, &ask.epoch);
     }
-    return env->ops->subscribe(env->ctx, session, &ask);
+    const enum rc rc = env->ops->subscribe(env->ctx, session, &ask);
+    if (rc == RC_OK) {
+        session->inflight_count++; /* [I11] also if it is unsubscribed before the answer comes */
+    }
+    return rc;
 }
 
 static const char *gap_reason(enum position_verdict verdict)
@@ -226,6 +230,8 @@ static enum rc start(struct subscription *sub, const struct session_answer *answ
 enum rc session_on_subscribed(struct session *session, const struct session_answer *answer)
 {
     struct subscription *sub = session_sub_find(session, answer->channel);
+    ASSERT(session->inflight_count > 0);
+    session->inflight_count--;
     if (sub == NULL || sub->id != answer->sub_id) {
         return RC_OK; /* ended meanwhile */
     }

@@ -254,6 +254,27 @@ static void publishes_in_flight_are_bounded_by_count_and_by_bytes(void **state)
     assert_true(session_can_take(client->session));
 }
 
+static void subscribes_in_flight_are_bounded_whether_anybody_still_wants_them_or_not(void **state)
+{
+    (void)state;
+    struct world_client *client = connected(0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(session_can_take(client->session));
+        (void)world_text(client, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"a\"}");
+        (void)world_text(client, "{\"type\":\"unsubscribe\",\"id\":3,\"channel\":\"a\"}");
+        assert_int_equal(session_inflight(client->session), i + 1);
+    }
+    assert_false(session_can_take(client->session)); /* the owner has three of them still */
+    world_run(&w);
+    assert_int_equal(session_inflight(client->session), 0);
+    assert_true(session_can_take(client->session));
+    for (unsigned i = 0; i < 3; i++) {
+        world_expect(client, "{\"type\":\"error\",\"id\":2,\"code\":\"not_subscribed\"}");
+        world_expect(client, "{\"type\":\"unsubscribed\",\"id\":3,\"channel\":\"a\"}");
+    }
+    world_expect_nothing(client);
+}
+
 static void a_publish_that_finds_no_room_is_given_back_and_counts_for_nothing(void **state)
 {
     (void)state;
@@ -458,6 +479,7 @@ int main(void)
         STORY(each_verdict_on_a_publish_has_its_reply),
         STORY(a_batch_is_answered_with_its_first_seq_and_count),
         STORY(publishes_in_flight_are_bounded_by_count_and_by_bytes),
+        STORY(subscribes_in_flight_are_bounded_whether_anybody_still_wants_them_or_not),
         STORY(a_publish_that_finds_no_room_is_given_back_and_counts_for_nothing),
         STORY(the_answer_to_a_publish_may_come_after_the_session),
         STORY(history_gives_elements_bounds_and_more),
