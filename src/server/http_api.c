@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "server/conn_private.h"
 #include "server/logger.h"
+#include "wire/http_list.h"
 #include "wire/json_codec.h"
 #include "wire/utf8.h"
 #include "wire/ws_origin.h"
@@ -474,11 +475,20 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
     conn_wake(conn);
 }
 
-/* [HTTP 10.1.1] who asks before sending a large body is told to go on. */
-static void expect_continue(struct conn *conn, const struct http_request *request)
+/* [HTTP 10.1.1] Whether the client asks before it sends the body; in HTTP/1.0 that is ignored. */
+static bool expects_continue(const struct http_request *request)
 {
-    const struct bytes expect = http_field_find(request, "expect");
-    if (expect.size != sizeof("100-continue") - 1 || !request->has_body) {
+    return request->minor > 0 && request->has_body &&
+           http_text_equal(http_field_find(request, "expect"), BYTES_LITERAL("100-continue"));
+}
+
+/* It is told to go on, or at once what is wrong: then no body comes. */
+static void answer_expectation(struct conn *conn)
+{
+    struct exchange *exchange = conn->exchange;
+    if (exchange->status != 0) {
+        exchange->close = true;
+        respond_refusal(conn, exchange->status, exchange->code, exchange->text);
         return;
     }
     if (buf_append(&conn->out, BYTES_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")) != RC_OK) {
@@ -511,9 +521,10 @@ static void on_head(struct conn *conn, const struct http_request *request)
         conn->close_after_out = true;
         return;
     }
-    expect_continue(conn, request);
     if (exchange->route == ROUTE_MESSAGES && parse_messages(exchange, request) != RC_OK) {
         conn_kill(conn, "out of memory");
+    } else if (expects_continue(request)) {
+        answer_expectation(conn);
     }
 }
 

@@ -219,3 +219,18 @@ test('a head over 16 KiB is 431', async () => {
   const answer = await exchange(server.port, head);
   assert.equal(parseResponse(answer.bytes).status, 431);
 });
+
+test('who asks before sending a body is told to go on, or at once what is wrong', async () => {
+  const ask = async (first, fields) => {
+    const head = `${first}\r\nHost: x\r\nContent-Length: 24\r\n${fields}\r\n\r\n`;
+    return (await exchange(server.port, [head], { ms: 400 })).bytes.toString('latin1');
+  };
+  const post11 = 'POST /v1/publish HTTP/1.1';
+  assert.equal(await ask(post11, 'Expect: 100-Continue'), 'HTTP/1.1 100 Continue\r\n\r\n');
+  assert.equal(await ask(post11, 'Expect: something-el'), '');
+  // RFC 9110 section 10.1.1: ignored in HTTP/1.0.
+  assert.equal(await ask('POST /v1/publish HTTP/1.0', 'Expect: 100-continue'), '');
+  assert.match(await ask('POST /nowhere HTTP/1.1', 'Expect: 100-continue'), /^HTTP\/1\.1 404 /);
+  assert.match(await ask('GET /v1/publish HTTP/1.1', 'Expect: 100-continue'),
+    /^HTTP\/1\.1 405 [^]*Connection: close/);
+});
