@@ -117,7 +117,7 @@ test('damage in the newest segment: refused by file and byte; repair keeps what 
     await verifyClean(server);
   });
 
-// ---- damage below a checkpoint --------------------------------------------------------------------
+// ---- damage below a checkpoint ------------------------------------------------------------------
 
 const SMALL = [...ONE, '--segment-bytes', '16KiB'];
 
@@ -125,8 +125,8 @@ const SMALL = [...ONE, '--segment-bytes', '16KiB'];
 async function withHistory(count = 300) {
   const server = await Server.start({ flags: SMALL });
   const epoch = await fill(server, 'a', 1, count, 150);
-  await until(() => files(server.data, '.ckp').length >= 2 && files(server.data, '.idx').length >= 3,
-    'checkpoints');
+  const sealed = () => files(server.data, '.idx').length >= 3;
+  await until(() => files(server.data, '.ckp').length >= 2 && sealed(), 'checkpoints');
   await server.kill();
   await verifyClean(server);
   return { server, epoch };
@@ -183,7 +183,7 @@ test('repair cuts damage below a checkpoint out: a new epoch, good up to the dam
   await verifyClean(server);
 });
 
-// ---- torn tails -----------------------------------------------------------------------------------
+// ---- torn tails ---------------------------------------------------------------------------------
 
 const last = (server) => {
   const file = files(server.data, '.seg').at(-1);
@@ -258,7 +258,7 @@ test('rubbish behind the last record is cut, and all that was acknowledged is th
   await server.kill();
 });
 
-// ---- what can be built again ----------------------------------------------------------------------
+// ---- what can be built again --------------------------------------------------------------------
 
 const REBUILT = {
   'every index file is gone': (data) => files(data, '.idx').forEach((f) => fs.rmSync(f)),

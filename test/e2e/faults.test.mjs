@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from './lib/client.mjs';
-import { EIO, ENOSPC, faultyServer, Faults, find, isReady, status, until } from './lib/faults.mjs';
+import { EIO, ENOSPC, faultyServer, isReady, status, until } from './lib/faults.mjs';
 import { Server, temporaryDir } from './lib/server.mjs';
 
 const CHANNELS = Array.from({ length: 24 }, (_, i) => `channel-${i}`);

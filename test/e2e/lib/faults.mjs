@@ -20,14 +20,14 @@ export class Faults {
       FAULT_CONTROL: this.control,
       FAULT_DIR: fs.realpathSync(data),
       // A sanitizer's library wants to be the first; behind ours it works as well.
-      ASAN_OPTIONS: [process.env.ASAN_OPTIONS, 'verify_asan_link_order=0'].filter(Boolean).join(':'),
+      ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:verify_asan_link_order=0`,
     };
   }
 
   /** Rules: {call, text, skip, times, error, delayMs}; what is left out is `*`, 0 or all. */
   set(...rules) {
-    const lines = rules.map((r) =>
-      `${r.call} ${r.text ?? '*'} ${r.skip ?? 0} ${r.times ?? 0} ${r.error ?? 0} ${r.delayMs ?? 0}\n`);
+    const lines = rules.map(({ call, text = '*', skip = 0, times = 0, error = 0, delayMs = 0 }) =>
+      `${call} ${text} ${skip} ${times} ${error} ${delayMs}\n`);
     fs.rmSync(`${this.control}.hits`, { force: true });
     fs.writeFileSync(`${this.control}.new`, lines.join(''));
     fs.renameSync(`${this.control}.new`, this.control);
