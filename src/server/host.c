@@ -60,6 +60,9 @@ static void commit_done(struct job *job)
         log_failed(host, host->commit_rc);
     }
     partition_commit_done(host->partition, host->commit_rc);
+    if (partition_stopped(host->partition)) {
+        host_barriers_lift(host);
+    }
     if (host->commit_rc == RC_OK && partition_stopped(host->partition)) {
         /* Memory ran out in the middle of applying: what was applied has been answered and is
          * shown, the rest was answered `unavailable` and is cut when the log is reopened. */

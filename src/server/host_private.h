@@ -68,6 +68,9 @@ extern const struct partition_ops host_partition_ops;
 
 /* host_read.c */
 void host_waiting_run(struct host *host);
+/* What was appended is lost, and its positions will be given again: nobody waits for it any more.
+ */
+void host_barriers_lift(struct host *host);
 /* host_upkeep.c */
 void host_upkeep_run(struct host *host);
 void host_batch_begin(struct host *host, const struct log_batch *batch);

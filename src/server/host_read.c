@@ -469,6 +469,18 @@ void host_waiting_run(struct host *host)
     }
 }
 
+void host_barriers_lift(struct host *host)
+{
+    for (struct list *at = host->waiting.next; at != &host->waiting; at = at->next) {
+        struct mail *mail = CONTAINER_OF(at, struct mail, link);
+        if (mail->kind == MAIL_ASK) {
+            ((struct mail_ask *)mail)->barrier_pos = 0;
+        } else {
+            ((struct mail_read *)mail)->barrier_pos = 0;
+        }
+    }
+}
+
 void host_on_ask(struct host *host, struct mail_ask *ask)
 {
     ask->barrier_pos = partition_next_pos(host->partition);

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from './lib/client.mjs';
+import { ENOSPC, faultyServer, isReady, until } from './lib/faults.mjs';
 import { frame, upgradeHead } from './lib/raw.mjs';
 import { binary, Server } from './lib/server.mjs';
 
@@ -82,3 +83,29 @@ test('channels subscribed to and left before the answer leave nothing behind', {
     socket.destroy();
     await server.stop();
   });
+
+test('reads behind publishes that were lost are answered when the log is back', async () => {
+  const [server, faults] = await faultyServer({
+    flags: ['--partitions', '1', '--threads', '1', '--segment-bytes', '4KiB'] });
+  const publisher = await Client.connect(server.ws);
+  for (let n = 0; n < 100; n += 1) await publisher.publish('c', 'x'.repeat(200));
+  const readers = await Promise.all(Array.from({ length: 5 }, () => Client.connect(server.ws)));
+  // A commit fails while others wait behind it, more than are read at a time, and slowly.
+  faults.set({ call: 'write', text: '.seg', times: 1, error: ENOSPC, delayMs: 300 },
+    { call: 'read', text: '.seg', delayMs: 100 });
+  const lost = publisher.request({ type: 'publish', channel: 'c', data: 1 });
+  await faults.hit('write');
+  const answers = readers.flatMap((c) => [
+    c.request({ type: 'publish', channel: 'c', data: 2 }),
+    ...Array.from({ length: 8 }, () =>
+      c.request({ type: 'history', channel: 'c', from: 1, limit: 1 })),
+  ]);
+  assert.equal((await lost).code, 'unavailable');
+  for (const reply of await Promise.all(answers)) {
+    assert.ok(reply.type === 'history' || reply.code === 'unavailable', reply.raw);
+  }
+  assert.ok(faults.hits().filter((h) => h.startsWith('read')).length >= 32, 'no slow reads');
+  await until(() => isReady(server), 'the log');
+  for (const c of [publisher, ...readers]) await c.close();
+  await server.stop();
+});

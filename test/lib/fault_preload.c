@@ -5,8 +5,8 @@
  *
  *   <call> <text> <skip> <times> <errno> <delay_ms>
  *
- * call      write (pwrite), sync (fdatasync, fsync), open (openat), create (openat with O_CREAT),
- *           rename, truncate, room (fstatvfs)
+ * call      read (pread), write (pwrite), sync (fdatasync, fsync), open (openat), create (openat
+ *           with O_CREAT), rename, truncate, room (fstatvfs)
  *
  * text      stands in the path of the file concerned; * for all files
  *
@@ -198,6 +198,16 @@ static int fault_at(const char *call, int fd, const char *name)
 }
 
 /* ---- the calls ----------------------------------------------------------------------------- */
+
+ssize_t pread(int fd, void *to, size_t size, off_t at)
+{
+    const int error = fault_at("read", fd, NULL);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, to, size, at);
+}
 
 ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
 {
