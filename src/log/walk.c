@@ -297,11 +297,15 @@ static void step_damage(struct walk *walk, struct walk_step *step, enum tail tai
     }
 }
 
-/* Shorter than it was written ahead: no crash does that, for it was synced so. */
-static bool is_truncated(const struct walk *walk)
+/* Shorter than it was written ahead: no crash does that, for it was synced so. Where zeros for a
+ * record's header are left behind the last record, only zeros were cut: the next batch was never
+ * written. */
+static bool is_truncated(const struct walk *walk, enum tail tail)
 {
     const struct found_segment *found = &walk->listing->items[walk_item(walk)];
-    return found->header_whole && found->size < found->header.size_ahead;
+    const bool zeros_seen =
+        tail == TAIL_ZERO && walk->scan.file_size - walk->scan.at >= RECORD_HEADER_SIZE;
+    return found->header_whole && found->size < found->header.size_ahead && !zeros_seen;
 }
 
 /* The record at scan.at is none that continues the chain; `what` says why not. If it is `whole`
@@ -322,7 +326,7 @@ static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *w
     if (whole) {
         tail = TAIL_BEHIND;
     }
-    if (next == NEXT_NONE && is_truncated(walk)) {
+    if (next == NEXT_NONE && is_truncated(walk, tail)) {
         tail = TAIL_BEHIND; /* what stood behind was there once */
         what = "truncated";
     }

@@ -107,7 +107,7 @@ static enum rc datadir_start(struct instance *instance, uint64_t incarnation)
         return failed("cannot read the data directory", rc, instance->config.data);
     }
     if (instance->dir.partitions != instance->config.partitions && !instance->dir.fresh) {
-        log_event(LEVEL_WARN, "the data directory keeps the number of partitions it was made with",
+        log_event(LEVEL_INFO, "the data directory keeps the number of partitions it was made with",
                   FIELD_U64("partitions", instance->dir.partitions));
     }
     server->incarnation = instance->dir.incarnation;
