@@ -568,6 +568,11 @@ bool partition_stopped(const struct partition *partition)
     return partition->phase == PARTITION_STOPPED;
 }
 
+bool partition_doubt_due(const struct partition *partition)
+{
+    return partition->start_doubt != 0;
+}
+
 bool partition_idle(const struct partition *partition)
 {
     return !partition->committing && !partition->start_due &&

@@ -155,6 +155,8 @@ void partition_commit_done(struct partition *partition, enum rc rc);
 /* After the log has been reopened at partition_applied_pos(): accepts again. */
 void partition_resume(struct partition *partition);
 bool partition_stopped(const struct partition *partition);
+/* The doubt that partition_start() was given is not applied yet: epochs are about to change. */
+bool partition_doubt_due(const struct partition *partition);
 /* Nothing waits and nothing is under way. */
 bool partition_idle(const struct partition *partition);
 /* The position and hash after the last record applied. */

@@ -298,11 +298,12 @@ void host_on_parcel(struct host *host, struct mail_parcel *parcel)
     mail_free(&parcel->mail);
 }
 
-/* What recovery and the settings want in the log comes first; then anybody may. */
+/* What recovery and the settings want in the log comes first; then anybody may. A log that can't
+ * take it lets people read, unless epochs are to change: nobody may be told of the old ones. */
 static void starting_check(struct host *host)
 {
-    if (host->starting && !host->commit_out &&
-        (partition_idle(host->partition) || partition_stopped(host->partition))) {
+    const bool settled = partition_idle(host->partition) || partition_stopped(host->partition);
+    if (host->starting && !host->commit_out && settled && !partition_doubt_due(host->partition)) {
         host->starting = false;
         channels_count(host);
         stats_flag_set(&host->server->ready[host->number], !partition_stopped(host->partition));

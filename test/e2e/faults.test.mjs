@@ -412,3 +412,33 @@ test('a stalled subscriber among 50: bounded memory, order for all, and it catch
     for (const c of [...active, stalled, publisher]) await c.close();
     await server.kill();
   });
+
+test('nobody is let in before channels in doubt have their new epochs, however full the disk is',
+  async () => {
+    const [server, faults] = await faultyServer({
+      flags: ['--durability', 'os', '--partitions', '1'] });
+    let c = await Client.connect(server.ws);
+    const before = await c.publish('a', 1);
+    await server.kill();
+    // As if the machine had gone down: another boot than the one that the mark names.
+    fs.writeFileSync(`${server.data}/RUNNING`, 'os another-boot\n');
+    // Recovery begins a segment; the first command is what finds no space.
+    faults.set({ call: 'write', text: '.seg', skip: 1, error: ENOSPC },
+      { call: 'room', error: ENOSPC });
+    const back = server.restart();
+    await faults.hit('write');
+    const early = Client.connect(server.ws)
+      .then(async (e) => [e, await e.subscribe('a', 'earliest')]);
+    await sleep(1500);
+    faults.off();
+    await back;
+    const [e, sub] = await early;
+    assert.notEqual(sub.epoch, before.epoch, 'told of an epoch that is about to end');
+    c = await Client.connect(server.ws);
+    const after = await c.publish('a', 2);
+    assert.equal(after.epoch, sub.epoch);
+    assert.deepEqual((await e.take(sub, 2)).map((m) => m.data), [1, 2]);
+    await e.close();
+    await c.close();
+    await server.stop();
+  });
