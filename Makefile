@@ -22,6 +22,7 @@ help:
 	@echo 'make lint               house style, layers, and the tests of the checker'
 	@echo 'make e2e                the real server from outside, with a WebSocket client'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
+	@echo 'make model              the protocols in model/, every state of them (spin)'
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
 	@echo 'make bench              the load generator; ARGS="publish --seconds 10" for one figure'
 	@echo 'make format             clang-format over the tree'
@@ -69,6 +70,9 @@ crash: deps-test
 	@test/e2e/install
 	@node test/crash/crash.mjs --kills $(KILLS) $(SEED:%=--seed %)
 
+model: deps-test
+	@tools/run-models
+
 fuzz: deps-test
 	@tools/run-tests --fuzz-seconds $(FUZZ_SECONDS) fuzz
 
@@ -82,4 +86,4 @@ format:
 clean:
 	rm -rf build build-asan build-clang build-fuzz build-tsan
 
-.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash fuzz bench format clean
+.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash model fuzz bench format clean

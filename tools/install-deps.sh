@@ -8,6 +8,7 @@ commands_build="make:make gcc:gcc meson:meson ninja:ninja-build pkg-config:pkg-c
 packages_build="libc6-dev libssl-dev libfyaml-dev node-llhttp libxxhash-dev libjansson-dev"
 packages_build="$packages_build libcmocka-dev"
 commands_test="python3:python3 git:git clang:clang clang-format:clang-format node:nodejs npm:npm"
+commands_test="$commands_test spin:spin"
 packages_test="libclang-rt-14-dev libwslay-dev wamerican"
 
 case "${1:-}" in
