@@ -32,6 +32,7 @@ enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *
                          struct buf *scratch)
 {
     ASSERT(message->seq == chunk->chunk.first_seq + chunk->chunk.count);
+    ASSERT(!shared_chunk_skipped(chunk));
     ASSERT(scratch->size == 0);
     enum rc rc = buf_reserve(&chunk->ends_, sizeof(uint32_t));
     if (rc == RC_OK) {
@@ -50,6 +51,16 @@ enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *
     chunk->chunk.ends = (const uint32_t *)(const void *)chunk->ends_.data;
     chunk->chunk.bytes = chunk->bytes_.data;
     return RC_OK;
+}
+
+void shared_chunk_skip(struct shared_chunk *chunk, uint32_t count)
+{
+    ASSERT(count > 0);
+    buf_deinit(&chunk->bytes_);
+    buf_deinit(&chunk->ends_);
+    chunk->chunk.bytes = NULL;
+    chunk->chunk.ends = NULL;
+    chunk->chunk.count += count;
 }
 
 void frames_message(struct wire_message *ret_message, const struct command_publish *publish,

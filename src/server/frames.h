@@ -24,6 +24,13 @@ MUST_USE struct shared_chunk *shared_chunk_new(struct bytes channel, uint64_t fi
 /* Adds the next message; `scratch` is empty before and after. RC_NOMEM: unchanged. */
 MUST_USE enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
                                   struct buf *scratch);
+/* Adds `count` messages by number only; what is encoded is let go of (struct chunk: `ends`). From
+ * then on nothing else may be added. */
+void shared_chunk_skip(struct shared_chunk *chunk, uint32_t count);
+static inline bool shared_chunk_skipped(const struct shared_chunk *chunk)
+{
+    return chunk->chunk.count > 0 && chunk->chunk.ends == NULL;
+}
 /* NULL is allowed. */
 void shared_chunk_unref(struct shared_chunk *chunk);
 

@@ -153,6 +153,11 @@ static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq
         must(topic->open == NULL ? RC_NOMEM : RC_OK);
         list_push_back(&host->open_topics, &topic->open_link);
     }
+    if (host->tail_bytes > TAIL_BYTES_MAX || shared_chunk_skipped(topic->open)) {
+        shared_chunk_skip(topic->open, publish->count);
+        return;
+    }
+    const size_t before = topic->open->bytes_.size;
     struct bytes rest = publish->messages;
     struct command_message message;
     for (uint32_t nth = 0; command_message_next(&rest, &message); nth++) {
@@ -161,6 +166,7 @@ static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq
                        (unsigned)host->server->config->node);
         must(shared_chunk_add(topic->open, &wire, &host->reactor->encode));
     }
+    host->tail_bytes += topic->open->bytes_.size - before;
 }
 
 static void on_messages(void *ctx, struct channel *channel, uint64_t first_seq,
@@ -198,6 +204,7 @@ static void topics_flush(struct host *host)
     while ((node = list_pop_front(&host->open_topics)) != NULL) {
         topic_send(host, CONTAINER_OF(node, struct topic, open_link));
     }
+    host->tail_bytes = 0;
 }
 
 static void on_batch_end(void *ctx, const struct log_batch *batch)

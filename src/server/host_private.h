@@ -10,6 +10,11 @@
 /* Reads that a host has at the reader at a time; more wait, in order. */
 #define HOST_READS_MAX 32u
 
+/* [I11] What one batch may become when it is encoded for those who follow: a batch of messages of
+ * one byte in a channel with a long name grows a hundredfold. What is beyond is told by number
+ * only. It is more than the feeds keep by default, so nobody reads the log for it in vain. */
+#define TAIL_BYTES_MAX (32u * MIB)
+
 /* A channel that somebody follows. */
 struct topic {
     struct bytes name;         /* behind the struct */
@@ -34,6 +39,7 @@ struct host {
     uint64_t channels_told; /* of server->channels, what is ours */
     struct map topics;      /* by name */
     struct list open_topics;
+    size_t tail_bytes; /* encoded for them, of the batch that is being applied */
 
     struct job commit_job;
     struct log_batch *commit_batch; /* lent by the partition */

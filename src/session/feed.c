@@ -147,15 +147,19 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
     ASSERT(chunk->first_seq == feed->next_seq); /* I1: the tail has no hole */
     feed->next_seq = chunk_end_seq(chunk);
     feed->at_end = 0;
-    make_room(table, feed, chunk_size(chunk));
-    if (chunks_grow(feed)) {
+    const bool told = chunk->ends != NULL;
+    if (told) {
+        make_room(table, feed, chunk_size(chunk));
+    }
+    if (told && chunks_grow(feed)) {
         feed->chunks_[(feed->chunk_head_ + feed->chunk_count_) & (feed->chunk_capacity_ - 1)] =
             chunk;
         feed->chunk_count_++;
         feed->bytes_ += chunk_size(chunk);
         table->bytes_ += chunk_size(chunk);
     } else {
-        /* Out of memory: the feed forgets everything, its followers read the log. */
+        /* Told by number only, or out of memory: the feed forgets everything, its followers read
+         * the log. */
         while (feed->chunk_count_ > 0) {
             drop_oldest(table, feed);
         }

@@ -24,7 +24,9 @@
 struct session;
 struct session_ops;
 
-/* A run of messages, encoded as frames: frame i is bytes[ends[i-1] … ends[i]). */
+/* A run of messages, encoded as frames: frame i is bytes[ends[i-1] … ends[i]). A tail's `ends` is
+ * NULL where so much was committed at once that it is told by number only: who follows reads the
+ * log. */
 struct chunk {
     uint64_t first_seq;
     uint32_t count;

@@ -2,6 +2,7 @@
 // progress for those who behave (I12).
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -109,3 +110,41 @@ test('reads behind publishes that were lost are answered when the log is back', 
   for (const c of [publisher, ...readers]) await c.close();
   await server.stop();
 });
+
+test('small messages that grow large for who follows cost no more memory than the bound',
+  { skip: sanitized }, async () => {
+    const [server, faults] = await faultyServer({ flags: ['--partitions', '1', '--threads', '1'] });
+    const peak = () => {
+      const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8');
+      return Number(/VmHWM:\s+(\d+) kB/.exec(status)[1]) * 1024;
+    };
+    const channel = '"'.repeat(255); // 510 bytes in each frame
+    const [publishers, each] = [40, 4];
+    const follower = await Client.connect(server.ws);
+    let next = 1;
+    const wrong = [];
+    follower.ws.removeAllListeners('message');
+    follower.ws.on('message', (text) => {
+      const { type, seq } = JSON.parse(text);
+      if (type !== 'message') return;
+      if (seq !== next) wrong.push([next, seq]);
+      next = seq + 1;
+    });
+    follower.ws.send(JSON.stringify({ type: 'subscribe', channel }));
+    const clients = await Promise.all(Array.from({ length: publishers }, (_, i) =>
+      Client.connect(server.ws, { producer: { id: `${i}`.padEnd(255, '"'), epoch: 1 } })));
+    const before = peak();
+    faults.set({ call: 'sync', text: '.seg', times: 1, delayMs: 1500 }); // all the rest is one batch
+    const batch = Array.from({ length: 1000 }, () => ({ data: 1 }));
+    const replies = await Promise.all(clients.flatMap((c) =>
+      Array.from({ length: each }, (_, k) =>
+        c.request({ type: 'publish', channel, batch, producer_seq: 1 + k * 1000 }))));
+    assert.ok(replies.every((r) => r.type === 'published'), replies[0].raw);
+    await until(() => next > publishers * each * 1000, 'all messages', 60_000);
+    assert.deepEqual(wrong.slice(0, 3), []);
+    const grown = peak() - before;
+    assert.ok(grown < 120 * MIB, `grew by ${grown >> 20} MiB`);
+    for (const c of clients) await c.close();
+    follower.ws.terminate();
+    await server.stop();
+  });
