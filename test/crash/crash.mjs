@@ -21,6 +21,7 @@ const PUBLISHERS = 6;
 const SUBSCRIBERS = 4;
 const WINDOW = 32; // a publisher's messages under way
 const SETTLE_MS = 60_000;
+const ROUND = 40; // kills of one server and one account
 const SERVE = '--segment-bytes 256KiB --feed-bytes 64KiB --threads 2 --partitions 2';
 let serverFlags = SERVE.split(' ');
 
@@ -351,10 +352,21 @@ async function main() {
   const seed = values.seed === undefined ? Date.now() % 2 ** 32 : Number(values.seed);
   console.log(`seed ${seed}`);
   if (values.canary) return canary(seed);
+  const kills = Number(values.kills);
+  let failed = 0;
+  for (let done = 0; done < kills; done += ROUND) {
+    failed += await round(Math.min(ROUND, kills - done), seed + done / ROUND, values.plant);
+  }
+  return failed;
+}
+
+/** A server of its own, and its account: the history of more kills would not fit into memory. */
+async function round(kills, seed, plant) {
   const began = Date.now();
-  const history = await crashRun(Number(values.kills), seed);
-  if (values.plant !== undefined) PLANTS[values.plant][0](history);
-  console.log(`${values.kills} kills in ${((Date.now() - began) / 1000).toFixed(1)} s`);
+  console.log(`round with seed ${seed}`);
+  const history = await crashRun(kills, seed);
+  if (plant !== undefined) PLANTS[plant][0](history);
+  console.log(`${kills} kills in ${((Date.now() - began) / 1000).toFixed(1)} s`);
   const result = judge(history);
   print(history, result);
   return result.failed;
