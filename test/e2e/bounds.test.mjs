@@ -27,7 +27,8 @@ async function rawClient(server) {
 }
 
 test('a subscriber that reads slowly all the time is not taken for a dead one', async () => {
-  const server = await Server.start({ flags: ['--ping-interval', '500ms', '--pong-timeout', '2s'] });
+  const server = await Server.start({
+    flags: ['--ping-interval', '500ms', '--pong-timeout', '2s'] });
   const publisher = await Client.connect(server.ws);
   const data = 'x'.repeat(200 * 1024); // so little that the server goes on listening
   for (let i = 0; i < 250; i += 1) await publisher.publish('c', data);
@@ -134,7 +135,8 @@ test('small messages that grow large for who follows cost no more memory than th
     const clients = await Promise.all(Array.from({ length: publishers }, (_, i) =>
       Client.connect(server.ws, { producer: { id: `${i}`.padEnd(255, '"'), epoch: 1 } })));
     const before = peak();
-    faults.set({ call: 'sync', text: '.seg', times: 1, delayMs: 1500 }); // all the rest is one batch
+    // While the first commit lasts all the rest becomes one batch.
+    faults.set({ call: 'sync', text: '.seg', times: 1, delayMs: 1500 });
     const batch = Array.from({ length: 1000 }, () => ({ data: 1 }));
     const replies = await Promise.all(clients.flatMap((c) =>
       Array.from({ length: each }, (_, k) =>
