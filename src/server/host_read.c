@@ -335,9 +335,10 @@ static uint64_t next_down(const struct mail_read *read)
     return next;
 }
 
+/* Its position is that of read_prepare(): what was read lies within the bounds that are told, even
+ * if retention has moved them meanwhile. */
 static void read_answer(struct host *host, struct mail_read *read)
 {
-    read->position = partition_position(host->partition, read->channel);
     if (read->rc == RC_OK && (read->count > 0 || read->damaged_count > 0)) {
         read->more = read->reverse ? next_down(read) >= read->position.earliest
                                    : next_up(read) <= read->position.latest;
@@ -405,6 +406,7 @@ static bool read_prepare(struct host *host, struct mail_read *read)
     const struct channel *channel = partition_channel_find(host->partition, read->channel);
     const struct position position = partition_position(host->partition, read->channel);
     read->rc = RC_OK;
+    read->position = position;
     if (read->purpose == READ_CATCH_UP && read->from < position.earliest) {
         read->trimmed = true;
         return false;
