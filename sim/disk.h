@@ -1,0 +1,25 @@
+/* The server's disk: test/lib/sim_disk, which knows what is synced, behind faults that come by
+ * chance, with files that can be closed when their owner is gone.
+ *
+ * Thread: one.  Memory: disk_end() frees. */
+#ifndef SIM_DISK_FAULTS_H
+#define SIM_DISK_FAULTS_H
+
+#include "lib/sim_disk.h"
+#include "sim/plan.h"
+
+void disk_begin(uint64_t seed);
+void disk_end(void);
+struct storage disk_storage_sim(void);
+/* Which faults there are from now on; NULL: none. */
+void disk_faults(const struct plan *plan);
+/* Closes what a dead server held open, and powers on again. */
+void disk_power_cycle(enum sim_loss loss);
+struct sim_disk *disk_inner(void);
+/* How long the calls since the last call of this took. */
+uint64_t disk_time_taken(void);
+/* A call has failed by chance since the last call of this. */
+bool disk_has_failed(void);
+uint64_t disk_faults_done(void);
+
+#endif

@@ -1,0 +1,167 @@
+#include "sim/heap.h"
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+
+#include <stdlib.h>
+
+#define MARK 0x5EED0B10u
+
+struct block {
+    struct block *next;
+    struct block *prev;
+    size_t size;
+    enum heap_owner owner;
+    unsigned mark;
+    uint8_t padding[CACHE_LINE - 2 * sizeof(void *) - sizeof(size_t) - 8];
+};
+static_assert(sizeof(struct block) == CACHE_LINE,
+              "what follows a block's head is aligned as it is");
+
+static struct block ring[HEAP_OWNERS] = {
+    {.next = &ring[0], .prev = &ring[0]},
+    {.next = &ring[1], .prev = &ring[1]},
+};
+static uint64_t counts[HEAP_OWNERS];
+static enum heap_owner current;
+static uint64_t fail_left;
+static bool failed;
+jmp_buf heap_crash;
+
+enum heap_owner heap_owner_set(enum heap_owner owner)
+{
+    const enum heap_owner before = current;
+    current = owner;
+    return before;
+}
+
+uint64_t heap_blocks(enum heap_owner owner)
+{
+    return counts[owner];
+}
+
+void heap_fail_at(uint64_t k)
+{
+    fail_left = k;
+    failed = false;
+}
+
+bool heap_has_failed(void)
+{
+    return failed;
+}
+
+void heap_on_assert(void)
+{
+    if (failed && current == HEAP_SERVER) {
+        failed = false;
+        fail_left = 0;
+        longjmp(heap_crash, 1);
+    }
+}
+
+static bool fails(void)
+{
+    if (current != HEAP_SERVER || fail_left == 0) {
+        return false;
+    }
+    failed = failed || fail_left == 1;
+    return fail_left-- == 1;
+}
+
+static void *take(size_t size, bool zero)
+{
+    ASSERT(size > 0);
+    if (fails()) {
+        return NULL;
+    }
+    struct block *block = aligned_alloc(CACHE_LINE, (sizeof(*block) + size + CACHE_LINE - 1) /
+                                                        CACHE_LINE * CACHE_LINE);
+    ASSERT(block != NULL);
+    *block = (struct block){.size = size, .owner = current, .mark = MARK};
+    block->next = ring[current].next;
+    block->prev = &ring[current];
+    block->next->prev = block;
+    ring[current].next = block;
+    counts[current]++;
+    if (zero) {
+        bytes_zero(block + 1, size);
+    } else {
+        (void)memset(block + 1, 0xA5, size); /* what nobody has set is the same in every run */
+    }
+    return block + 1;
+}
+
+static void drop(struct block *block)
+{
+    ASSERT(block->mark == MARK);
+    block->mark = 0;
+    block->next->prev = block->prev;
+    block->prev->next = block->next;
+    counts[block->owner]--;
+    free(block);
+}
+
+void heap_drop(enum heap_owner owner)
+{
+    while (ring[owner].next != &ring[owner]) {
+        drop(ring[owner].next);
+    }
+}
+
+/* ---- base/mem.h ------------------------------------------------------------------------------ */
+
+void *mem_alloc(size_t size)
+{
+    return take(size, false);
+}
+
+void *mem_calloc(size_t count, size_t size)
+{
+    return count > SIZE_MAX / size ? NULL : take(count * size, true);
+}
+
+void *mem_calloc_lines(size_t count, size_t size)
+{
+    return mem_calloc(count, size);
+}
+
+void *mem_realloc(void *old, size_t size)
+{
+    void *fresh = take(size, false);
+    if (fresh != NULL && old != NULL) {
+        struct block *block = (struct block *)old - 1;
+        bytes_copy(fresh, old, block->size < size ? block->size : size);
+        drop(block);
+    }
+    return fresh;
+}
+
+void mem_free(void *old)
+{
+    if (old != NULL) {
+        drop((struct block *)old - 1);
+    }
+}
+
+char *mem_strdup(const char *text)
+{
+    const size_t size = strlen(text) + 1;
+    char *copy = mem_alloc(size);
+    if (copy != NULL) {
+        bytes_copy(copy, text, size);
+    }
+    return copy;
+}
+
+void mem_fault_set(uint64_t countdown, int forever)
+{
+    ASSERT(forever == 0);
+    heap_fail_at(countdown);
+}
+
+uint64_t mem_fault_count(void)
+{
+    return failed;
+}

@@ -1,0 +1,36 @@
+/* The heap of the simulated process, in place of base/mem.c: it knows whose each block is.
+ *
+ * What the server allocates is dropped as a whole when the machine dies, without a line of its code
+ * running; what it has not freed at an orderly end is a leak. An allocation of the server's may
+ * fail; an assertion that follows is its way to end the process, and comes back as a crash.
+ *
+ * Thread: one.  Memory: heap_drop() frees. */
+#ifndef SIM_HEAP_H
+#define SIM_HEAP_H
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdbool.h>
+
+enum heap_owner {
+    HEAP_WORLD, /* clients and the simulator */
+    HEAP_SERVER,
+    HEAP_OWNERS,
+};
+
+/* Whose the blocks allocated from now on are; returns whose they were. */
+enum heap_owner heap_owner_set(enum heap_owner owner);
+uint64_t heap_blocks(enum heap_owner owner);
+/* Frees all blocks of that owner. */
+void heap_drop(enum heap_owner owner);
+
+/* The server's allocation number k from now fails (0: none). */
+void heap_fail_at(uint64_t k);
+/* Whether one has failed since heap_fail_at(). */
+bool heap_has_failed(void);
+/* Where an assertion goes that follows a failed allocation. */
+extern jmp_buf heap_crash;
+void heap_on_assert(void);
+
+#endif

@@ -1,0 +1,119 @@
+/* Somebody who means no good: connects and leaves, sends rubbish, broken frames, commands that make
+ * no sense, half of a command; and never reads an answer. Nobody else may notice. */
+#include "base/mem.h"
+#include "sim/client.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct hostile {
+    struct client client;  /* first */
+    struct net_client net; /* second */
+    struct net_conn *conn;
+    unsigned stage;
+};
+
+static void on_bytes(struct net_client *net, const uint8_t *data, size_t size)
+{
+    (void)net;
+    (void)data;
+    (void)size;
+}
+
+static void on_end(struct net_client *net)
+{
+    ((struct hostile *)(void *)((char *)net - offsetof(struct hostile, net)))->conn = NULL;
+}
+
+static void send_text(struct hostile *hostile, const char *text)
+{
+    uint8_t head[WS_HEADER_SIZE_MAX];
+    static const uint8_t mask[4];
+    const size_t size = strlen(text);
+    net_send(hostile->conn, head, ws_header_encode(head, WS_TEXT, size, mask));
+    net_send(hostile->conn, text, sim_chance(90) ? size : size / 2);
+}
+
+static void send_rubbish(struct hostile *hostile)
+{
+    uint8_t bytes[200];
+    const size_t size = (size_t)sim_between(1, sizeof(bytes));
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (uint8_t)sim_below(256);
+    }
+    net_send(hostile->conn, bytes, size);
+}
+
+static void send_nonsense(struct hostile *hostile)
+{
+    static const char *const texts[] = {
+        "{\"type\":\"connect\",\"id\":1}",
+        "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"channel-0\",\"from\":\"earliest\"}",
+        "{\"type\":\"subscribe\",\"channel\":\"channel-1\",\"window\":1}",
+        "{\"type\":\"unsubscribe\",\"channel\":\"channel-0\"}",
+        "{\"type\":\"ack\",\"channel\":\"channel-0\",\"seq\":999999}",
+        "{\"type\":\"history\",\"channel\":\"channel-0\",\"reverse\":true}",
+        "{\"type\":\"publish\",\"channel\":\"channel-0\",\"data\":{}",
+        "{\"type\":\"publish\",\"channel\":\"\",\"data\":1}",
+        "{\"type\":\"publish\",\"channel\":\"channel-0\",\"data\":1,\"producer_seq\":1}",
+        "{\"type\":\"subscribe\",\"channel\":\"channel-0\",\"from\":{\"seq\":77777}}",
+        "[]",
+        "{\"type\":\"ping\",\"id\":3}",
+    };
+    send_text(hostile, texts[sim_below(sizeof(texts) / sizeof(texts[0]))]);
+}
+
+static void act(struct client *client)
+{
+    static const char request[] =
+        "GET /v1/ws HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    struct hostile *hostile = (struct hostile *)client;
+    if (hostile->conn == NULL) {
+        const struct net_nature nature = link_nature(&clients_plan, false);
+        hostile->conn = clients_calm ? NULL : net_connect(&hostile->net, &nature);
+        hostile->stage = 0;
+        return;
+    }
+    if (hostile->stage++ == 0) {
+        net_send(hostile->conn, request, sim_chance(85) ? sizeof(request) - 1 : sim_below(100));
+        if (sim_chance(80)) {
+            send_text(hostile, "{\"type\":\"connect\",\"id\":1}");
+        }
+    } else if (clients_calm || sim_chance(15)) {
+        net_close(hostile->conn);
+        hostile->conn = NULL;
+    } else if (sim_chance(10)) {
+        send_rubbish(hostile);
+    } else if (sim_chance(10)) {
+        net_window(hostile->conn, false);
+    } else {
+        send_nonsense(hostile);
+    }
+}
+
+static bool settled(const struct client *client)
+{
+    (void)client;
+    return true;
+}
+
+static void hostile_close(struct client *client)
+{
+    struct hostile *hostile = (struct hostile *)client;
+    if (hostile->conn != NULL) {
+        net_close(hostile->conn);
+    }
+    mem_free(hostile);
+}
+
+struct client *hostile_open(unsigned number)
+{
+    static const struct client_ops ops = {.act = act, .settled = settled, .close = hostile_close};
+    struct hostile *hostile = mem_calloc(1, sizeof(*hostile));
+    ASSERT(hostile != NULL);
+    hostile->client = (struct client){.ops = &ops, .number = number};
+    hostile->net = (struct net_client){.on_bytes = on_bytes, .on_end = on_end};
+    return &hostile->client;
+}

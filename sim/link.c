@@ -1,0 +1,322 @@
+#include "sim/link.h"
+
+#include "base/mem.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PATIENCE_US 40000000u
+
+static void on_bytes(struct net_client *client, const uint8_t *data, size_t size);
+static void on_end(struct net_client *client);
+
+void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number)
+{
+    *link = (struct link){.ops = ops, .owner = owner, .number = number};
+    link->net = (struct net_client){.on_bytes = on_bytes, .on_end = on_end};
+}
+
+static void reset(struct link *link)
+{
+    ws_decoder_deinit(&link->decoder);
+    buf_deinit(&link->head);
+    link->conn = NULL;
+    link->state = LINK_DOWN;
+    bytes_zero(link->asks, sizeof(link->asks));
+    bytes_zero(link->published_id, sizeof(link->published_id));
+    link->since_us = sim_now_us;
+}
+
+void link_deinit(struct link *link)
+{
+    if (link->conn != NULL) {
+        net_close(link->conn);
+    }
+    reset(link);
+}
+
+static void down(struct link *link)
+{
+    reset(link);
+    link->try_us = sim_now_us + sim_below(300000);
+    link->ops->down(link);
+}
+
+static void on_end(struct net_client *client)
+{
+    struct link *link = (struct link *)client;
+    trace("link %u: connection ended", link->number);
+    down(link);
+}
+
+void link_close(struct link *link)
+{
+    if (link->conn != NULL) {
+        net_close(link->conn);
+        down(link);
+    }
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+struct net_nature link_nature(const struct plan *plan, bool calm)
+{
+    struct net_nature nature = {.latency_us = plan->latency_us, .down_max = 65536, .buffer = 65536};
+    if (plan->tiny_buffers && sim_chance(70)) {
+        nature.buffer = (size_t)sim_between(200, 4000);
+    }
+    if (calm) {
+        nature.latency_us = 1000;
+        return nature;
+    }
+    if (plan->slow_readers && sim_chance(50)) {
+        nature.down_max = (size_t)sim_between(20, 600);
+        nature.latency_us = sim_between(1000, 200000);
+    }
+    if (plan->cut_later > 0 && sim_chance(plan->cut_later)) {
+        nature.cut_after = sim_between(1, 20000);
+    }
+    return nature;
+}
+
+void link_open(struct link *link, const struct plan *plan, bool calm)
+{
+    if (link->state != LINK_DOWN || sim_now_us < link->try_us) {
+        return;
+    }
+    const struct net_nature nature = link_nature(plan, calm);
+    link->conn = net_connect(&link->net, &nature);
+    if (link->conn == NULL) {
+        link->try_us = sim_now_us + 100000 + sim_below(500000);
+        return;
+    }
+    static const char request[] =
+        "GET /v1/ws HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    net_send(link->conn, request, sizeof(request) - 1);
+    link->state = LINK_UPGRADING;
+    link->since_us = sim_now_us;
+    ws_decoder_init(&link->decoder, WS_CLIENT);
+}
+
+static void connect_send(struct link *link)
+{
+    char text[200];
+    const struct link_ask *ask = link_ask(link, ASK_CONNECT, 0);
+    int size = snprintf(text, sizeof(text), "{\"type\":\"connect\",\"id\":%llu",
+                        (unsigned long long)ask->id);
+    if (link->epoch > 0) {
+        size +=
+            snprintf(text + size, sizeof(text) - (size_t)size,
+                     ",\"producer\":{\"id\":\"p%u\",\"epoch\":%u}", link->producer, link->epoch);
+    }
+    size += snprintf(text + size, sizeof(text) - (size_t)size, "}");
+    link_send(link, bytes_of(text, (size_t)size));
+    link->state = LINK_CONNECTING;
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struct bytes payload)
+{
+    uint8_t head[WS_HEADER_SIZE_MAX];
+    uint8_t mask[4];
+    bytes_store_u32(mask, (uint32_t)sim_below(UINT32_MAX));
+    const size_t head_size = ws_header_encode_fragment(head, opcode, fin, payload.size, mask);
+    struct buf masked = {0};
+    const enum rc rc = buf_append(&masked, payload);
+    ASSERT(rc == RC_OK);
+    if (payload.size > 0) {
+        ws_mask(masked.data, masked.size, mask, 0);
+    }
+    net_send(link->conn, head, head_size);
+    net_send(link->conn, masked.data, masked.size);
+    buf_deinit(&masked);
+}
+
+void link_send(struct link *link, struct bytes text)
+{
+    if (sim_chance(4) && text.size > 2) {
+        const size_t cut = (size_t)sim_between(1, text.size - 1);
+        frame_send(link, WS_TEXT, false, bytes_of(text.data, cut));
+        frame_send(link, WS_CONTINUATION, true, bytes_of(text.data + cut, text.size - cut));
+        return;
+    }
+    frame_send(link, WS_TEXT, true, text);
+}
+
+struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel)
+{
+    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
+        if (link->asks[i].id == 0) {
+            link->asks[i] = (struct link_ask){
+                .id = ++link->id_last,
+                .kind = kind,
+                .channel = channel,
+                .mark = model_mark(channel),
+                .sent_us = sim_now_us,
+            };
+            return &link->asks[i];
+        }
+    }
+    return NULL;
+}
+
+unsigned link_asks_out(const struct link *link, enum ask_kind kind)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
+        count += link->asks[i].id != 0 && link->asks[i].kind == kind;
+    }
+    return count;
+}
+
+void link_check_time(struct link *link)
+{
+    bool late = link->state != LINK_DOWN && link->state != LINK_READY &&
+                link->since_us + PATIENCE_US < sim_now_us;
+    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
+        late = late || (link->asks[i].id != 0 && link->asks[i].sent_us + PATIENCE_US < sim_now_us);
+    }
+    if (late) {
+        trace("link %u: no answer, gives up", link->number);
+        link_close(link);
+    }
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+static struct link_ask *ask_of(struct link *link, const json_t *object)
+{
+    const json_t *id = json_object_get(object, "id");
+    if (id == NULL) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
+        if (link->asks[i].id != 0 && link->asks[i].id == (uint64_t)json_integer_value(id)) {
+            return &link->asks[i];
+        }
+    }
+    trace_fail("P20 replies", "link %u: a reply to id %lld, which is not open", link->number,
+               json_integer_value(id));
+}
+
+static void published_check(struct link *link, const struct link_ask *ask)
+{
+    if (ask == NULL || ask->kind != ASK_PUBLISH || ask->id < link->published_id[ask->channel]) {
+        trace_fail("P20 replies", "link %u: published out of order", link->number);
+    }
+    link->published_id[ask->channel] = ask->id;
+}
+
+static void on_object(struct link *link, const json_t *object)
+{
+    const char *type = member_text(object, "type");
+    struct link_ask *ask = ask_of(link, object);
+    if (strcmp(type, "published") == 0) {
+        published_check(link, ask);
+    }
+    if (ask == NULL && link->state == LINK_CONNECTING && strcmp(type, "error") == 0) {
+        return; /* its connect comes too late; the close follows */
+    }
+    if (ask == NULL || ask->kind != ASK_CONNECT) {
+        struct link_ask copy = ask == NULL ? (struct link_ask){0} : *ask;
+        if (ask != NULL) {
+            ask->id = 0;
+        }
+        link->ops->object(link, type, object, ask == NULL ? NULL : &copy);
+        return;
+    }
+    ask->id = 0;
+    if (strcmp(type, "connected") != 0) {
+        trace_fail("protocol", "link %u: connect was answered with %s", link->number, type);
+    }
+    trace("link %u: connected", link->number);
+    link->state = LINK_READY;
+    link->since_us = sim_now_us;
+    link->ops->ready(link);
+}
+
+static void on_text(struct link *link, struct bytes text)
+{
+    json_t *object = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, NULL);
+    if (object == NULL) {
+        trace_fail("protocol", "link %u: a message that is no JSON: %.100s", link->number,
+                   (const char *)text.data);
+    }
+    on_object(link, object);
+    json_decref(object);
+}
+
+/* False: the connection is gone. */
+static bool on_event(struct link *link, const struct ws_event *event)
+{
+    switch (event->type) {
+    case WS_EVENT_MESSAGE: on_text(link, event->payload); break;
+    case WS_EVENT_PING: frame_send(link, WS_PONG, true, event->payload); break;
+    case WS_EVENT_CLOSE:
+        trace("link %u: closed with %u", link->number, event->code);
+        if (event->code != WS_CLOSE_GOING_AWAY && event->code != WS_CLOSE_POLICY &&
+            !(event->code == WS_CLOSE_UNAUTHORIZED && link->state == LINK_CONNECTING)) {
+            trace_fail("protocol", "link %u: the server closed with %u", link->number, event->code);
+        }
+        link_close(link);
+        break;
+    case WS_EVENT_ERROR:
+        trace_fail("protocol", "link %u: the server's frames are bad: %s", link->number,
+                   event->text);
+    case WS_EVENT_PONG:
+    case WS_EVENT_NONE: break;
+    }
+    return link->conn != NULL;
+}
+
+static void frames(struct link *link, uint8_t *data, size_t size)
+{
+    const struct ws_limits limits = {.message_bytes = 64u << 20};
+    const struct net_conn *conn = link->conn;
+    for (;;) {
+        size_t used = 0;
+        struct ws_event event = {0};
+        ws_decoder_feed(&link->decoder, &limits, data, size, &used, &event);
+        data += used;
+        size -= used;
+        if (event.type == WS_EVENT_NONE || !on_event(link, &event) || link->conn != conn) {
+            return;
+        }
+    }
+}
+
+static void upgrade(struct link *link, const uint8_t *data, size_t size)
+{
+    const enum rc rc = buf_append(&link->head, bytes_of(data, size));
+    ASSERT(rc == RC_OK);
+    const uint8_t *end = memmem(link->head.data, link->head.size, "\r\n\r\n", 4);
+    if (end == NULL) {
+        return;
+    }
+    if (memcmp(link->head.data, "HTTP/1.1 101 ", 13) != 0) {
+        if (memcmp(link->head.data, "HTTP/1.1 503 ", 13) != 0) {
+            trace_fail("protocol", "the upgrade was answered with %.30s", link->head.data);
+        }
+        link_close(link);
+        return;
+    }
+    struct buf head = link->head;
+    link->head = (struct buf){0};
+    const size_t at = (size_t)(end - head.data) + 4;
+    connect_send(link);
+    frames(link, head.data + at, head.size - at);
+    buf_deinit(&head);
+}
+
+static void on_bytes(struct net_client *client, const uint8_t *data, size_t size)
+{
+    struct link *link = (struct link *)client;
+    if (link->state == LINK_UPGRADING) {
+        upgrade(link, data, size);
+    } else {
+        frames(link, (uint8_t *)(uintptr_t)data, size);
+    }
+}

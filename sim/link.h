@@ -1,0 +1,87 @@
+/* A client's WebSocket conversation: upgrade, connect, commands with ids, replies matched to them.
+ *
+ * Checked here for everybody: exactly one reply an id, and `published` of one channel in order.
+ *
+ * Thread: one.  Memory: link_deinit() frees. */
+#ifndef SIM_LINK_H
+#define SIM_LINK_H
+
+#include "sim/model.h"
+#include "sim/net.h"
+#include "wire/ws.h"
+
+#define LINK_ASKS_MAX 64u
+
+enum link_state {
+    LINK_DOWN,
+    LINK_UPGRADING,
+    LINK_CONNECTING,
+    LINK_READY,
+};
+
+enum ask_kind {
+    ASK_CONNECT,
+    ASK_PUBLISH,
+    ASK_SUBSCRIBE,
+    ASK_UNSUBSCRIBE,
+    ASK_HISTORY,
+    ASK_PING,
+};
+
+/* A command that has not been answered. */
+struct link_ask {
+    uint64_t id; /* 0: free */
+    enum ask_kind kind;
+    unsigned channel;
+    uint64_t from; /* publish: the first number; subscribe: the seq; history: from */
+    uint64_t count;
+    unsigned mode;  /* the asker's own */
+    uint64_t known; /* publish: numbers below it were acknowledged when it was sent */
+    struct model_mark mark;
+    uint64_t sent_us;
+};
+
+struct link;
+struct link_ops {
+    void (*ready)(struct link *link);
+    /* `ask` NULL: a push. It is free again after the call. */
+    void (*object)(struct link *link, const char *type, const json_t *object,
+                   const struct link_ask *ask);
+    void (*down)(struct link *link);
+};
+
+struct link {
+    struct net_client net; /* first */
+    struct net_conn *conn;
+    enum link_state state;
+    const struct link_ops *ops;
+    void *owner;
+    unsigned number; /* for the trace */
+    unsigned epoch;  /* of the producer, 0: none */
+    unsigned producer;
+    struct ws_decoder decoder;
+    struct buf head;
+    struct link_ask asks[LINK_ASKS_MAX];
+    uint64_t id_last;
+    uint64_t published_id[PLAN_CHANNELS_MAX];
+    uint64_t since_us; /* of the state */
+    uint64_t try_us;   /* not again before */
+};
+
+void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number);
+void link_deinit(struct link *link);
+/* Connects if it is time to. */
+void link_open(struct link *link, const struct plan *plan, bool calm);
+/* Ends the connection, if there is one; ops->down is called. */
+void link_close(struct link *link);
+/* A free ask with an id, or NULL: too many are out. */
+struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel);
+void link_send(struct link *link, struct bytes text);
+/* Gives up on a server that does not answer. */
+void link_check_time(struct link *link);
+unsigned link_asks_out(const struct link *link, enum ask_kind kind);
+
+/* The nature of a connection, drawn. */
+struct net_nature link_nature(const struct plan *plan, bool calm);
+
+#endif

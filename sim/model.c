@@ -1,0 +1,355 @@
+#include "sim/model.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_SIZE 32u
+
+struct told {
+    bool known; /* who it is */
+    bool seen;  /* with the rest */
+    struct identity who;
+    uint64_t time;
+    char message_id[TEXT_SIZE];
+};
+
+struct channel_model {
+    char name[TEXT_SIZE];
+    char epoch[TEXT_SIZE];
+    struct told *messages; /* by seq */
+    uint64_t capacity;
+    uint64_t latest;
+    uint64_t earliest;
+};
+
+/* Where the messages of one (producer, epoch, channel) stand: seq by number, 0: not known. */
+struct series {
+    uint64_t *seqs;
+    unsigned capacity;
+    uint64_t first; /* the lowest and the highest seq */
+    uint64_t last;
+};
+
+static struct {
+    struct plan plan;
+    bool retention; /* some setting so far has removed messages … */
+    bool whole;     /* … whole segments of them */
+    struct channel_model channels[PLAN_CHANNELS_MAX];
+    struct series series[PRODUCERS_MAX][EPOCHS_MAX][PLAN_CHANNELS_MAX];
+    uint64_t message_count;
+} model;
+
+void model_begin(const struct plan *plan)
+{
+    bytes_zero(&model, sizeof(model));
+    for (unsigned i = 0; i < PLAN_CHANNELS_MAX; i++) {
+        struct channel_model *channel = &model.channels[i];
+        (void)snprintf(channel->name, sizeof(channel->name), "channel-%u", i);
+        channel->earliest = 1;
+    }
+    model_plan(plan);
+}
+
+void model_plan(const struct plan *plan)
+{
+    model.plan = *plan;
+    model.retention = model.retention || plan->retention_messages > 0 || plan->retention_bytes > 0;
+    model.whole = model.whole || plan->retention_bytes > 0;
+}
+
+void model_end(void)
+{
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        mem_free(model.channels[c].messages);
+        for (unsigned p = 0; p < PRODUCERS_MAX; p++) {
+            for (unsigned e = 0; e < EPOCHS_MAX; e++) {
+                mem_free(model.series[p][e][c].seqs);
+            }
+        }
+    }
+}
+
+const char *model_channel_name(unsigned channel)
+{
+    return model.channels[channel].name;
+}
+
+bool model_may_be_empty(void)
+{
+    return model.whole;
+}
+
+uint64_t model_message_count(void)
+{
+    return model.message_count;
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+uint64_t member_u64(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+        trace_fail("protocol", "no number \"%s\" in an object", name);
+    }
+    return (uint64_t)json_integer_value(value);
+}
+
+const char *member_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    if (text == NULL) {
+        trace_fail("protocol", "no text \"%s\" in an object", name);
+    }
+    return text;
+}
+
+/* ---- payloads -------------------------------------------------------------------------------- */
+
+static size_t pad_of(unsigned channel, struct identity who)
+{
+    const uint64_t key[4] = {channel, who.producer, who.epoch, who.n};
+    return model.plan.pad_max == 0
+               ? 0
+               : (size_t)(hash_bytes(bytes_of(key, sizeof(key)), 5) % (model.plan.pad_max + 1));
+}
+
+void model_payload(struct buf *to, unsigned channel, struct identity who)
+{
+    char text[100];
+    const size_t pad = pad_of(channel, who);
+    const int size = snprintf(text, sizeof(text), "{\"p\":%u,\"e\":%u,\"n\":%u,\"c\":%u,\"x\":\"",
+                              who.producer, who.epoch, who.n, channel);
+    enum rc rc = buf_reserve(to, (size_t)size + pad + 2);
+    ASSERT(rc == RC_OK);
+    buf_put(to, text, (size_t)size);
+    for (size_t i = 0; i < pad; i++) {
+        buf_put_u8(to, (uint8_t)('a' + who.n % 26));
+    }
+    buf_put(to, "\"}", 2);
+}
+
+static struct identity payload_check(unsigned channel, const json_t *data)
+{
+    const struct identity who = {
+        .producer = (unsigned)member_u64(data, "p"),
+        .epoch = (unsigned)member_u64(data, "e"),
+        .n = (unsigned)member_u64(data, "n"),
+    };
+    const char *pad = member_text(data, "x");
+    const size_t size = strlen(pad);
+    if (member_u64(data, "c") != channel || who.producer >= PRODUCERS_MAX ||
+        who.epoch >= EPOCHS_MAX || size != pad_of(channel, who) ||
+        (size > 0 && (pad[0] != 'a' + (char)(who.n % 26) || pad[size - 1] != pad[0]))) {
+        trace_fail("I2 agreement", "a payload that nobody published to %s (p%u e%u n%u)",
+                   model.channels[channel].name, who.producer, who.epoch, who.n);
+    }
+    return who;
+}
+
+/* ---- the map --------------------------------------------------------------------------------- */
+
+static struct told *told_at(struct channel_model *channel, uint64_t seq)
+{
+    if (seq == 0 || seq > 1000000) {
+        trace_fail("protocol", "seq %llu", (unsigned long long)seq);
+    }
+    if (seq >= channel->capacity) {
+        const uint64_t capacity = seq * 2 + 64;
+        channel->messages = mem_realloc(channel->messages, capacity * sizeof(struct told));
+        ASSERT(channel->messages != NULL);
+        bytes_zero(channel->messages + channel->capacity,
+                   (capacity - channel->capacity) * sizeof(struct told));
+        channel->capacity = capacity;
+    }
+    return &channel->messages[seq];
+}
+
+static void epochs_check(unsigned channel, struct identity who, uint64_t seq)
+{
+    for (unsigned e = 1; e < EPOCHS_MAX; e++) {
+        const struct series *other = &model.series[who.producer][e][channel];
+        if (other->first != 0 &&
+            ((e > who.epoch && seq > other->first) || (e < who.epoch && seq < other->last))) {
+            trace_fail("P16 fencing", "p%u epoch %u at seq %llu of %s, epoch %u at %llu … %llu",
+                       who.producer, who.epoch, (unsigned long long)seq,
+                       model.channels[channel].name, e, (unsigned long long)other->first,
+                       (unsigned long long)other->last);
+        }
+    }
+}
+
+/* Neighbouring numbers that are known must stand on the right side. */
+static void order_check(unsigned channel, const struct series *series, struct identity who,
+                        uint64_t seq)
+{
+    const uint64_t below = who.n > 0 ? series->seqs[who.n - 1] : 0;
+    const uint64_t above = who.n + 1 < series->capacity ? series->seqs[who.n + 1] : 0;
+    if (below > seq || (above != 0 && above < seq)) {
+        trace_fail("I6 producer order", "p%u e%u n%u has seq %llu of %s, between %llu and %llu",
+                   who.producer, who.epoch, who.n, (unsigned long long)seq,
+                   model.channels[channel].name, (unsigned long long)below,
+                   (unsigned long long)above);
+    }
+}
+
+static void series_put(unsigned channel, struct identity who, uint64_t seq)
+{
+    struct series *series = &model.series[who.producer][who.epoch][channel];
+    if (who.n + 1 >= series->capacity) {
+        const unsigned capacity = who.n * 2 + 64;
+        series->seqs = mem_realloc(series->seqs, capacity * sizeof(uint64_t));
+        ASSERT(series->seqs != NULL);
+        bytes_zero(series->seqs + series->capacity,
+                   (capacity - series->capacity) * sizeof(uint64_t));
+        series->capacity = capacity;
+    }
+    const uint64_t before = series->seqs[who.n];
+    if (before != 0 && before != seq) {
+        trace_fail("I5 once", "p%u e%u n%u is both seq %llu and %llu of %s", who.producer,
+                   who.epoch, who.n, (unsigned long long)before, (unsigned long long)seq,
+                   model.channels[channel].name);
+    }
+    series->seqs[who.n] = seq;
+    series->first = series->first == 0 || seq < series->first ? seq : series->first;
+    series->last = seq > series->last ? seq : series->last;
+    if (who.epoch > 0) {
+        order_check(channel, series, who, seq);
+        epochs_check(channel, who, seq);
+    }
+}
+
+static struct told *know(unsigned channel, uint64_t seq, struct identity who)
+{
+    struct channel_model *m = &model.channels[channel];
+    struct told *told = told_at(m, seq);
+    if (told->known && (told->who.producer != who.producer || told->who.epoch != who.epoch ||
+                        told->who.n != who.n)) {
+        trace_fail("I2 agreement", "seq %llu of %s was p%u e%u n%u, is p%u e%u n%u",
+                   (unsigned long long)seq, m->name, told->who.producer, told->who.epoch,
+                   told->who.n, who.producer, who.epoch, who.n);
+    }
+    if (!told->known) {
+        model.message_count++;
+        told->known = true;
+        told->who = who;
+        series_put(channel, who, seq);
+    }
+    m->latest = seq > m->latest ? seq : m->latest;
+    return told;
+}
+
+/* ---- what clients are told ------------------------------------------------------------------- */
+
+struct model_mark model_mark(unsigned channel)
+{
+    const struct channel_model *m = &model.channels[channel];
+    return (struct model_mark){.earliest = m->earliest, .latest = m->latest};
+}
+
+uint64_t model_latest(unsigned channel)
+{
+    return model.channels[channel].latest;
+}
+
+uint64_t model_earliest(unsigned channel)
+{
+    return model.channels[channel].earliest;
+}
+
+const char *model_epoch(unsigned channel)
+{
+    const char *epoch = model.channels[channel].epoch;
+    return epoch[0] == '\0' ? NULL : epoch;
+}
+
+static void epoch_told(unsigned channel, const char *epoch)
+{
+    struct channel_model *m = &model.channels[channel];
+    if (m->epoch[0] == '\0') {
+        (void)snprintf(m->epoch, sizeof(m->epoch), "%s", epoch);
+    }
+    if (strcmp(m->epoch, epoch) != 0) {
+        trace_fail("P9 epoch", "%s had epoch %s, has %s, and nothing was lost", m->name, m->epoch,
+                   epoch);
+    }
+}
+
+void model_trimmed(unsigned channel, uint64_t to)
+{
+    struct channel_model *m = &model.channels[channel];
+    if (!model.retention) {
+        trace_fail("I3 acked is kept", "%s: messages up to %llu are gone without retention",
+                   m->name, (unsigned long long)to);
+    }
+    m->earliest = to + 1 > m->earliest ? to + 1 : m->earliest;
+}
+
+void model_told(unsigned channel, const json_t *object, struct model_mark mark)
+{
+    struct channel_model *m = &model.channels[channel];
+    const uint64_t earliest = member_u64(object, "earliest");
+    const uint64_t latest = member_u64(object, "latest");
+    epoch_told(channel, member_text(object, "epoch"));
+    if (latest < mark.latest) {
+        trace_fail("I4 no phantom", "%s: latest is %llu, but %llu was known before the question",
+                   m->name, (unsigned long long)latest, (unsigned long long)mark.latest);
+    }
+    if (earliest < mark.earliest || earliest > latest + 1) {
+        trace_fail("P13 bounds", "%s: earliest %llu, latest %llu, and earliest was %llu before",
+                   m->name, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)mark.earliest);
+    }
+    if (earliest > 1) {
+        model_trimmed(channel, earliest - 1);
+    }
+    m->latest = latest > m->latest ? latest : m->latest;
+}
+
+static void time_check(const struct channel_model *m, uint64_t seq, uint64_t time)
+{
+    const struct told *below = &m->messages[seq - 1];
+    const struct told *above = &m->messages[seq + 1];
+    if ((below->seen && below->time > time) ||
+        (seq + 1 < m->capacity && above->seen && above->time < time)) {
+        trace_fail("P26 time", "the time of seq %llu of %s goes back", (unsigned long long)seq,
+                   m->name);
+    }
+}
+
+void model_seen(unsigned channel, const json_t *message)
+{
+    struct channel_model *m = &model.channels[channel];
+    const uint64_t seq = member_u64(message, "seq");
+    const struct identity who = payload_check(channel, json_object_get(message, "data"));
+    const char *message_id = member_text(message, "message_id");
+    const uint64_t time = member_u64(message, "time");
+    struct told *told = know(channel, seq, who);
+    if (who.epoch > 0) {
+        char producer[TEXT_SIZE];
+        (void)snprintf(producer, sizeof(producer), "p%u", who.producer);
+        if (strcmp(member_text(message, "producer"), producer) != 0 ||
+            member_u64(message, "producer_seq") != who.n) {
+            trace_fail("I2 agreement", "seq %llu of %s bears another producer's number",
+                       (unsigned long long)seq, m->name);
+        }
+    }
+    if (told->seen && (told->time != time || strcmp(told->message_id, message_id) != 0)) {
+        trace_fail("I2 agreement", "seq %llu of %s has another time or message_id than before",
+                   (unsigned long long)seq, m->name);
+    }
+    told->seen = true;
+    told->time = time;
+    (void)snprintf(told->message_id, sizeof(told->message_id), "%s", message_id);
+    time_check(m, seq, time);
+}
+
+void model_acked(unsigned channel, const json_t *reply, uint64_t seq, struct identity who)
+{
+    epoch_told(channel, member_text(reply, "epoch"));
+    (void)know(channel, seq, who);
+}

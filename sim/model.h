@@ -1,0 +1,68 @@
+/* The naive model: what each channel holds, as far as anybody has been told. It knows nothing of
+ * the server but the protocol; every statement a client receives goes through it.
+ *
+ *   I2  (channel, epoch, seq) is one message for all observers and for ever
+ *   I3  what was acknowledged is there, until `earliest` passes it
+ *   I4  what was seen or told is still there after a crash
+ *   I5  of each (producer, epoch, channel, number) there is at most one message
+ *   I6  a producer's numbers ascend with the seqs
+ *   P9  the epoch does not change: nothing visible is ever lost here
+ *   P13 bounds never go back
+ *
+ * Thread: one.  Memory: model_end() frees. */
+#ifndef SIM_MODEL_H
+#define SIM_MODEL_H
+
+#include "base/bytes.h"
+#include "sim/plan.h"
+
+#include <jansson.h>
+
+#define PRODUCERS_MAX 24u
+#define EPOCHS_MAX    24u /* of a producer; 0: messages without number */
+
+/* Who a message is; its payload says so, and follows from it. */
+struct identity {
+    unsigned producer;
+    unsigned epoch;
+    unsigned n;
+};
+
+/* What was known when a question was asked: the answer may not say less. */
+struct model_mark {
+    uint64_t earliest;
+    uint64_t latest;
+};
+
+void model_begin(const struct plan *plan);
+void model_end(void);
+void model_plan(const struct plan *plan); /* the server has other settings */
+
+const char *model_channel_name(unsigned channel);
+/* Appends the payload, as JSON text. */
+void model_payload(struct buf *to, unsigned channel, struct identity who);
+
+struct model_mark model_mark(unsigned channel);
+/* The seq of the newest message that anybody knows of. */
+uint64_t model_latest(unsigned channel);
+uint64_t model_earliest(unsigned channel);
+/* NULL: none told yet. */
+const char *model_epoch(unsigned channel);
+
+/* Members `epoch`, `earliest`, `latest` of a reply, against what was known before it was asked. */
+void model_told(unsigned channel, const json_t *object, struct model_mark mark);
+/* A message as pushed, or as an element of a history. */
+void model_seen(unsigned channel, const json_t *message);
+/* Accepted: as `published` says. */
+void model_acked(unsigned channel, const json_t *reply, uint64_t seq, struct identity who);
+/* Messages up to `to` are gone by retention, somebody was told. */
+void model_trimmed(unsigned channel, uint64_t to);
+/* Whether retention may have removed all messages of a channel. */
+bool model_may_be_empty(void);
+uint64_t model_message_count(void);
+
+/* Members of an object; a broken promise where they are missing. */
+uint64_t member_u64(const json_t *object, const char *name);
+const char *member_text(const json_t *object, const char *name);
+
+#endif

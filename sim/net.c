@@ -1,0 +1,547 @@
+#include "sim/net.h"
+
+#include "io/socket.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONNS_MAX    4096u
+#define REGISTERED   0x80u
+#define LOOPS_MAX    8u
+#define SPECIALS_MAX 16u
+
+struct stream {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+};
+
+struct net_conn {
+    int fd;
+    struct net_client *client; /* NULL: its end is closed */
+    struct net_nature nature;
+    struct stream up;      /* sent by the client, under way */
+    struct stream up_here; /* arrived, not read by the server */
+    struct stream down;    /* in the server's kernel or under way */
+    uint64_t down_total;
+    uint64_t up_us; /* not before */
+    uint64_t down_us;
+    bool accepted;
+    bool server_open; /* the server holds the descriptor */
+    bool server_fin;  /* … but has ended its side */
+    bool broken;      /* either end gets an error */
+    bool silent;
+    bool window_shut;
+    const struct loop *loop;
+    struct loop_handler *handler;
+    uint32_t events;
+};
+
+/* A handler that is no connection: listener, wake-up. */
+struct special {
+    const struct loop *loop;
+    struct loop_handler *handler;
+    uint32_t events;
+};
+
+static struct {
+    struct net_conn *conns[CONNS_MAX]; /* those alive, in order of birth */
+    unsigned count;
+    int fd_next;
+    bool listening;
+    unsigned accept_fails;
+    struct special specials[SPECIALS_MAX];
+    unsigned special_count;
+    int timeouts[LOOPS_MAX];
+    int loops;
+} net;
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static void stream_put(struct stream *stream, const void *data, size_t size)
+{
+    if (stream->size + size > stream->capacity) {
+        stream->capacity = (stream->size + size) * 2;
+        stream->data = realloc(stream->data, stream->capacity);
+        ASSERT(stream->data != NULL);
+    }
+    bytes_copy(stream->data + stream->size, data, size);
+    stream->size += size;
+}
+
+static void stream_drop(struct stream *stream, size_t size)
+{
+    ASSERT(size <= stream->size);
+    if (size > 0) {
+        bytes_move(stream->data, stream->data + size, stream->size - size);
+        stream->size -= size;
+    }
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void conn_free(struct net_conn *conn)
+{
+    free(conn->up.data);
+    free(conn->up_here.data);
+    free(conn->down.data);
+    free(conn);
+}
+
+/* Frees connections that neither end holds. */
+static void sweep(void)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < net.count; i++) {
+        struct net_conn *conn = net.conns[i];
+        if (conn->client == NULL && !conn->server_open && (conn->accepted || conn->broken)) {
+            conn_free(conn);
+        } else {
+            net.conns[kept++] = conn;
+        }
+    }
+    net.count = kept;
+}
+
+void net_reset(void)
+{
+    for (unsigned i = 0; i < net.count; i++) {
+        conn_free(net.conns[i]);
+    }
+    net.count = 0;
+    net.fd_next = NET_FIRST_FD;
+    net.listening = false;
+    net.accept_fails = 0;
+    net.special_count = 0;
+    net.loops = 0;
+}
+
+void net_server_gone(void)
+{
+    for (unsigned i = 0; i < net.count; i++) {
+        net.conns[i]->server_open = false;
+        net.conns[i]->broken = true;
+        net.conns[i]->loop = NULL;
+        net.conns[i]->handler = NULL;
+    }
+    net.special_count = 0;
+    net.loops = 0;
+    net.listening = false;
+}
+
+void net_listen(bool on)
+{
+    net.listening = on;
+}
+
+void net_accept_fails(unsigned percent)
+{
+    net.accept_fails = percent;
+}
+
+struct net_conn *net_connect(struct net_client *client, const struct net_nature *nature)
+{
+    if (!net.listening) {
+        return NULL;
+    }
+    sweep();
+    ASSERT(net.count < CONNS_MAX);
+    struct net_conn *conn = calloc(1, sizeof(*conn));
+    ASSERT(conn != NULL);
+    conn->fd = net.fd_next++;
+    conn->client = client;
+    conn->nature = *nature;
+    net.conns[net.count++] = conn;
+    return conn;
+}
+
+void net_send(struct net_conn *conn, const void *data, size_t size)
+{
+    if (!conn->broken) {
+        stream_put(&conn->up, data, size);
+    }
+}
+
+void net_close(struct net_conn *conn)
+{
+    conn->client = NULL;
+    stream_drop(&conn->down, conn->down.size);
+}
+
+void net_cut(struct net_conn *conn)
+{
+    conn->broken = true;
+}
+
+void net_half_open(struct net_conn *conn)
+{
+    conn->silent = true;
+}
+
+void net_window(struct net_conn *conn, bool open)
+{
+    conn->window_shut = !open;
+}
+
+void net_calm(void)
+{
+    net.accept_fails = 0;
+    for (unsigned i = 0; i < net.count; i++) {
+        struct net_conn *conn = net.conns[i];
+        conn->broken = conn->broken || conn->silent;
+        conn->silent = false;
+        conn->window_shut = false;
+        conn->nature.cut_after = 0;
+        conn->nature.latency_us = 1000;
+        conn->nature.down_max = 65536;
+    }
+}
+
+/* ---- arrivals -------------------------------------------------------------------------------- */
+
+unsigned net_count(void)
+{
+    return net.count;
+}
+
+struct net_conn *net_at(unsigned index)
+{
+    return net.conns[index];
+}
+
+static bool up_waits(const struct net_conn *conn)
+{
+    return conn->up.size > 0 && !conn->silent && !conn->broken;
+}
+
+static bool down_waits(const struct net_conn *conn)
+{
+    if (conn->client == NULL) {
+        return false;
+    }
+    return conn->broken ||
+           (!conn->silent && !conn->window_shut &&
+            (conn->down.size > 0 || (conn->accepted && (conn->server_fin || !conn->server_open))));
+}
+
+bool net_ready(unsigned index)
+{
+    const struct net_conn *conn = net.conns[index];
+    return (up_waits(conn) && conn->up_us <= sim_now_us) ||
+           (down_waits(conn) && conn->down_us <= sim_now_us);
+}
+
+uint64_t net_next_us(void)
+{
+    uint64_t next = UINT64_MAX;
+    for (unsigned i = 0; i < net.count; i++) {
+        const struct net_conn *conn = net.conns[i];
+        if (up_waits(conn) && conn->up_us < next) {
+            next = conn->up_us;
+        }
+        if (down_waits(conn) && conn->down_us < next) {
+            next = conn->down_us;
+        }
+    }
+    return next;
+}
+
+static uint64_t later(const struct net_conn *conn)
+{
+    return sim_now_us + sim_below(conn->nature.latency_us + 1);
+}
+
+static void move_up(struct net_conn *conn)
+{
+    const size_t size = sim_chance(60) ? conn->up.size : (size_t)sim_between(1, conn->up.size);
+    stream_put(&conn->up_here, conn->up.data, size);
+    stream_drop(&conn->up, size);
+    conn->up_us = later(conn);
+}
+
+static void end_client(struct net_conn *conn)
+{
+    struct net_client *client = conn->client;
+    conn->client = NULL;
+    client->on_end(client);
+}
+
+static void move_down(struct net_conn *conn)
+{
+    if (conn->broken && (conn->down.size == 0 || sim_chance(50))) {
+        end_client(conn); /* what was under way is lost */
+        return;
+    }
+    if (conn->down.size == 0) {
+        end_client(conn);
+        return;
+    }
+    size_t size = conn->down.size < conn->nature.down_max ? conn->down.size : conn->nature.down_max;
+    size = sim_chance(60) ? size : (size_t)sim_between(1, size);
+    const uint64_t cut = conn->nature.cut_after;
+    if (cut != 0 && conn->down_total + size >= cut) {
+        size = cut > conn->down_total ? (size_t)(cut - conn->down_total) : 0;
+        conn->broken = true;
+    }
+    conn->down_total += size;
+    conn->down_us = later(conn);
+    uint8_t *copy = malloc(size + 1);
+    ASSERT(copy != NULL);
+    bytes_copy(copy, conn->down.data, size);
+    stream_drop(&conn->down, size);
+    conn->client->on_bytes(conn->client, copy, size);
+    free(copy);
+}
+
+void net_move(unsigned index)
+{
+    struct net_conn *conn = net.conns[index];
+    const bool up = up_waits(conn) && conn->up_us <= sim_now_us;
+    const bool down = down_waits(conn) && conn->down_us <= sim_now_us;
+    if (up && (!down || sim_chance(50))) {
+        move_up(conn);
+    } else if (down) {
+        move_down(conn);
+    }
+}
+
+/* ---- io/socket.h ----------------------------------------------------------------------------- */
+
+static struct net_conn *conn_of(int fd)
+{
+    for (unsigned i = 0; i < net.count; i++) {
+        if (net.conns[i]->fd == fd) {
+            ASSERT(net.conns[i]->server_open);
+            return net.conns[i];
+        }
+    }
+    UNREACHABLE();
+}
+
+static struct net_conn *waiting(void)
+{
+    for (unsigned i = 0; i < net.count; i++) {
+        if (!net.conns[i]->accepted && !net.conns[i]->broken) {
+            return net.conns[i];
+        }
+    }
+    return NULL;
+}
+
+enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_ADDRESS_TEXT])
+{
+    ASSERT(listen_fd == NET_LISTEN_FD);
+    struct net_conn *conn = waiting();
+    if (conn == NULL) {
+        return RC_AGAIN;
+    }
+    if (net.accept_fails > 0 && sim_chance(net.accept_fails)) {
+        trace("fault: accept fails");
+        return RC_FULL;
+    }
+    conn->accepted = true;
+    conn->server_open = true;
+    *ret_fd = conn->fd;
+    (void)snprintf(ret_peer, SOCKET_ADDRESS_TEXT, "10.0.0.%d", conn->fd % 7);
+    return RC_OK;
+}
+
+enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size)
+{
+    struct net_conn *conn = conn_of(fd);
+    if (conn->broken) {
+        return RC_CLOSED;
+    }
+    if (conn->up_here.size == 0) {
+        const bool ended = conn->client == NULL && conn->up.size == 0 && !conn->silent;
+        return ended ? RC_CLOSED : RC_AGAIN;
+    }
+    size_t count = conn->up_here.size < size ? conn->up_here.size : size;
+    count = sim_chance(75) ? count : (size_t)sim_between(1, count);
+    bytes_copy(to, conn->up_here.data, count);
+    stream_drop(&conn->up_here, count);
+    *ret_size = count;
+    return RC_OK;
+}
+
+static size_t room(const struct net_conn *conn)
+{
+    return conn->down.size < conn->nature.buffer ? conn->nature.buffer - conn->down.size : 0;
+}
+
+enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t *ret_size)
+{
+    struct net_conn *conn = conn_of(fd);
+    ASSERT(!conn->server_fin);
+    if (conn->broken) {
+        return RC_CLOSED;
+    }
+    if (conn->client == NULL && !conn->silent) {
+        conn->broken = true; /* the answer to this is a reset */
+    }
+    size_t left = room(conn);
+    left = left > 0 && sim_chance(10) ? (size_t)sim_between(1, left) : left;
+    size_t total = 0;
+    for (unsigned i = 0; i < count && left > 0; i++) {
+        const size_t size = pieces[i].iov_len < left ? pieces[i].iov_len : left;
+        stream_put(&conn->down, pieces[i].iov_base, size);
+        left -= size;
+        total += size;
+    }
+    if (total == 0) {
+        return RC_AGAIN;
+    }
+    *ret_size = total;
+    return RC_OK;
+}
+
+void socket_shutdown_write(int fd)
+{
+    conn_of(fd)->server_fin = true;
+}
+
+void socket_close(int fd)
+{
+    if (fd < NET_FIRST_FD) {
+        if (fd >= 0 && fd < NET_WAKE_FD) {
+            (void)close(fd); /* the acceptor's spare one is real */
+        }
+        return;
+    }
+    struct net_conn *conn = conn_of(fd);
+    ASSERT(conn->handler == NULL);
+    conn->server_open = false;
+    if (conn->up_here.size > 0 || conn->up.size > 0) {
+        conn->broken = true; /* closing on unread bytes is a reset */
+    }
+}
+
+/* ---- io/loop.h ------------------------------------------------------------------------------- */
+
+enum rc loop_init(struct loop *loop)
+{
+    loop->ready_count = 0;
+    loop->epoll_fd_ = net.loops++;
+    net.timeouts[loop->epoll_fd_] = 0;
+    ASSERT(net.loops <= (int)LOOPS_MAX);
+    return RC_OK;
+}
+
+void loop_deinit(struct loop *loop)
+{
+    loop->epoll_fd_ = -1;
+}
+
+static struct special *special_of(const struct loop_handler *handler)
+{
+    for (unsigned i = 0; i < net.special_count; i++) {
+        if (net.specials[i].handler == handler) {
+            return &net.specials[i];
+        }
+    }
+    return NULL;
+}
+
+enum rc loop_set(struct loop *loop, struct loop_handler *handler, uint32_t events)
+{
+    handler->events = events | REGISTERED;
+    if (handler->fd >= NET_FIRST_FD) {
+        struct net_conn *conn = conn_of(handler->fd);
+        conn->loop = loop;
+        conn->handler = handler;
+        conn->events = events;
+        return RC_OK;
+    }
+    struct special *special = special_of(handler);
+    if (special == NULL) {
+        ASSERT(net.special_count < SPECIALS_MAX);
+        special = &net.specials[net.special_count++];
+    }
+    *special = (struct special){.loop = loop, .handler = handler, .events = events};
+    return RC_OK;
+}
+
+void loop_forget(struct loop *loop, struct loop_handler *handler)
+{
+    if (handler->events == 0) {
+        return;
+    }
+    handler->events = 0;
+    if (handler->fd >= NET_FIRST_FD) {
+        struct net_conn *conn = conn_of(handler->fd);
+        conn->loop = NULL;
+        conn->handler = NULL;
+    }
+    for (unsigned i = 0; i < loop->ready_count; i++) {
+        if (loop->ready[i].handler == handler) {
+            loop->ready[i].handler = NULL;
+        }
+    }
+}
+
+static uint32_t events_of(const struct net_conn *conn)
+{
+    if (conn->broken) {
+        return LOOP_HANGUP | (conn->events & LOOP_READ);
+    }
+    const bool ended = conn->client == NULL && conn->up.size == 0 && !conn->silent;
+    uint32_t events = 0;
+    if ((conn->events & LOOP_READ) != 0 && (conn->up_here.size > 0 || ended)) {
+        events |= LOOP_READ;
+    }
+    if ((conn->events & LOOP_WRITE) != 0 && room(conn) > conn->nature.buffer / 3) {
+        events |= LOOP_WRITE;
+    }
+    return events;
+}
+
+static bool special_ready(const struct special *special)
+{
+    return special->handler->fd == NET_LISTEN_FD && special->events != 0 && waiting() != NULL;
+}
+
+bool net_loop_ready(const struct loop *loop)
+{
+    for (unsigned i = 0; i < net.special_count; i++) {
+        if (net.specials[i].loop == loop && special_ready(&net.specials[i])) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < net.count; i++) {
+        if (net.conns[i]->loop == loop && events_of(net.conns[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int net_loop_timeout(const struct loop *loop)
+{
+    return net.timeouts[loop->epoll_fd_];
+}
+
+/* Never sleeps: tells what is there, in an order of its own, sometimes only a part of it. */
+void loop_wait(struct loop *loop, int timeout_ms)
+{
+    net.timeouts[loop->epoll_fd_] = timeout_ms;
+    loop->ready_count = 0;
+    const unsigned count = net.count;
+    const unsigned turn = count > 0 ? (unsigned)sim_below(count) : 0;
+    const bool partly = sim_chance(20);
+    for (unsigned i = 0; i < net.special_count; i++) {
+        if (net.specials[i].loop == loop && special_ready(&net.specials[i])) {
+            loop->ready[loop->ready_count++] =
+                (struct loop_ready){.handler = net.specials[i].handler, .events = LOOP_READ};
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct net_conn *conn = net.conns[(i + turn) % count];
+        const uint32_t events = conn->loop == loop ? events_of(conn) : 0;
+        if (events != 0 && loop->ready_count < LOOP_READY_MAX && !(partly && sim_chance(40))) {
+            loop->ready[loop->ready_count++] =
+                (struct loop_ready){.handler = conn->handler, .events = events};
+        }
+    }
+}

@@ -1,0 +1,636 @@
+#include "sim/node.h"
+
+#include "base/mem.h"
+#include "server/datadir.h"
+#include "server/host.h"
+#include "server/logger.h"
+#include "server/peers.h"
+#include "server/server_private.h"
+#include "sim/disk.h"
+#include "sim/heap.h"
+#include "sim/net.h"
+#include "sim/steps.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define THREADS_MAX 4u
+#define WORKERS_MAX (THREADS_MAX + 2u)
+
+/* As in server.c. */
+#define GOAWAY_GRACE_US 500000u
+#define CLOSE_GRACE_US  500000u
+#define DRAIN_US        10000000u
+
+struct turns {
+    bool begun;
+    bool ended;
+    uint64_t wake_us;
+    uint64_t paused_us; /* until then */
+};
+
+static struct {
+    enum node_state state;
+    struct server *server;
+    struct config config;
+    struct datadir dir;
+    unsigned hosts_open;
+    unsigned reactors_ready;
+    struct turns turns[THREADS_MAX];
+    struct worker *workers[WORKERS_MAX];
+    unsigned worker_count;
+    uint64_t worker_us[WORKERS_MAX]; /* busy or paused until then */
+    unsigned drained;
+    uint64_t since_us; /* of the state */
+    bool booting;
+} node;
+
+static uint64_t mono_ns(void *ctx)
+{
+    (void)ctx;
+    return sim_now_us * 1000;
+}
+
+static uint64_t wall_ms(void *ctx)
+{
+    (void)ctx;
+    return sim_wall_ms();
+}
+
+static const struct clock node_clock = {.mono_ns = mono_ns, .wall_ms = wall_ms};
+
+/* ---- the log of events (in place of server/logger.c) ------------------------------------------
+ */
+
+bool log_enabled(enum log_level level)
+{
+    (void)level;
+    return true;
+}
+
+void log_event_fields(enum log_level level, const char *event, const struct log_field *fields,
+                      size_t field_count)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    char line[LOG_LINE_BYTES_MAX];
+    size_t size = 0;
+    for (size_t i = 0; i < field_count && size < 300; i++) {
+        const struct log_field *field = &fields[i];
+        const char *text =
+            field->type == LOG_FIELD_TEXT && field->value.text != NULL ? field->value.text : "";
+        if (field->type == LOG_FIELD_U64) {
+            size += (size_t)snprintf(line + size, 100, " %s=%llu", field->key,
+                                     (unsigned long long)field->value.u64);
+        } else if (field->type == LOG_FIELD_TEXT) {
+            size += (size_t)snprintf(line + size, 200, " %s=%.80s", field->key, text);
+        }
+    }
+    line[size] = '\0';
+    trace("server %s: %s%s", levels[level], event, line);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+void node_begin(void)
+{
+    node.state = NODE_DOWN;
+    node.server = NULL;
+    node.worker_count = 0;
+}
+
+enum node_state node_state(void)
+{
+    return node.state;
+}
+
+static void state_move(enum node_state next)
+{
+    node.state = next;
+    node.since_us = sim_now_us;
+}
+
+static void config_set(const struct plan *plan)
+{
+    struct config *config = &node.config;
+    const enum rc rc = config_defaults(config);
+    ASSERT(rc == RC_OK);
+    config->threads = plan->threads;
+    config->partitions = plan->partitions;
+    config->node = 1;
+    config->durability = plan->durability_os ? DURABILITY_OS : DURABILITY_FSYNC;
+    config->segment_bytes = plan->segment_bytes;
+    config->feed_bytes = plan->feed_bytes;
+    config->retention_messages = plan->retention_messages;
+    config->retention_bytes = plan->retention_bytes;
+    config->limit_inflight = plan->inflight;
+    config->limit_connections_per_ip = 40;
+}
+
+static enum rc workers_init(struct server *server)
+{
+    server->committers = mem_calloc(server->threads, sizeof(struct worker));
+    if (server->committers == NULL) {
+        return RC_NOMEM;
+    }
+    enum rc rc = worker_init(&server->reader, "reader", server->threads);
+    node.workers[node.worker_count++] = &server->reader;
+    if (rc == RC_OK) {
+        rc = worker_init(&server->keeper, "keeper", server->threads);
+        node.workers[node.worker_count++] = &server->keeper;
+    }
+    for (unsigned i = 0; rc == RC_OK && i < server->threads; i++) {
+        rc = worker_init(&server->committers[i], "committer", 1);
+        node.workers[node.worker_count++] = &server->committers[i];
+    }
+    for (unsigned i = 0; i < node.worker_count; i++) {
+        node.worker_us[i] = 0;
+    }
+    return rc;
+}
+
+static enum rc reactors_init(struct server *server)
+{
+    server->reactors = mem_calloc(server->threads, sizeof(struct reactor));
+    if (server->reactors == NULL) {
+        return RC_NOMEM;
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        const enum rc rc = reactor_init(&server->reactors[i], server, i);
+        node.reactors_ready++;
+        if (rc != RC_OK) {
+            return rc;
+        }
+        server->reactors[i].spare_fd = -1;
+        node.turns[i] = (struct turns){0};
+    }
+    for (unsigned i = 0; i < server->partitions; i++) {
+        server->reactors[server_owner_of(server, i)].hosts[i] = server->hosts[i];
+    }
+    server->reactors[0].listen.fd = NET_LISTEN_FD;
+    return RC_OK;
+}
+
+static enum rc hosts_recover(struct server *server)
+{
+    server->hosts = mem_calloc(server->partitions, sizeof(struct host *));
+    server->ready = mem_calloc(server->partitions, sizeof(struct stats_flag));
+    if (server->hosts == NULL || server->ready == NULL) {
+        return RC_NOMEM;
+    }
+    uint64_t tick_max = 0;
+    for (unsigned i = 0; i < server->partitions; i++) {
+        const enum rc rc = host_recover(server, i, node.dir.unclean, &server->hosts[i]);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        node.hosts_open++;
+        const uint64_t tick = host_tick_max(server->hosts[i]);
+        tick_max = tick > tick_max ? tick : tick_max;
+    }
+    ticket_init(&server->ticks, tick_max + 1);
+    return RC_OK;
+}
+
+static enum rc server_open(const struct plan *plan)
+{
+    struct server *server = mem_calloc(1, sizeof(*server));
+    if (server == NULL) {
+        return RC_NOMEM;
+    }
+    node.server = server;
+    server->config = &node.config;
+    server->clock = &node_clock;
+    server->threads = plan->threads;
+    server->hash_seed = plan->seed * 31 + 7;
+    server->storage = disk_storage_sim();
+    server->listen_fd = NET_LISTEN_FD;
+    char why[200] = "";
+    enum rc rc = datadir_open(&server->storage, &node.config, plan->seed * 77 + 5, &node.dir, why,
+                              sizeof(why));
+    if (rc == RC_OK) {
+        rc = datadir_check(&server->storage, &node.config, &node.dir);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    server->incarnation = node.dir.incarnation;
+    server->partitions = node.dir.partitions;
+    rc = hosts_recover(server);
+    if (rc == RC_OK) {
+        rc = peers_open(server->hash_seed, &server->peers);
+    }
+    if (rc == RC_OK) {
+        rc = mesh_init(&server->mesh, server->threads + 1);
+    }
+    if (rc == RC_OK) {
+        rc = workers_init(server);
+    }
+    return rc == RC_OK ? reactors_init(server) : rc;
+}
+
+static void forget(void)
+{
+    node.server = NULL;
+    node.worker_count = 0;
+    node.hosts_open = 0;
+    node.reactors_ready = 0;
+    node.drained = 0;
+    config_deinit(&node.config);
+    state_move(NODE_DOWN);
+}
+
+static void spare_close(void)
+{
+    if (node.reactors_ready > 0 && node.server->reactors[0].spare_fd >= 0) {
+        (void)close(node.server->reactors[0].spare_fd);
+    }
+}
+
+void node_crash(enum sim_loss loss)
+{
+    if (node.server != NULL) {
+        spare_close();
+    }
+    heap_drop(HEAP_SERVER);
+    net_server_gone();
+    disk_power_cycle(loss);
+    (void)disk_time_taken();
+    forget();
+}
+
+bool node_boot(const struct plan *plan, bool faults)
+{
+    ASSERT(node.state == NODE_DOWN);
+    config_set(plan);
+    (void)disk_has_failed();
+    enum rc rc = RC_NOMEM;
+    (void)heap_owner_set(HEAP_SERVER);
+    if (setjmp(heap_crash) == 0) {
+        rc = server_open(plan);
+    }
+    (void)heap_owner_set(HEAP_WORLD);
+    const bool failed = disk_has_failed() || heap_has_failed();
+    const bool dead = sim_disk_is_dead(disk_inner());
+    if (rc != RC_OK) {
+        trace("server could not start: %s", rc_text(rc));
+        if (!failed && !dead && !(faults && rc == RC_NOSPACE)) {
+            trace_fail("I3 recovery", "a start without a fault ended with %s", rc_text(rc));
+        }
+        node_crash(dead ? SIM_LOSE_SOME : SIM_LOSE_NOTHING);
+        return false;
+    }
+    state_move(NODE_STARTING);
+    net_listen(true);
+    trace("server recovered, %u partitions, %u threads", node.server->partitions,
+          node.server->threads);
+    return true;
+}
+
+/* ---- the main thread ------------------------------------------------------------------------- */
+
+static void broadcast(enum mail_kind kind)
+{
+    struct server *server = node.server;
+    for (unsigned i = 0; i < server->threads; i++) {
+        struct mail *mail = mail_new(kind, sizeof(*mail), (struct bytes){0}, NULL);
+        ASSERT(mail != NULL);
+        mesh_send(&server->mesh, server_main_endpoint(server), i, mail);
+    }
+    (void)mesh_flush(&server->mesh, server_main_endpoint(server));
+}
+
+void node_stop(void)
+{
+    if (node.state != NODE_OPEN) {
+        return;
+    }
+    trace("server: SIGTERM");
+    const enum heap_owner owner = heap_owner_set(HEAP_SERVER);
+    stats_flag_set(&node.server->draining, true);
+    broadcast(MAIL_DRAIN);
+    (void)heap_owner_set(owner);
+    node.drained = 0;
+    state_move(NODE_DRAINING);
+}
+
+static void count_drained(void)
+{
+    struct server *server = node.server;
+    struct mail *mail;
+    (void)mesh_step(&server->mesh, server_main_endpoint(server));
+    while ((mail = mesh_receive(&server->mesh, server_main_endpoint(server))) != NULL) {
+        node.drained += mail->kind == MAIL_DRAINED ? 1 : 0;
+        mail_free(mail);
+    }
+}
+
+/* All threads have ended; nothing of the server's memory may be left. */
+static void server_close(void)
+{
+    struct server *server = node.server;
+    spare_close();
+    for (unsigned i = 0; i < node.reactors_ready; i++) {
+        reactor_deinit(&server->reactors[i]);
+    }
+    for (unsigned i = 0; i < node.hosts_open; i++) {
+        host_close(server->hosts[i]);
+    }
+    for (unsigned i = 0; i < node.worker_count; i++) {
+        worker_deinit(node.workers[i]);
+    }
+    mesh_deinit(&server->mesh);
+    peers_close(server->peers);
+    mem_free(server->reactors);
+    mem_free(server->committers);
+    mem_free(server->hosts);
+    mem_free(server->ready);
+    mem_free(server);
+    net_server_gone();
+    disk_power_cycle(SIM_LOSE_NOTHING); /* the sync of all at a clean stop */
+    const struct storage storage = disk_storage_sim();
+    datadir_unmark(&storage);
+    if (heap_blocks(HEAP_SERVER) != 0) {
+        trace_fail("P22 no leak", "%llu blocks are left after an orderly stop",
+                   (unsigned long long)heap_blocks(HEAP_SERVER));
+    }
+    forget();
+    trace("server stopped");
+}
+
+static bool all_ended(void)
+{
+    for (unsigned i = 0; i < node.server->threads; i++) {
+        if (!node.turns[i].ended) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void open_doors(struct server *server)
+{
+    const enum rc rc = datadir_mark(&server->storage, &node.config);
+    if (rc != RC_OK && rc != RC_NOSPACE) {
+        trace("server could not mark its run: %s", rc_text(rc));
+        return; /* server.c ends here: so does the operator's patience, see sched.c */
+    }
+    stats_flag_set(&server->open, true);
+    state_move(NODE_OPEN);
+    trace("server open");
+}
+
+static uint64_t state_us(void)
+{
+    return sim_now_us - node.since_us;
+}
+
+static void main_step(void)
+{
+    struct server *server = node.server;
+    switch (node.state) {
+    case NODE_STARTING:
+        if (stats_counter_get(&server->started) >= server->partitions) {
+            open_doors(server);
+        }
+        return;
+    case NODE_DRAINING:
+        count_drained();
+        if ((node.drained == server->threads && state_us() >= GOAWAY_GRACE_US) ||
+            state_us() >= DRAIN_US) {
+            broadcast(MAIL_CLOSE);
+            state_move(NODE_CLOSING);
+        }
+        return;
+    case NODE_CLOSING:
+        count_drained();
+        if (stats_counter_get(&server->connections) == 0 || state_us() >= CLOSE_GRACE_US) {
+            broadcast(MAIL_STOP);
+            state_move(NODE_STOPPING);
+        }
+        return;
+    case NODE_STOPPING:
+        if (all_ended()) {
+            server_close();
+        }
+        return;
+    case NODE_DOWN:
+    case NODE_OPEN: return;
+    }
+}
+
+/* Whether the main thread, which looks every 10 ms while it waits, has something to do. */
+static bool main_ready(void)
+{
+    switch (node.state) {
+    case NODE_DOWN:
+    case NODE_OPEN: return false;
+    case NODE_STARTING: return stats_counter_get(&node.server->started) >= node.server->partitions;
+    case NODE_DRAINING:
+        return mesh_busy(&node.server->mesh, server_main_endpoint(node.server)) ||
+               (node.drained == node.server->threads && state_us() >= GOAWAY_GRACE_US) ||
+               state_us() >= DRAIN_US;
+    case NODE_CLOSING:
+        return stats_counter_get(&node.server->connections) == 0 || state_us() >= CLOSE_GRACE_US;
+    case NODE_STOPPING: return all_ended();
+    }
+    UNREACHABLE();
+}
+
+static uint64_t main_next_us(void)
+{
+    switch (node.state) {
+    case NODE_DRAINING:
+        return node.since_us + (node.drained == node.server->threads ? GOAWAY_GRACE_US : DRAIN_US);
+    case NODE_CLOSING: return node.since_us + CLOSE_GRACE_US;
+    case NODE_DOWN:
+    case NODE_STARTING:
+    case NODE_OPEN:
+    case NODE_STOPPING: break;
+    }
+    return UINT64_MAX;
+}
+
+/* ---- reactors and workers -------------------------------------------------------------------- */
+
+static bool reactor_has_work(unsigned i)
+{
+    struct server *server = node.server;
+    struct reactor *reactor = &server->reactors[i];
+    return !node.turns[i].begun || node.turns[i].wake_us <= sim_now_us ||
+           mesh_busy(&server->mesh, i) || worker_ready(&server->committers[i], 0) ||
+           worker_ready(&server->reader, i) || worker_ready(&server->keeper, i) ||
+           net_loop_ready(&reactor->loop);
+}
+
+static bool reactor_can_run(unsigned i)
+{
+    const struct turns *turns = &node.turns[i];
+    if (turns->ended || turns->paused_us > sim_now_us) {
+        return false;
+    }
+    return node.server->reactors[i].stopping || reactor_has_work(i);
+}
+
+/* As the thread's main: begin once, turns, then the end as often as it takes. */
+static void reactor_step(unsigned i)
+{
+    struct reactor *reactor = &node.server->reactors[i];
+    struct turns *turns = &node.turns[i];
+    if (!turns->begun) {
+        turns->begun = true;
+        reactor_begin(reactor);
+        return;
+    }
+    if (reactor->stopping) {
+        turns->ended = reactor_end(reactor);
+        turns->paused_us = sim_now_us + 1000; /* it sleeps between looks */
+        return;
+    }
+    (void)mesh_step(&node.server->mesh, i);
+    if (reactor->loop.ready_count == 0) { /* it wakes from its sleep now */
+        loop_wait(&reactor->loop, 0);
+        reactor->mono_ms = sim_now_us / 1000;
+        reactor->wall_ms = sim_wall_ms();
+    }
+    reactor_turn(reactor);
+    const int timeout = reactor->loop.ready_count > 0 ? 0 : net_loop_timeout(&reactor->loop);
+    turns->wake_us = sim_now_us + (uint64_t)timeout * 1000;
+}
+
+static bool worker_can_run(unsigned i)
+{
+    return node.worker_us[i] <= sim_now_us && worker_step_ready(node.workers[i]);
+}
+
+bool node_ready(void)
+{
+    if (node.state == NODE_DOWN) {
+        return false;
+    }
+    for (unsigned i = 0; i < node.server->threads; i++) {
+        if (reactor_can_run(i)) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < node.worker_count; i++) {
+        if (worker_can_run(i)) {
+            return true;
+        }
+    }
+    return main_ready();
+}
+
+/* One of those that can, by chance. */
+static void step(void)
+{
+    unsigned can[THREADS_MAX + WORKERS_MAX + 1];
+    unsigned count = 0;
+    const unsigned threads = node.server->threads;
+    for (unsigned i = 0; i < threads; i++) {
+        if (reactor_can_run(i)) {
+            can[count++] = i;
+        }
+    }
+    for (unsigned i = 0; i < node.worker_count; i++) {
+        if (worker_can_run(i)) {
+            can[count++] = threads + i;
+        }
+    }
+    if (main_ready()) {
+        can[count++] = threads + node.worker_count;
+    }
+    if (count == 0) {
+        return;
+    }
+    const unsigned who = can[sim_below(count)];
+    if (who < threads) {
+        reactor_step(who);
+    } else if (who < threads + node.worker_count) {
+        worker_step(node.workers[who - threads]);
+        node.worker_us[who - threads] = sim_now_us + disk_time_taken();
+    } else {
+        main_step();
+    }
+}
+
+void node_step(void)
+{
+    (void)heap_owner_set(HEAP_SERVER);
+    if (setjmp(heap_crash) == 0) {
+        step();
+        (void)heap_owner_set(HEAP_WORLD);
+    } else {
+        (void)heap_owner_set(HEAP_WORLD);
+        trace("server ended itself: out of memory");
+        node_crash(SIM_LOSE_NOTHING);
+    }
+    if (node.state != NODE_DOWN && sim_disk_is_dead(disk_inner())) {
+        trace("fault: the machine died while it wrote");
+        node_crash(SIM_LOSE_SOME);
+    }
+}
+
+uint64_t node_next_us(void)
+{
+    if (node.state == NODE_DOWN) {
+        return UINT64_MAX;
+    }
+    uint64_t next = main_next_us();
+    for (unsigned i = 0; i < node.server->threads; i++) {
+        const struct turns *turns = &node.turns[i];
+        uint64_t at = turns->wake_us;
+        if (turns->paused_us > sim_now_us &&
+            (node.server->reactors[i].stopping || reactor_has_work(i) || at < turns->paused_us)) {
+            at = turns->paused_us;
+        }
+        next = !turns->ended && at < next ? at : next;
+    }
+    for (unsigned i = 0; i < node.worker_count; i++) {
+        if (worker_step_ready(node.workers[i]) && node.worker_us[i] < next) {
+            next = node.worker_us[i];
+        }
+    }
+    return next;
+}
+
+bool node_healthy(void)
+{
+    for (unsigned i = 0; node.state == NODE_OPEN && i < node.server->partitions; i++) {
+        if (!stats_flag_get(&node.server->ready[i])) {
+            return false;
+        }
+    }
+    return node.state == NODE_OPEN;
+}
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+void node_pause_reactor(uint64_t us)
+{
+    if (node.state != NODE_DOWN) {
+        const unsigned i = (unsigned)sim_below(node.server->threads);
+        trace("fault: reactor %u pauses for %llu ms", i, (unsigned long long)us / 1000);
+        node.turns[i].paused_us = sim_now_us + us;
+    }
+}
+
+void node_pause_worker(uint64_t us)
+{
+    if (node.state != NODE_DOWN) {
+        const unsigned i = (unsigned)sim_below(node.worker_count);
+        trace("fault: worker %u pauses for %llu ms", i, (unsigned long long)us / 1000);
+        node.worker_us[i] = sim_now_us + us;
+    }
+}
+
+void node_calm(void)
+{
+    heap_fail_at(0);
+    for (unsigned i = 0; i < THREADS_MAX; i++) {
+        node.turns[i].paused_us = 0;
+    }
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        node.worker_us[i] = 0;
+    }
+}

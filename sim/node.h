@@ -1,0 +1,44 @@
+/* The server in the simulated world: what server.c does with threads, done step by step.
+ *
+ * It is the server's own code: reactors, connections, sessions, partitions, log. Only the surface
+ * to the machine is another (sim/net.c, worker.c, mesh.c, disk.c, heap.c), and set-up and stop,
+ * which follow server.c.
+ *
+ * Thread: one.  Memory: node_crash() and the end of a stop free everything. */
+#ifndef SIM_NODE_H
+#define SIM_NODE_H
+
+#include "lib/sim_disk.h"
+#include "sim/plan.h"
+
+enum node_state {
+    NODE_DOWN,
+    NODE_STARTING, /* recovered; what recovery wanted is not applied yet */
+    NODE_OPEN,
+    NODE_DRAINING,
+    NODE_CLOSING,
+    NODE_STOPPING,
+};
+
+void node_begin(void);
+enum node_state node_state(void);
+/* Recovers and starts. False: it could not, and is down again. `faults`: the disk may fail while it
+ * tries; without them a failure is a broken promise. */
+bool node_boot(const struct plan *plan, bool faults);
+/* As kill -9 (nothing lost) or a power cut. */
+void node_crash(enum sim_loss loss);
+void node_stop(void);
+/* Whether a step of the server is possible now; taking one. */
+bool node_ready(void);
+void node_step(void);
+/* When one will be possible, if none is; UINT64_MAX: never. */
+uint64_t node_next_us(void);
+/* Every partition accepts commands. */
+bool node_healthy(void);
+
+/* Faults. */
+void node_pause_reactor(uint64_t us);
+void node_pause_worker(uint64_t us);
+void node_calm(void);
+
+#endif

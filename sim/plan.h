@@ -1,0 +1,72 @@
+/* What one seed draws: the size of the world, its settings, and which faults there are how often.
+ *
+ * Thread: one.  Memory: none. */
+#ifndef SIM_PLAN_H
+#define SIM_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PLAN_CHANNELS_MAX 4u
+
+struct plan {
+    uint64_t seed;
+    uint64_t steps;   /* of the part with faults */
+    uint64_t step_us; /* what one takes, at most */
+    /* the server */
+    unsigned partitions;
+    unsigned threads;
+    uint64_t segment_bytes;
+    uint64_t feed_bytes;
+    uint64_t retention_messages; /* 0: off */
+    uint64_t retention_bytes;    /* 0: off */
+    uint64_t inflight;
+    bool durability_os;
+    /* the clients */
+    unsigned channels;
+    unsigned publishers;
+    unsigned subscribers;
+    unsigned readers;
+    unsigned web_publishers;
+    unsigned hostiles;
+    unsigned messages_max; /* of a publisher to a channel */
+    unsigned pad_max;      /* bytes beside the identity in a payload */
+    unsigned batch_max;
+    uint64_t think_us; /* between a client's actions, at most */
+    bool epochs_bump;  /* publishers take new epochs now and then */
+    /* the network */
+    uint64_t latency_us;
+    bool slow_readers;
+    bool tiny_buffers;
+    /* faults: how often in 100,000 steps; 0: never */
+    unsigned crash;
+    unsigned crash_writing; /* at a change of the disk */
+    unsigned crash_recovery;
+    unsigned stop;
+    unsigned settings_change; /* percent of the restarts that come with other settings */
+    unsigned out_of_memory;
+    unsigned disk_read; /* these five: in 100,000 calls */
+    unsigned disk_open;
+    unsigned disk_write;
+    unsigned disk_sync;
+    unsigned disk_other;
+    unsigned disk_full;
+    uint64_t disk_slow_us;
+    unsigned cut;
+    unsigned cut_later; /* percent of connections that break after some bytes */
+    unsigned half_open;
+    unsigned window;
+    unsigned accept; /* percent of the accepts */
+    unsigned pause_reactor;
+    unsigned pause_worker;
+    unsigned wall_jump;
+    unsigned time_jump;
+};
+
+/* Draws from the chances of sim/trace.h. */
+void plan_draw(struct plan *ret_plan, uint64_t seed);
+/* Other settings of the server, for a restart. */
+void plan_settings_change(struct plan *plan);
+void plan_trace(const struct plan *plan);
+
+#endif

@@ -1,0 +1,290 @@
+/* A publisher that numbers its messages, keeps them in an outbox until they are acknowledged, and
+ * sends them again as often as it likes: after a reconnect, out of impatience, on two connections
+ * at once, in batches cut otherwise than before. */
+#include "base/mem.h"
+#include "sim/client.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LINKS 2u
+
+struct outbox {
+    unsigned made;  /* numbers 1 … made exist */
+    unsigned acked; /* of them 1 … acked are acknowledged */
+    unsigned next[LINKS];
+};
+
+struct publisher {
+    struct client client; /* first */
+    unsigned producer;
+    unsigned epoch;
+    unsigned link_count;
+    struct link links[LINKS];
+    struct outbox outboxes[PLAN_CHANNELS_MAX];
+    struct outbox old[PLAN_CHANNELS_MAX]; /* of the epoch before */
+    uint64_t backoff_us;
+};
+
+static struct outbox *outbox_of(struct publisher *publisher, unsigned epoch, unsigned channel)
+{
+    return epoch == publisher->epoch ? &publisher->outboxes[channel] : &publisher->old[channel];
+}
+
+static unsigned index_of(const struct publisher *publisher, const struct link *link)
+{
+    return (unsigned)(link - publisher->links);
+}
+
+static void acked(struct publisher *publisher, const struct link_ask *ask, const json_t *object,
+                  unsigned epoch)
+{
+    const bool duplicate = json_is_true(json_object_get(object, "duplicate"));
+    const json_t *seq = json_object_get(object, "seq");
+    struct outbox *outbox = outbox_of(publisher, epoch, ask->channel);
+    if (seq == NULL && !duplicate) {
+        trace_fail("protocol", "published without a seq, and no duplicate");
+    }
+    if (!duplicate && ask->from <= ask->known) {
+        trace_fail("I5 once", "p%u e%u n%llu was acknowledged, and is stored again",
+                   publisher->producer, epoch, (unsigned long long)ask->from);
+    }
+    for (uint64_t i = 0; seq != NULL && i < (duplicate ? 1 : ask->count); i++) {
+        model_acked(ask->channel, object, (uint64_t)json_integer_value(seq) + i,
+                    (struct identity){publisher->producer, epoch, (unsigned)(ask->from + i)});
+    }
+    const unsigned end = (unsigned)(ask->from + ask->count - 1);
+    outbox->acked = end > outbox->acked ? end : outbox->acked;
+}
+
+/* Its outbox is lost: a new incarnation numbers from 1. */
+static void epoch_bump(struct publisher *publisher)
+{
+    if (publisher->epoch + 1 >= EPOCHS_MAX) {
+        return;
+    }
+    publisher->epoch++;
+    trace("p%u: takes epoch %u", publisher->producer, publisher->epoch);
+    bytes_copy(publisher->old, publisher->outboxes, sizeof(publisher->old));
+    bytes_zero(publisher->outboxes, sizeof(publisher->outboxes));
+    link_close(&publisher->links[0]);
+    for (unsigned i = 1; i < publisher->link_count; i++) {
+        if (publisher->links[i].epoch + 1 != publisher->epoch) {
+            link_close(&publisher->links[i]); /* two epochs back nobody remembers */
+        }
+    }
+}
+
+static void expected(struct publisher *publisher, struct link *link, const struct link_ask *ask,
+                     const json_t *object)
+{
+    const unsigned next = (unsigned)member_u64(object, "expected");
+    struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
+    if (next <= ask->known || next > outbox->made + 1) {
+        trace_fail("I5 once", "p%u e%u: expected is %u; 1 … %llu were acknowledged, made are %u",
+                   publisher->producer, link->epoch, next, (unsigned long long)ask->known,
+                   outbox->made);
+    }
+    outbox->acked = next - 1 > outbox->acked ? next - 1 : outbox->acked;
+    outbox->next[index_of(publisher, link)] = next;
+}
+
+static void refused(struct publisher *publisher, struct link *link, const struct link_ask *ask,
+                    const json_t *object)
+{
+    const char *code = member_text(object, "code");
+    struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
+    trace("p%u: n%llu to %u refused: %s", publisher->producer, (unsigned long long)ask->from,
+          ask->channel, code);
+    if (strcmp(code, "out_of_sequence") == 0) {
+        expected(publisher, link, ask, object);
+    } else if (strcmp(code, "unavailable") == 0) {
+        outbox->next[index_of(publisher, link)] = outbox->acked + 1;
+        publisher->backoff_us = sim_now_us + sim_below(500000);
+    } else if (strcmp(code, "producer_unknown") == 0 && ask->known == 0 && ask->from > 1) {
+        outbox->next[index_of(publisher, link)] = outbox->acked + 1;
+    } else if (strcmp(code, "producer_unknown") == 0 && model_may_be_empty()) {
+        /* All of the channel was trimmed, and with it went what it knew of its producers. */
+        if (link->epoch == publisher->epoch) {
+            epoch_bump(publisher);
+        } else {
+            link_close(link);
+        }
+    } else if (strcmp(code, "producer_fenced") == 0 && link->epoch < publisher->epoch) {
+        link_close(link);
+    } else {
+        trace_fail("protocol", "p%u e%u n%llu refused with %s", publisher->producer, link->epoch,
+                   (unsigned long long)ask->from, code);
+    }
+}
+
+static void on_object(struct link *link, const char *type, const json_t *object,
+                      const struct link_ask *ask)
+{
+    struct publisher *publisher = link->owner;
+    if (ask == NULL) {
+        if (strcmp(type, "goaway") != 0) {
+            trace_fail("protocol", "a publisher is sent %s", type);
+        }
+        return;
+    }
+    if (strcmp(type, "published") == 0) {
+        trace("p%u: n%llu+%llu to %u published, seq %lld", publisher->producer,
+              (unsigned long long)ask->from, (unsigned long long)ask->count, ask->channel,
+              json_integer_value(json_object_get(object, "seq")));
+        acked(publisher, ask, object, link->epoch);
+    } else if (strcmp(type, "error") == 0) {
+        refused(publisher, link, ask, object);
+    } else if (ask->kind != ASK_PING || strcmp(type, "pong") != 0) {
+        trace_fail("protocol", "publish is answered with %s", type);
+    }
+}
+
+/* The outbox goes again, from what is not acknowledged. */
+static void on_ready(struct link *link)
+{
+    struct publisher *publisher = link->owner;
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        struct outbox *outbox = outbox_of(publisher, link->epoch, c);
+        outbox->next[index_of(publisher, link)] = outbox->acked + 1;
+    }
+}
+
+static void on_down(struct link *link)
+{
+    (void)link;
+}
+
+static const struct link_ops link_ops = {.ready = on_ready, .object = on_object, .down = on_down};
+
+/* ---- acting ---------------------------------------------------------------------------------- */
+
+static void put(struct buf *buf, const char *text)
+{
+    const enum rc rc = buf_append(buf, bytes_of_text(text));
+    ASSERT(rc == RC_OK);
+}
+
+static void send_some(struct publisher *publisher, struct link *link, unsigned channel)
+{
+    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
+    unsigned *next = &outbox->next[index_of(publisher, link)];
+    if (*next == 0 || *next > outbox->made) {
+        return;
+    }
+    struct link_ask *ask = link_ask(link, ASK_PUBLISH, channel);
+    if (ask == NULL) {
+        return;
+    }
+    const unsigned left = outbox->made - *next + 1;
+    const unsigned most = left < clients_plan.batch_max ? left : clients_plan.batch_max;
+    const unsigned count = (unsigned)sim_between(1, most);
+    const bool batch = count > 1 || sim_chance(10);
+    ask->from = *next;
+    ask->count = count;
+    ask->known = outbox->acked;
+    char head[160];
+    (void)snprintf(head, sizeof(head),
+                   "{\"type\":\"publish\",\"id\":%llu,\"channel\":\"%s\",\"producer_seq\":%u,\"%s",
+                   (unsigned long long)ask->id, model_channel_name(channel), *next,
+                   batch ? "batch\":[" : "data\":");
+    struct buf text = {0};
+    put(&text, head);
+    for (unsigned i = 0; i < count; i++) {
+        put(&text, batch ? i > 0 ? ",{\"data\":" : "{\"data\":" : "");
+        model_payload(&text, channel,
+                      (struct identity){publisher->producer, link->epoch, *next + i});
+        put(&text, batch ? "}" : "");
+    }
+    put(&text, batch ? "]}" : "}");
+    link_send(link, buf_bytes(&text));
+    buf_deinit(&text);
+    *next += count;
+}
+
+static void make(struct publisher *publisher)
+{
+    struct outbox *outbox = &publisher->outboxes[sim_below(clients_plan.channels)];
+    if (!clients_calm && outbox->made < clients_plan.messages_max &&
+        outbox->made < outbox->acked + 30) {
+        outbox->made += (unsigned)sim_between(1, 1 + clients_plan.batch_max);
+    }
+}
+
+static void link_act(struct publisher *publisher, struct link *link)
+{
+    link_check_time(link);
+    if (link->state == LINK_DOWN) {
+        link->producer = publisher->producer;
+        link->epoch = publisher->epoch;
+        link_open(link, &clients_plan, clients_calm);
+    }
+    if (link->state != LINK_READY || sim_now_us < publisher->backoff_us) {
+        return;
+    }
+    if (clients_calm && link->epoch != publisher->epoch) {
+        link_close(link);
+        return;
+    }
+    const unsigned channel = (unsigned)sim_below(clients_plan.channels);
+    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
+    unsigned *next = &outbox->next[index_of(publisher, link)];
+    if (sim_chance(3) && outbox->made > 0) { /* impatience, or a number far ahead */
+        *next = sim_chance(80) ? outbox->acked + 1 : (unsigned)sim_between(1, outbox->made);
+    } else if (clients_calm && link_asks_out(link, ASK_PUBLISH) == 0 && *next > outbox->made) {
+        *next = outbox->acked + 1;
+    }
+    const unsigned burst = (unsigned)sim_between(1, sim_chance(20) ? 20 : 2);
+    for (unsigned i = 0; i < burst; i++) {
+        send_some(publisher, link, channel);
+    }
+    if (!clients_calm && sim_chance(1)) {
+        link_close(link);
+    }
+}
+
+static void act(struct client *client)
+{
+    struct publisher *publisher = (struct publisher *)client;
+    make(publisher);
+    if (clients_plan.epochs_bump && !clients_calm && sim_chance(1)) {
+        epoch_bump(publisher);
+    }
+    link_act(publisher, &publisher->links[sim_below(publisher->link_count)]);
+}
+
+static bool settled(const struct client *client)
+{
+    const struct publisher *publisher = (const struct publisher *)client;
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        if (publisher->outboxes[c].acked < publisher->outboxes[c].made) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void publisher_close(struct client *client)
+{
+    struct publisher *publisher = (struct publisher *)client;
+    for (unsigned i = 0; i < LINKS; i++) {
+        link_deinit(&publisher->links[i]);
+    }
+    mem_free(publisher);
+}
+
+struct client *publisher_open(unsigned number, unsigned producer)
+{
+    static const struct client_ops ops = {.act = act, .settled = settled, .close = publisher_close};
+    struct publisher *publisher = mem_calloc(1, sizeof(*publisher));
+    ASSERT(publisher != NULL);
+    publisher->client = (struct client){.ops = &ops, .number = number};
+    publisher->producer = producer;
+    publisher->epoch = 1;
+    publisher->link_count = sim_chance(40) ? 2 : 1;
+    for (unsigned i = 0; i < LINKS; i++) {
+        link_init(&publisher->links[i], &link_ops, publisher, number * 10 + i);
+    }
+    return &publisher->client;
+}

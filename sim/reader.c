@@ -1,0 +1,193 @@
+/* A reader of histories over WebSocket, and the check of a history. */
+#include "base/mem.h"
+#include "sim/client.h"
+#include "sim/history.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CALM_ASKS 20u
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+struct history_ask history_ask_draw(unsigned channels)
+{
+    struct history_ask ask = {.channel = (unsigned)sim_below(channels)};
+    ask.has_from = sim_chance(70);
+    ask.from = sim_below(model_latest(ask.channel) + 3);
+    ask.limit = sim_chance(80) ? sim_between(1, 20) : sim_between(1, 2000);
+    ask.reverse = sim_chance(40);
+    ask.mark = model_mark(ask.channel);
+    return ask;
+}
+
+static void first_check(const struct history_ask *ask, uint64_t first, uint64_t earliest,
+                        uint64_t latest)
+{
+    uint64_t right;
+    if (ask->reverse) {
+        right = ask->has_from && ask->from < latest ? ask->from : latest;
+    } else {
+        right = ask->has_from && ask->from > earliest ? ask->from : earliest;
+    }
+    if (first != right) {
+        trace_fail("I7 no silent gap",
+                   "a history of channel %u, %llu … %llu, begins at %llu instead of %llu",
+                   ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)first, (unsigned long long)right);
+    }
+}
+
+/* What may be missing at the end: nothing, unless `more` says so. */
+static void end_check(const struct history_ask *ask, const json_t *object, uint64_t last,
+                      uint64_t earliest, uint64_t latest)
+{
+    const bool more = json_is_true(json_object_get(object, "more"));
+    if (!more && last != (ask->reverse ? earliest : latest)) {
+        trace_fail("I7 no silent gap",
+                   "a history of channel %u, %llu … %llu, ends at %llu without \"more\"",
+                   ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)last);
+    }
+}
+
+void history_check(const struct history_ask *ask, const json_t *object)
+{
+    model_told(ask->channel, object, ask->mark);
+    const uint64_t earliest = member_u64(object, "earliest");
+    const uint64_t latest = member_u64(object, "latest");
+    const json_t *messages = json_object_get(object, "messages");
+    const size_t count = json_array_size(messages);
+    if (count > ask->limit || json_object_get(object, "damaged") != NULL) {
+        trace_fail("protocol", "a history with %zu of %llu messages, or damage", count,
+                   (unsigned long long)ask->limit);
+    }
+    uint64_t last = 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *message = json_array_get(messages, i);
+        const uint64_t seq = member_u64(message, "seq");
+        if (i == 0) {
+            first_check(ask, seq, earliest, latest);
+        } else if (seq != (ask->reverse ? last - 1 : last + 1)) {
+            trace_fail("I1 dense", "a history of channel %u has %llu behind %llu", ask->channel,
+                       (unsigned long long)seq, (unsigned long long)last);
+        }
+        last = seq;
+        model_seen(ask->channel, message);
+    }
+    if (count > 0) {
+        end_check(ask, object, last, earliest, latest);
+    } else if (earliest <= latest && (!ask->has_from || (!ask->reverse && ask->from <= latest) ||
+                                      (ask->reverse && ask->from >= earliest))) {
+        trace_fail("I7 no silent gap", "an empty history of channel %u, which has %llu … %llu",
+                   ask->channel, (unsigned long long)earliest, (unsigned long long)latest);
+    }
+}
+
+/* ---- the client ------------------------------------------------------------------------------ */
+
+struct reader {
+    struct client client; /* first */
+    struct link link;
+    struct history_ask asks[8]; /* by id, mod 8; as many are out at most */
+    unsigned calm_asks;         /* it need not go on for ever */
+};
+
+static void on_object(struct link *link, const char *type, const json_t *object,
+                      const struct link_ask *ask)
+{
+    struct reader *reader = link->owner;
+    if (ask == NULL) {
+        if (strcmp(type, "goaway") != 0) {
+            trace_fail("protocol", "a reader is sent %s", type);
+        }
+        return;
+    }
+    const struct history_ask *history = &reader->asks[ask->id % 8];
+    if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
+        trace("r%u: history of %u, %zu messages", reader->client.number, ask->channel,
+              json_array_size(json_object_get(object, "messages")));
+        history_check(history, object);
+    } else if (strcmp(type, "error") == 0) {
+        trace("r%u: refused: %s", reader->client.number, member_text(object, "code"));
+        if (strcmp(member_text(object, "code"), "unavailable") != 0) {
+            trace_fail("protocol", "history is refused: %s", member_text(object, "message"));
+        }
+    } else if (ask->kind != ASK_PING || strcmp(type, "pong") != 0) {
+        trace_fail("protocol", "a reader is answered with %s", type);
+    }
+}
+
+static void nothing(struct link *link)
+{
+    (void)link;
+}
+
+static const struct link_ops link_ops = {.ready = nothing, .object = on_object, .down = nothing};
+
+static void ask_history(struct reader *reader)
+{
+    struct link *link = &reader->link;
+    const struct history_ask history = history_ask_draw(clients_plan.channels);
+    const struct link_ask *ask = link_ask(link, ASK_HISTORY, history.channel);
+    reader->asks[ask->id % 8] = history;
+    char text[240];
+    int size = snprintf(text, sizeof(text),
+                        "{\"type\":\"history\",\"id\":%llu,\"channel\":\"%s\",\"limit\":%llu",
+                        (unsigned long long)ask->id, model_channel_name(history.channel),
+                        (unsigned long long)history.limit);
+    if (history.has_from) {
+        size += snprintf(text + size, sizeof(text) - (size_t)size, ",\"from\":%llu",
+                         (unsigned long long)history.from);
+    }
+    size += snprintf(text + size, sizeof(text) - (size_t)size, ",\"reverse\":%s}",
+                     history.reverse ? "true" : "false");
+    link_send(link, bytes_of(text, (size_t)size));
+}
+
+static void act(struct client *client)
+{
+    struct reader *reader = (struct reader *)client;
+    struct link *link = &reader->link;
+    link_check_time(link);
+    link_open(link, &clients_plan, clients_calm);
+    if (link->state != LINK_READY) {
+        return;
+    }
+    /* Its ids must not meet in the table. */
+    bool room = link_asks_out(link, ASK_HISTORY) < 3;
+    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
+        room = room && (link->asks[i].id == 0 || link->asks[i].id + 7 > link->id_last);
+    }
+    if (room && reader->calm_asks < CALM_ASKS) {
+        reader->calm_asks += clients_calm;
+        ask_history(reader);
+    }
+    if (!clients_calm && sim_chance(3)) {
+        link_close(link);
+    }
+}
+
+static bool settled(const struct client *client)
+{
+    return ((const struct reader *)client)->calm_asks == CALM_ASKS &&
+           link_asks_out(&((const struct reader *)client)->link, ASK_HISTORY) == 0;
+}
+
+static void reader_close(struct client *client)
+{
+    struct reader *reader = (struct reader *)client;
+    link_deinit(&reader->link);
+    mem_free(reader);
+}
+
+struct client *reader_open(unsigned number)
+{
+    static const struct client_ops ops = {.act = act, .settled = settled, .close = reader_close};
+    struct reader *reader = mem_calloc(1, sizeof(*reader));
+    ASSERT(reader != NULL);
+    reader->client = (struct client){.ops = &ops, .number = number};
+    link_init(&reader->link, &link_ops, reader, number * 10);
+    return &reader->client;
+}

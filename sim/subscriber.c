@@ -1,0 +1,386 @@
+/* A subscriber that remembers (epoch, seq) of what it has handled and resumes behind it: with and
+ * without a window, from anywhere, told of gaps or ended by them, coming and going. */
+#include "base/mem.h"
+#include "sim/client.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum from_kind {
+    FROM_LATEST,
+    FROM_EARLIEST,
+    FROM_SEQ,
+    FROM_EPOCH_SEQ,
+    FROM_TIME,
+};
+
+struct follow {
+    bool asked; /* subscribe is out */
+    bool active;
+    bool leaving; /* unsubscribe is out */
+    bool on_gap_reset;
+    uint64_t window; /* 0: none */
+    uint64_t next;   /* the seq expected; 0: it knows nothing yet */
+    uint64_t acked;  /* told to the server */
+    uint64_t from_time;
+};
+
+struct subscriber {
+    struct client client; /* first */
+    bool auditor;
+    struct link link;
+    struct follow follows[PLAN_CHANNELS_MAX];
+};
+
+/* ---- subscribing ----------------------------------------------------------------------------- */
+
+static enum from_kind draw_from(const struct subscriber *subscriber, const struct follow *follow,
+                                unsigned channel)
+{
+    if (follow->next == 0 && subscriber->auditor) {
+        return FROM_EARLIEST;
+    }
+    if (follow->next != 0 && (clients_calm || sim_chance(85))) {
+        return model_epoch(channel) != NULL && sim_chance(80) ? FROM_EPOCH_SEQ : FROM_SEQ;
+    }
+    return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(5);
+}
+
+static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsigned channel)
+{
+    int done = 0;
+    switch ((enum from_kind)ask->mode) {
+    case FROM_LATEST: done = snprintf(to, size, "\"latest\""); break;
+    case FROM_EARLIEST: done = snprintf(to, size, "\"earliest\""); break;
+    case FROM_SEQ:
+        done = snprintf(to, size, "{\"seq\":%llu}", (unsigned long long)ask->from);
+        break;
+    case FROM_EPOCH_SEQ:
+        done = snprintf(to, size, "{\"epoch\":\"%s\",\"seq\":%llu}", model_epoch(channel),
+                        (unsigned long long)ask->from);
+        break;
+    case FROM_TIME:
+        done = snprintf(to, size, "{\"time\":%llu}", (unsigned long long)ask->from);
+        break;
+    }
+    return (size_t)done;
+}
+
+static void subscribe(struct subscriber *subscriber, unsigned channel)
+{
+    struct follow *follow = &subscriber->follows[channel];
+    struct link_ask *ask = link_ask(&subscriber->link, ASK_SUBSCRIBE, channel);
+    if (ask == NULL) {
+        return;
+    }
+    enum from_kind from = draw_from(subscriber, follow, channel);
+    if (from == FROM_EPOCH_SEQ && model_epoch(channel) == NULL) {
+        from = FROM_SEQ;
+    }
+    const uint64_t latest = model_latest(channel);
+    ask->mode = from;
+    ask->from = follow->next != 0 ? follow->next : sim_between(1, latest + 1);
+    if (from == FROM_TIME) {
+        ask->from = sim_wall_ms() - sim_below(20000);
+    }
+    follow->asked = true;
+    follow->on_gap_reset = sim_chance(60);
+    follow->window = sim_chance(50) ? 0 : sim_chance(50) ? 1 : sim_between(2, 20);
+    char where[120];
+    (void)from_text(where, sizeof(where), ask, channel);
+    char text[400];
+    int size = snprintf(text, sizeof(text),
+                        "{\"type\":\"subscribe\",\"id\":%llu,\"channel\":\"%s\",\"from\":%s,"
+                        "\"on_gap\":\"%s\"",
+                        (unsigned long long)ask->id, model_channel_name(channel), where,
+                        follow->on_gap_reset ? "reset" : "error");
+    if (follow->window > 0) {
+        size += snprintf(text + size, sizeof(text) - (size_t)size, ",\"window\":%llu",
+                         (unsigned long long)follow->window);
+    }
+    size += snprintf(text + size, sizeof(text) - (size_t)size, "}");
+    trace("s%u: %s", subscriber->client.number, text);
+    link_send(&subscriber->link, bytes_of(text, (size_t)size));
+}
+
+/* What `next` must be, by what was asked. */
+static void next_check(const struct link_ask *ask, const json_t *object, uint64_t next)
+{
+    const uint64_t earliest = member_u64(object, "earliest");
+    const uint64_t latest = member_u64(object, "latest");
+    const json_t *reset = json_object_get(object, "reset");
+    uint64_t right = next;
+    switch ((enum from_kind)ask->mode) {
+    case FROM_LATEST: right = latest + 1; break;
+    case FROM_EARLIEST: right = earliest; break;
+    case FROM_TIME: right = next >= earliest && next <= latest + 1 ? next : earliest; break;
+    case FROM_SEQ:
+    case FROM_EPOCH_SEQ:
+        right = ask->from < earliest ? earliest : ask->from;
+        if ((reset != NULL) != (ask->from < earliest) || ask->from > latest + 1) {
+            trace_fail("P7 resume", "from %llu of channel %u, within %llu … %llu: reset is %s",
+                       (unsigned long long)ask->from, ask->channel, (unsigned long long)earliest,
+                       (unsigned long long)latest,
+                       reset == NULL ? "not told" : member_text(reset, "reason"));
+        }
+        break;
+    }
+    if (next != right) {
+        trace_fail("P7 resume", "channel %u begins at %llu instead of %llu", ask->channel,
+                   (unsigned long long)next, (unsigned long long)right);
+    }
+}
+
+static void on_subscribed(struct subscriber *subscriber, const struct link_ask *ask,
+                          const json_t *object)
+{
+    struct follow *follow = &subscriber->follows[ask->channel];
+    const uint64_t next = member_u64(object, "next");
+    model_told(ask->channel, object, ask->mark);
+    next_check(ask, object, next);
+    trace("s%u: subscribed to %u, next %llu", subscriber->client.number, ask->channel,
+          (unsigned long long)next);
+    follow->asked = false;
+    follow->active = true;
+    follow->leaving = false;
+    follow->next = next;
+    follow->acked = next - 1;
+}
+
+static void on_refused(struct subscriber *subscriber, const struct link_ask *ask,
+                       const json_t *object)
+{
+    struct follow *follow = &subscriber->follows[ask->channel];
+    const char *code = member_text(object, "code");
+    trace("s%u: subscribe to %u refused: %s", subscriber->client.number, ask->channel, code);
+    follow->asked = false;
+    if (strcmp(code, "gap") == 0) {
+        model_told(ask->channel, object, ask->mark);
+        if (ask->mode != FROM_SEQ && ask->mode != FROM_EPOCH_SEQ) {
+            trace_fail("P7 resume", "a gap where no position was given");
+        }
+        if (strcmp(member_text(object, "reason"), "trimmed") != 0 ||
+            ask->from >= member_u64(object, "earliest")) {
+            trace_fail("I4 no phantom", "position %llu of channel %u is refused: %s",
+                       (unsigned long long)ask->from, ask->channel, member_text(object, "reason"));
+        }
+        follow->next = member_u64(object, "earliest");
+    } else if (strcmp(code, "unavailable") != 0) {
+        trace_fail("protocol", "subscribe was refused: %s", code);
+    }
+}
+
+/* ---- following ------------------------------------------------------------------------------- */
+
+static struct follow *follow_of(struct subscriber *subscriber, const json_t *object,
+                                unsigned *ret_channel)
+{
+    const char *name = member_text(object, "channel");
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        if (strcmp(name, model_channel_name(c)) == 0) {
+            *ret_channel = c;
+            return &subscriber->follows[c];
+        }
+    }
+    trace_fail("protocol", "a push of channel %s", name);
+}
+
+static void ack(struct subscriber *subscriber, unsigned channel, uint64_t seq)
+{
+    char text[120];
+    const int size =
+        snprintf(text, sizeof(text), "{\"type\":\"ack\",\"channel\":\"%s\",\"seq\":%llu}",
+                 model_channel_name(channel), (unsigned long long)seq);
+    link_send(&subscriber->link, bytes_of(text, (size_t)size));
+    subscriber->follows[channel].acked = seq;
+}
+
+static void on_message(struct subscriber *subscriber, const json_t *object)
+{
+    unsigned channel;
+    struct follow *follow = follow_of(subscriber, object, &channel);
+    const uint64_t seq = member_u64(object, "seq");
+    trace("s%u: message %llu of %u", subscriber->client.number, (unsigned long long)seq, channel);
+    if (!follow->active || seq != follow->next) {
+        trace_fail("I1 dense", "s%u: seq %llu of channel %u, expected %llu%s",
+                   subscriber->client.number, (unsigned long long)seq, channel,
+                   (unsigned long long)follow->next, follow->active ? "" : ", not subscribed");
+    }
+    model_seen(channel, object);
+    follow->next = seq + 1;
+    if (follow->window > 0 && seq - follow->acked > follow->window) {
+        trace_fail("window", "s%u: seq %llu of channel %u, acked is %llu, window %llu",
+                   subscriber->client.number, (unsigned long long)seq, channel,
+                   (unsigned long long)follow->acked, (unsigned long long)follow->window);
+    }
+    if (follow->window > 0 && !follow->leaving && sim_chance(60)) {
+        ack(subscriber, channel, seq);
+    }
+}
+
+static void gap_check(struct subscriber *subscriber, unsigned channel, const json_t *object)
+{
+    struct follow *follow = &subscriber->follows[channel];
+    const uint64_t from = member_u64(object, "from");
+    const uint64_t to = member_u64(object, "to");
+    trace("s%u: gap %llu … %llu of %u", subscriber->client.number, (unsigned long long)from,
+          (unsigned long long)to, channel);
+    if (!follow->active || from != follow->next || to < from) {
+        trace_fail("I7 no silent gap", "s%u: gap %llu … %llu of channel %u, expected was %llu",
+                   subscriber->client.number, (unsigned long long)from, (unsigned long long)to,
+                   channel, (unsigned long long)follow->next);
+    }
+    model_trimmed(channel, to);
+    follow->next = to + 1;
+    follow->acked = to;
+}
+
+static void on_unsubscribed(struct subscriber *subscriber, const json_t *object,
+                            const struct link_ask *ask)
+{
+    unsigned channel;
+    struct follow *follow = follow_of(subscriber, object, &channel);
+    const char *reason = json_string_value(json_object_get(object, "reason"));
+    trace("s%u: unsubscribed from %u, %s", subscriber->client.number, channel,
+          reason == NULL ? "as asked" : reason);
+    if (!follow->active || (ask == NULL) != (reason != NULL)) {
+        trace_fail("protocol", "unsubscribed from channel %u, reason %s", channel,
+                   reason == NULL ? "none" : reason);
+    }
+    if (reason != NULL && strcmp(reason, "gap") == 0) {
+        if (follow->on_gap_reset) {
+            trace_fail("I7 no silent gap", "ended by a gap, asked to go on");
+        }
+        gap_check(subscriber, channel, object);
+    } else if (reason != NULL && strcmp(reason, "unavailable") != 0) {
+        trace_fail("protocol", "unsubscribed with reason %s", reason);
+    }
+    follow->active = false;
+}
+
+static void on_object(struct link *link, const char *type, const json_t *object,
+                      const struct link_ask *ask)
+{
+    struct subscriber *subscriber = link->owner;
+    unsigned channel;
+    if (strcmp(type, "message") == 0) {
+        on_message(subscriber, object);
+    } else if (strcmp(type, "gap") == 0) {
+        struct follow *follow = follow_of(subscriber, object, &channel);
+        if (!follow->on_gap_reset || strcmp(member_text(object, "reason"), "trimmed") != 0) {
+            trace_fail("I7 no silent gap", "a gap %s", member_text(object, "reason"));
+        }
+        gap_check(subscriber, channel, object);
+    } else if (strcmp(type, "unsubscribed") == 0) {
+        on_unsubscribed(subscriber, object, ask);
+    } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "subscribed") == 0) {
+        on_subscribed(subscriber, ask, object);
+    } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "error") == 0) {
+        on_refused(subscriber, ask, object);
+    } else if (strcmp(type, "error") == 0) {
+        /* An ack or an unsubscribe that crossed the server's own unsubscribed. */
+        const char *code = member_text(object, "code");
+        if (strcmp(code, "not_subscribed") != 0) {
+            trace_fail("protocol", "a subscriber is told %s: %s", code,
+                       member_text(object, "message"));
+        }
+    } else if (strcmp(type, "goaway") != 0 && strcmp(type, "pong") != 0) {
+        trace_fail("protocol", "a subscriber is sent %s", type);
+    }
+}
+
+static void on_ready(struct link *link)
+{
+    (void)link;
+}
+
+/* It remembers where it was, and nothing else. */
+static void on_down(struct link *link)
+{
+    struct subscriber *subscriber = link->owner;
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        struct follow *follow = &subscriber->follows[c];
+        *follow = (struct follow){.next = follow->next};
+        if (!clients_calm && !subscriber->auditor && sim_chance(5)) {
+            follow->next = 0; /* forgets */
+        }
+    }
+}
+
+static const struct link_ops link_ops = {.ready = on_ready, .object = on_object, .down = on_down};
+
+/* ---- acting ---------------------------------------------------------------------------------- */
+
+static void unsubscribe(struct subscriber *subscriber, unsigned channel)
+{
+    const struct link_ask *ask = link_ask(&subscriber->link, ASK_UNSUBSCRIBE, channel);
+    if (ask == NULL) {
+        return;
+    }
+    char text[120];
+    const int size =
+        snprintf(text, sizeof(text), "{\"type\":\"unsubscribe\",\"id\":%llu,\"channel\":\"%s\"}",
+                 (unsigned long long)ask->id, model_channel_name(channel));
+    link_send(&subscriber->link, bytes_of(text, (size_t)size));
+    subscriber->follows[channel].leaving = true;
+}
+
+static void act(struct client *client)
+{
+    struct subscriber *subscriber = (struct subscriber *)client;
+    struct link *link = &subscriber->link;
+    link_check_time(link);
+    link_open(link, &clients_plan, clients_calm);
+    if (link->state != LINK_READY) {
+        return;
+    }
+    const unsigned channel = (unsigned)sim_below(clients_plan.channels);
+    struct follow *follow = &subscriber->follows[channel];
+    if (!follow->active && !follow->asked) {
+        if (link_asks_out(link, ASK_UNSUBSCRIBE) == 0) {
+            subscribe(subscriber, channel);
+        }
+    } else if (follow->active && !follow->leaving) {
+        if (follow->window > 0 && follow->next - 1 > follow->acked) {
+            ack(subscriber, channel, follow->next - 1);
+        }
+        if (!clients_calm && sim_chance(3)) {
+            unsubscribe(subscriber, channel);
+        }
+    }
+    if (!clients_calm && sim_chance(2)) {
+        link_close(link);
+    }
+}
+
+static bool settled(const struct client *client)
+{
+    const struct subscriber *subscriber = (const struct subscriber *)client;
+    for (unsigned c = 0; c < clients_plan.channels; c++) {
+        const struct follow *follow = &subscriber->follows[c];
+        if (!follow->active || follow->next != model_latest(c) + 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void subscriber_close(struct client *client)
+{
+    struct subscriber *subscriber = (struct subscriber *)client;
+    link_deinit(&subscriber->link);
+    mem_free(subscriber);
+}
+
+struct client *subscriber_open(unsigned number, bool auditor)
+{
+    static const struct client_ops ops = {
+        .act = act, .settled = settled, .close = subscriber_close};
+    struct subscriber *subscriber = mem_calloc(1, sizeof(*subscriber));
+    ASSERT(subscriber != NULL);
+    subscriber->client = (struct client){.ops = &ops, .number = number};
+    subscriber->auditor = auditor;
+    link_init(&subscriber->link, &link_ops, subscriber, number * 10);
+    return &subscriber->client;
+}

@@ -1,0 +1,107 @@
+#include "sim/trace.h"
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/prng.h"
+#include "sim/heap.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINES      70u
+#define LINE_BYTES 240u
+
+#define WALL_START_MS 1780000000000u
+
+uint64_t sim_now_us;
+int64_t sim_wall_skew_ms;
+
+static struct {
+    uint64_t seed;
+    uint64_t hash;
+    uint64_t count;
+    bool verbose;
+    struct prng prng;
+    char lines[LINES][LINE_BYTES];
+} state;
+
+void trace_begin(uint64_t seed, bool verbose)
+{
+    state.seed = seed;
+    state.hash = 0;
+    state.count = 0;
+    state.verbose = verbose;
+    state.prng.state = seed * 0x9E3779B97F4A7C15u + 1;
+    sim_now_us = 1000000;
+    sim_wall_skew_ms = 0;
+}
+
+uint64_t sim_wall_ms(void)
+{
+    return (uint64_t)((int64_t)(WALL_START_MS + sim_now_us / 1000) + sim_wall_skew_ms);
+}
+
+uint64_t sim_below(uint64_t bound)
+{
+    return prng_below(&state.prng, bound);
+}
+
+uint64_t sim_between(uint64_t from, uint64_t to)
+{
+    return from + sim_below(to - from + 1);
+}
+
+bool sim_chance(unsigned percent)
+{
+    return sim_below(100) < percent;
+}
+
+void trace(const char *format, ...)
+{
+    char *line = state.lines[state.count++ % LINES];
+    int size = snprintf(line, LINE_BYTES, "%9.3f ", (double)sim_now_us / 1000.0);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(line + size, LINE_BYTES - (size_t)size, format, args);
+    va_end(args);
+    state.hash = hash_bytes(bytes_of_text(line), state.hash);
+    if (state.verbose) {
+        (void)printf("%s\n", line);
+    }
+}
+
+uint64_t trace_hash(void)
+{
+    return state.hash;
+}
+
+static void print_last(void)
+{
+    const uint64_t first = state.count > LINES ? state.count - LINES : 0;
+    for (uint64_t i = first; i < state.count && !state.verbose; i++) {
+        (void)printf("  %s\n", state.lines[i % LINES]);
+    }
+}
+
+void trace_fail(const char *invariant, const char *format, ...)
+{
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    (void)printf("seed %llu: the last events (ms):\n", (unsigned long long)state.seed);
+    print_last();
+    (void)printf("FAILED seed %llu: %s: %s\nreplay: build/seriatim-sim --seed %llu --verbose\n",
+                 (unsigned long long)state.seed, invariant, what, (unsigned long long)state.seed);
+    (void)fflush(stdout);
+    _Exit(1);
+}
+
+/* In place of base/assert.c. */
+void assert_failed(const char *file, int line, const char *what)
+{
+    heap_on_assert();
+    trace_fail("assertion", "%s:%d: %s", file, line, what);
+}

@@ -1,0 +1,35 @@
+/* What happened in a run, one readable line an event: kept as the last lines and as a hash.
+ *
+ * The hash is what makes two runs of one seed comparable; so no line may hold an address, a real
+ * time or anything else that differs from run to run.
+ *
+ * Thread: one.  Memory: fixed. */
+#ifndef SIM_TRACE_H
+#define SIM_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void trace_begin(uint64_t seed, bool verbose);
+void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t trace_hash(void);
+/* A promise was broken: prints seed, invariant, the last lines and the command; ends with 1. */
+_Noreturn void trace_fail(const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- time, as everybody in the simulated world sees it -------------------------------------- */
+
+extern uint64_t sim_now_us;      /* since the world began; never goes back */
+extern int64_t sim_wall_skew_ms; /* of the wall clock, may jump */
+uint64_t sim_wall_ms(void);
+
+/* ---- chance, all of it from the seed ----------------------------------------------------------
+ */
+
+uint64_t sim_below(uint64_t bound);
+/* from … to, both included */
+uint64_t sim_between(uint64_t from, uint64_t to);
+/* True `percent` times of a hundred. */
+bool sim_chance(unsigned percent);
+
+#endif

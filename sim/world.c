@@ -1,0 +1,339 @@
+#include "sim/world.h"
+
+#include "log/file_log.h"
+#include "sim/client.h"
+#include "sim/disk.h"
+#include "sim/heap.h"
+#include "sim/model.h"
+#include "sim/net.h"
+#include "sim/node.h"
+#include "sim/plan.h"
+#include "sim/trace.h"
+
+#include <stdio.h>
+
+/* Without faults everything must be as it should be after so long. */
+#define CONVERGE_US    300000000u
+#define CONVERGE_STEPS 3000000u
+/* A server whose log does not come back is started anew by whoever looks after it. */
+#define OPERATOR_US 8000000u
+
+static struct {
+    struct plan plan;
+    struct world_result result;
+    uint64_t boot_us;    /* when it is started again */
+    uint64_t healthy_us; /* when it was last seen so */
+    uint64_t full_until_us;
+} world;
+
+static bool happens(unsigned rate)
+{
+    return rate > 0 && sim_below(100000) < rate;
+}
+
+static void fault(const char *what)
+{
+    trace("fault: %s", what);
+    world.result.faults++;
+}
+
+/* ---- the server's life ------------------------------------------------------------------------
+ */
+
+static void crash(enum sim_loss loss, const char *what)
+{
+    if (node_state() == NODE_DOWN) {
+        return;
+    }
+    fault(what);
+    world.result.crashes++;
+    node_crash(loss);
+    world.boot_us = sim_now_us + sim_below(2000000);
+}
+
+static void boot(bool faults)
+{
+    if (node_state() != NODE_DOWN || sim_now_us < world.boot_us) {
+        return;
+    }
+    if (faults && world.plan.settings_change > 0 && sim_chance(world.plan.settings_change)) {
+        plan_settings_change(&world.plan);
+        model_plan(&world.plan);
+        plan_trace(&world.plan);
+        disk_faults(&world.plan);
+    }
+    if (faults && happens(world.plan.crash_recovery * 300)) {
+        fault("the machine dies while it recovers");
+        sim_disk_die_at(disk_inner(), sim_between(1, 30));
+    }
+    world.boot_us = sim_now_us + sim_below(1000000);
+    if (node_boot(&world.plan, faults)) {
+        world.healthy_us = sim_now_us;
+    }
+}
+
+/* Starts the server anew where it stands still: after a failed sync nothing else helps. */
+static void operate(void)
+{
+    if (node_healthy() || node_state() == NODE_DOWN) {
+        world.healthy_us = sim_now_us;
+    } else if (sim_now_us > world.healthy_us + OPERATOR_US) {
+        world.healthy_us = sim_now_us;
+        if (node_state() == NODE_OPEN && sim_chance(50)) {
+            node_stop();
+        } else if (node_state() == NODE_OPEN || node_state() == NODE_STARTING) {
+            crash(SIM_LOSE_NOTHING, "the operator kills a server that stands still");
+        }
+    }
+}
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+static void fault_network(void)
+{
+    const struct plan *plan = &world.plan;
+    if (net_count() == 0) {
+        return;
+    }
+    struct net_conn *conn = net_at((unsigned)sim_below(net_count()));
+    if (happens(plan->cut)) {
+        fault("a connection is cut");
+        net_cut(conn);
+    }
+    if (happens(plan->half_open)) {
+        fault("a connection goes silent");
+        net_half_open(conn);
+    }
+    if (happens(plan->window)) {
+        fault("a client stops reading");
+        net_window(conn, false);
+    }
+    if (happens(plan->window * 2)) {
+        net_window(conn, true);
+    }
+}
+
+static void fault_time(void)
+{
+    const struct plan *plan = &world.plan;
+    if (happens(plan->wall_jump)) {
+        fault("the wall clock jumps");
+        sim_wall_skew_ms += (int64_t)sim_below(7200000) - 3600000;
+    }
+    if (happens(plan->time_jump)) {
+        fault("everything stands still");
+        sim_now_us += sim_below(20000000);
+    }
+    if (happens(plan->pause_reactor)) {
+        world.result.faults++;
+        node_pause_reactor(sim_below(3000000));
+    }
+    if (happens(plan->pause_worker)) {
+        world.result.faults++;
+        node_pause_worker(sim_below(10000000));
+    }
+}
+
+static void fault_disk(void)
+{
+    if (happens(world.plan.disk_full)) {
+        fault("the disk is full");
+        sim_disk_budget(disk_inner(), sim_disk_used(disk_inner()) + sim_below(3000));
+        world.full_until_us = sim_now_us + sim_below(20000000);
+    }
+    if (world.full_until_us != 0 && sim_now_us > world.full_until_us) {
+        trace("the disk has room again");
+        world.full_until_us = 0;
+        sim_disk_budget(disk_inner(), UINT64_MAX);
+    }
+}
+
+static void fault_machine(void)
+{
+    const struct plan *plan = &world.plan;
+    if (happens(plan->crash)) {
+        crash((enum sim_loss)sim_below(3), "the machine dies");
+    }
+    if (happens(plan->crash_writing) && node_state() != NODE_DOWN) {
+        fault("the machine will die while it writes");
+        sim_disk_die_at(disk_inner(), sim_between(1, 20));
+    }
+    if (happens(plan->stop) && node_state() == NODE_OPEN) {
+        fault("the server is stopped");
+        node_stop();
+    }
+    if (happens(plan->out_of_memory) && node_state() != NODE_DOWN) {
+        fault("an allocation will fail");
+        heap_fail_at(sim_between(1, 50));
+    }
+}
+
+static void faults(void)
+{
+    fault_network();
+    fault_time();
+    fault_disk();
+    fault_machine();
+}
+
+/* ---- one step -------------------------------------------------------------------------------- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Nobody can do anything now: time passes until somebody can. */
+static void sleep(void)
+{
+    uint64_t next = least(least(node_next_us(), net_next_us()), clients_next_us());
+    if (node_state() == NODE_DOWN) {
+        next = least(next, world.boot_us);
+    }
+    sim_now_us = next == UINT64_MAX || next <= sim_now_us ? sim_now_us + 1000 : next;
+}
+
+static bool move_bytes(void)
+{
+    const unsigned count = net_count();
+    const unsigned turn = count > 0 ? (unsigned)sim_below(count) : 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (net_ready((i + turn) % count)) {
+            net_move((i + turn) % count);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Server, bytes or client, by chance among those that can. */
+static void step(void)
+{
+    world.result.steps++;
+    sim_now_us += sim_below(world.plan.step_us);
+    const bool server = node_ready();
+    const bool client = clients_ready();
+    const unsigned choice = (unsigned)sim_below(10);
+    if (server && choice < 5) {
+        node_step();
+    } else if (client && choice < 7) {
+        clients_step();
+    } else if (!move_bytes()) {
+        if (server) {
+            node_step();
+        } else if (client) {
+            clients_step();
+        } else {
+            sleep();
+        }
+    }
+}
+
+/* ---- a run ----------------------------------------------------------------------------------- */
+
+static void run_with_faults(void)
+{
+    while (world.result.steps < world.plan.steps) {
+        boot(true);
+        step();
+        faults();
+        operate();
+    }
+}
+
+static void calm(void)
+{
+    trace("calm: no more faults");
+    disk_faults(NULL);
+    net_calm();
+    node_calm();
+    clients_calm_down();
+    world.full_until_us = 0;
+    world.boot_us = sim_now_us;
+}
+
+static void run_calm(void)
+{
+    const uint64_t end_us = sim_now_us + CONVERGE_US;
+    const uint64_t end_steps = world.result.steps + CONVERGE_STEPS;
+    const uint64_t audit_us = sim_now_us + 2000000;
+    unsigned number = 0;
+    while (node_state() != NODE_OPEN || !clients_settled(&number) || sim_now_us < audit_us) {
+        if (sim_now_us > end_us || world.result.steps > end_steps) {
+            trace_fail("I12 liveness", "client %u is not done, the server is %s", number,
+                       node_healthy() ? "well" : "not well");
+        }
+        boot(false);
+        step();
+        operate();
+    }
+}
+
+static void stop(void)
+{
+    node_stop();
+    const uint64_t end_us = sim_now_us + 60000000;
+    while (node_state() != NODE_DOWN) {
+        if (sim_now_us > end_us) {
+            trace_fail("P27 graceful stop", "the server does not stop");
+        }
+        step();
+    }
+}
+
+static void on_damage(void *ctx, const struct log_damage *damage)
+{
+    (void)ctx;
+    trace_fail("P18 damage", "%s at %llu: %s, and no bit was rotten", damage->file,
+               (unsigned long long)damage->at, damage->what);
+}
+
+static void verify(void)
+{
+    const struct storage storage = disk_storage_sim();
+    for (unsigned i = 0; i < world.plan.partitions; i++) {
+        char folder[16];
+        (void)snprintf(folder, sizeof(folder), "p%03u", i);
+        struct log_verify_result result;
+        const enum rc rc = file_log_verify(&storage, folder, on_damage, NULL, NULL, &result);
+        if (rc != RC_OK) {
+            trace_fail("P18 damage", "verify of %s: %s", folder, rc_text(rc));
+        }
+    }
+}
+
+void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
+{
+    world.result = (struct world_result){0};
+    world.boot_us = 0;
+    world.healthy_us = 0;
+    world.full_until_us = 0;
+    trace_begin(seed, verbose);
+    plan_draw(&world.plan, seed);
+    plan_trace(&world.plan);
+    heap_fail_at(0);
+    net_reset();
+    node_begin();
+    disk_begin(seed);
+    disk_faults(&world.plan);
+    net_accept_fails(world.plan.accept);
+    model_begin(&world.plan);
+    clients_begin(&world.plan);
+    run_with_faults();
+    calm();
+    run_calm();
+    stop();
+    verify();
+    clients_end();
+    world.result.messages = model_message_count();
+    model_end();
+    world.result.faults += disk_faults_done();
+    disk_end();
+    net_reset();
+    world.result.hash = trace_hash();
+    if (heap_blocks(HEAP_WORLD) != 0) {
+        trace_fail("simulator", "%llu blocks of its own are left",
+                   (unsigned long long)heap_blocks(HEAP_WORLD));
+    }
+    *ret_result = world.result;
+}
