@@ -310,7 +310,12 @@ void host_on_parcel(struct host *host, struct mail_parcel *parcel)
 static void starting_check(struct host *host)
 {
     const bool settled = partition_idle(host->partition) || partition_stopped(host->partition);
-    if (host->starting && !host->commit_out && settled && !partition_doubt_due(host->partition)) {
+    if (host->losses_due && host->starting && !host->commit_out &&
+        partition_idle(host->partition) && !partition_stopped(host->partition)) {
+        host->losses_due = false;
+    }
+    if (!host->losses_due && host->starting && !host->commit_out && settled &&
+        !partition_doubt_due(host->partition)) {
         host->starting = false;
         channels_count(host);
         stats_flag_set(&host->server->ready[host->number], !partition_stopped(host->partition));
@@ -453,9 +458,7 @@ static int loss_compare(const void *a, const void *b)
     return x->good_end < y->good_end ? -1 : x->good_end > y->good_end ? 1 : 0;
 }
 
-/* Messages that a repair has cut out below the newest checkpoint: their channels begin new epochs.
- */
-static void doubt_losses(struct host *host)
+void host_doubt_losses(struct host *host)
 {
     const struct log_loss *losses;
     size_t count;
@@ -496,7 +499,11 @@ void host_start(struct host *host, struct reactor *reactor)
     const int doubt = partition_in_doubt(host->partition) ? DOUBT_END : host->doubt ? DOUBT_ALL : 0;
     must(partition_start(host->partition, file_log_next_pos(host->log),
                          file_log_next_hash(host->log), &settings, doubt, reactor->wall_ms));
-    doubt_losses(host);
+    const struct log_loss *losses;
+    size_t count;
+    file_log_repaired_losses(host->log, &losses, &count);
+    host->losses_due = count > 0;
+    host_doubt_losses(host);
     host->starting = true;
 }
 

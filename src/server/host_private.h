@@ -66,6 +66,7 @@ struct host {
     uint64_t trim_pos;     /* UPKEEP_TRIMMING: once applied … */
     uint64_t trim_segment; /* … segments below this may go */
     bool failed;           /* told that the log failed */
+    bool losses_due;       /* a repair's losses are not in the log yet: nobody is let in */
     bool starting;         /* its first commands are not applied yet */
     bool doubt;            /* an unclean stop may have lost what was seen */
 };
@@ -82,6 +83,9 @@ void host_upkeep_run(struct host *host);
 void host_batch_begin(struct host *host, const struct log_batch *batch);
 void host_reopen_try(struct host *host);
 /* host.c */
+/* Messages that a repair has cut out below the newest checkpoint: their channels begin new epochs.
+ * Again if the commit that was to say so failed. */
+void host_doubt_losses(struct host *host);
 void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t size,
                      const struct publish_result *result);
 

@@ -211,6 +211,9 @@ static void reopen_done(struct job *job)
     host->reopen_out = false;
     if (host->reopen_rc == RC_OK) {
         partition_resume(host->partition);
+        if (host->losses_due) {
+            host_doubt_losses(host);
+        }
         host->failed = false;
         host->upkeep = host->upkeep == UPKEEP_TRIMMING ? UPKEEP_NONE : host->upkeep;
         stats_flag_set(&host->server->ready[host->number], true);

@@ -42,6 +42,7 @@ struct instance {
     struct datadir dir;
     int signal_fd;
     uint64_t stop_by_ms; /* set by the drain */
+    bool hurry;          /* another signal came meanwhile */
     char address[SOCKET_ADDRESS_TEXT];
     unsigned hosts_open;
     unsigned workers_ready;
@@ -407,6 +408,7 @@ static bool drain(struct instance *instance)
         }
         if (wait_signal(instance, 10)) {
             instance->stop_by_ms = now + STOP_HURRY_MS;
+            instance->hurry = true;
             return false;
         }
         drained += count_drained(server);
@@ -549,10 +551,11 @@ static void run(struct instance *instance)
     while (!wait_signal(instance, -1)) {
     }
     log_plain(LEVEL_INFO, "draining");
-    if (drain(instance)) {
-        close_clients(instance);
-    } else {
+    if (!drain(instance)) {
         log_plain(LEVEL_WARN, "stopping with work in flight");
+    }
+    if (!instance->hurry) {
+        close_clients(instance);
     }
 }
 
