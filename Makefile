@@ -9,6 +9,7 @@
 FUZZ_SECONDS = 300
 KILLS = 200
 SEED =
+SIM = --runs 300
 ARGS =
 
 all: build/seriatim
@@ -22,6 +23,7 @@ help:
 	@echo 'make lint               house style, layers, and the tests of the checker'
 	@echo 'make e2e                the real server from outside, with a WebSocket client'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
+	@echo 'make sim SIM="--minutes 10"      the server in a simulated world; --seed N --verbose'
 	@echo 'make model              the protocols in model/, every state of them (spin)'
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
 	@echo 'make bench              the load generator; ARGS="publish --seconds 10" for one figure'
@@ -70,6 +72,10 @@ crash: deps-test
 	@test/e2e/install
 	@node test/crash/crash.mjs --kills $(KILLS) $(SEED:%=--seed %)
 
+sim: deps build/build.ninja
+	@ninja -C build --quiet seriatim-sim
+	@build/seriatim-sim $(SIM)
+
 model: deps-test
 	@tools/run-models
 
@@ -86,4 +92,4 @@ format:
 clean:
 	rm -rf build build-asan build-clang build-fuzz build-tsan
 
-.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash model fuzz bench format clean
+.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash model sim fuzz bench format clean

@@ -86,6 +86,7 @@ void link_open(struct link *link, const struct plan *plan, bool calm)
         return;
     }
     const struct net_nature nature = link_nature(plan, calm);
+    link->memory_is_short = plan->out_of_memory > 0;
     link->conn = net_connect(&link->net, &nature);
     if (link->conn == NULL) {
         link->try_us = sim_now_us + 100000 + sim_below(500000);
@@ -258,6 +259,7 @@ static bool on_event(struct link *link, const struct ws_event *event)
     case WS_EVENT_CLOSE:
         trace("link %u: closed with %u", link->number, event->code);
         if (event->code != WS_CLOSE_GOING_AWAY && event->code != WS_CLOSE_POLICY &&
+            !(event->code == WS_CLOSE_INTERNAL && link->memory_is_short) &&
             !(event->code == WS_CLOSE_UNAUTHORIZED && link->state == LINK_CONNECTING)) {
             trace_fail("protocol", "link %u: the server closed with %u", link->number, event->code);
         }
@@ -297,7 +299,8 @@ static void upgrade(struct link *link, const uint8_t *data, size_t size)
         return;
     }
     if (memcmp(link->head.data, "HTTP/1.1 101 ", 13) != 0) {
-        if (memcmp(link->head.data, "HTTP/1.1 503 ", 13) != 0) {
+        if (memcmp(link->head.data, "HTTP/1.1 503 ", 13) != 0 &&
+            memcmp(link->head.data, "HTTP/1.1 408 ", 13) != 0) {
             trace_fail("protocol", "the upgrade was answered with %.30s", link->head.data);
         }
         link_close(link);

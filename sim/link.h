@@ -59,6 +59,7 @@ struct link {
     unsigned number; /* for the trace */
     unsigned epoch;  /* of the producer, 0: none */
     unsigned producer;
+    bool memory_is_short; /* allocations of the server fail in this world */
     struct ws_decoder decoder;
     struct buf head;
     struct link_ask asks[LINK_ASKS_MAX];

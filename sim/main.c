@@ -12,13 +12,16 @@ static struct {
     uint64_t runs;
     uint64_t minutes;
     bool verbose;
+    const char *seeds; /* a file of them */
 } options = {.seed = 1, .runs = 1};
 
-static const char usage[] = "usage: seriatim-sim [--seed N] [--runs N] [--minutes N] [--verbose]\n"
-                            "  --seed N     the first seed (1)\n"
-                            "  --runs N     how many, one after the other (1)\n"
-                            "  --minutes N  as many as there is time for\n"
-                            "  --verbose    every event\n";
+static const char usage[] =
+    "usage: seriatim-sim [--seed N] [--runs N] [--minutes N] [--seeds FILE] [--verbose]\n"
+    "  --seed N     the first seed (1)\n"
+    "  --runs N     how many, one after the other (1)\n"
+    "  --minutes N  as many as there is time for\n"
+    "  --seeds FILE the seeds in it, one a line; what follows a number is a comment\n"
+    "  --verbose    every event\n";
 
 static bool number(const char *text, uint64_t *ret_value)
 {
@@ -42,6 +45,8 @@ static bool options_parse(int argc, char **argv)
                                                               : NULL;
         if (strcmp(argv[i], "--verbose") == 0) {
             options.verbose = true;
+        } else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
+            options.seeds = argv[++i];
         } else if (value == NULL || i + 1 == argc || !number(argv[++i], value)) {
             return false;
         }
@@ -74,6 +79,42 @@ static void twice(uint64_t seed, const struct world_result *first)
     }
 }
 
+static struct world_result total;
+
+static void run(uint64_t seed, bool again)
+{
+    struct world_result result;
+    world_run(seed, options.verbose, &result);
+    if (again) {
+        twice(seed, &result);
+    }
+    total.hash = total.hash * 31 + result.hash;
+    total.faults += result.faults;
+    total.crashes += result.crashes;
+    total.messages += result.messages;
+    total.steps += result.steps;
+}
+
+static bool run_file(const char *name, uint64_t *ret_done)
+{
+    FILE *file = fopen(name, "r");
+    char line[400];
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        line[strspn(line, "0123456789")] = '\0';
+        uint64_t seed;
+        if (number(line, &seed)) {
+            run(seed, false);
+            (*ret_done)++;
+        }
+    }
+    if (file == NULL) {
+        perror(name);
+        return false;
+    }
+    (void)fclose(file);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     if (!options_parse(argc, argv)) {
@@ -82,27 +123,21 @@ int main(int argc, char **argv)
     }
     json_object_seed(1);
     const uint64_t began = now_s();
-    struct world_result total = {0};
     uint64_t done = 0;
-    for (; more(done, began); done++) {
-        const uint64_t seed = options.seed + done;
-        struct world_result result;
-        world_run(seed, options.verbose, &result);
-        if (done % 100 == 0) {
-            twice(seed, &result);
+    if (options.seeds != NULL) {
+        if (!run_file(options.seeds, &done)) {
+            return 1;
         }
-        total.hash = total.hash * 31 + result.hash;
-        total.faults += result.faults;
-        total.crashes += result.crashes;
-        total.messages += result.messages;
-        total.steps += result.steps;
+    } else {
+        for (; more(done, began); done++) {
+            run(options.seed + done, done % 100 == 0);
+        }
     }
-    (void)printf("%llu seeds from %llu: %llu steps, %llu messages, %llu faults, %llu crashes, "
+    (void)printf("%llu seeds: %llu steps, %llu messages, %llu faults, %llu crashes, "
                  "0 violations, hash %016llx\n",
-                 (unsigned long long)done, (unsigned long long)options.seed,
-                 (unsigned long long)total.steps, (unsigned long long)total.messages,
-                 (unsigned long long)total.faults, (unsigned long long)total.crashes,
-                 (unsigned long long)total.hash);
+                 (unsigned long long)done, (unsigned long long)total.steps,
+                 (unsigned long long)total.messages, (unsigned long long)total.faults,
+                 (unsigned long long)total.crashes, (unsigned long long)total.hash);
     (void)printf("elapsed %llu s\n", (unsigned long long)(now_s() - began));
     return 0;
 }

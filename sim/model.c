@@ -310,6 +310,24 @@ void model_told(unsigned channel, const json_t *object, struct model_mark mark)
     m->latest = latest > m->latest ? latest : m->latest;
 }
 
+/* As numbers: a shorter text is a smaller one. */
+static int id_compare(const char *a, const char *b)
+{
+    const size_t x = strlen(a);
+    const size_t y = strlen(b);
+    return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
+}
+
+static void id_check(const struct channel_model *m, uint64_t seq)
+{
+    const struct told *here = &m->messages[seq];
+    const struct told *below = &m->messages[seq - 1];
+    if (below->seen && id_compare(below->message_id, here->message_id) >= 0) {
+        trace_fail("P25 message ids", "%s: seq %llu has %s, the one before has %s", m->name,
+                   (unsigned long long)seq, here->message_id, below->message_id);
+    }
+}
+
 static void time_check(const struct channel_model *m, uint64_t seq, uint64_t time)
 {
     const struct told *below = &m->messages[seq - 1];
@@ -346,6 +364,7 @@ void model_seen(unsigned channel, const json_t *message)
     told->time = time;
     (void)snprintf(told->message_id, sizeof(told->message_id), "%s", message_id);
     time_check(m, seq, time);
+    id_check(m, seq);
 }
 
 void model_acked(unsigned channel, const json_t *reply, uint64_t seq, struct identity who)

@@ -42,6 +42,7 @@ static struct {
     unsigned worker_count;
     uint64_t worker_us[WORKERS_MAX]; /* busy or paused until then */
     unsigned drained;
+    bool drained_all;
     uint64_t since_us; /* of the state */
     bool booting;
 } node;
@@ -398,6 +399,7 @@ static void main_step(void)
         count_drained();
         if ((node.drained == server->threads && state_us() >= GOAWAY_GRACE_US) ||
             state_us() >= DRAIN_US) {
+            node.drained_all = node.drained == server->threads;
             broadcast(MAIL_CLOSE);
             state_move(NODE_CLOSING);
         }
@@ -592,6 +594,11 @@ uint64_t node_next_us(void)
         }
     }
     return next;
+}
+
+bool node_drained(void)
+{
+    return node.drained_all;
 }
 
 bool node_healthy(void)

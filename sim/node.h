@@ -33,6 +33,8 @@ bool node_ready(void);
 void node_step(void);
 /* When one will be possible, if none is; UINT64_MAX: never. */
 uint64_t node_next_us(void);
+/* Whether at the last orderly stop nothing was left in flight. */
+bool node_drained(void);
 /* Every partition accepts commands. */
 bool node_healthy(void);
 

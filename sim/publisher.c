@@ -3,6 +3,7 @@
  * at once, in batches cut otherwise than before. */
 #include "base/mem.h"
 #include "sim/client.h"
+#include "sim/history.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -16,12 +17,22 @@ struct outbox {
     unsigned next[LINKS];
 };
 
+/* [P 2] Commands of a connection take effect in the order sent: a history asked for behind a
+ * publish has its message. Answers may come in either order. */
+struct own_writes {
+    uint64_t published_id;
+    uint64_t published_seq;
+    uint64_t history_id;
+    uint64_t history_latest;
+};
+
 struct publisher {
     struct client client; /* first */
     unsigned producer;
     unsigned epoch;
     unsigned link_count;
     struct link links[LINKS];
+    struct own_writes own[LINKS][PLAN_CHANNELS_MAX];
     struct outbox outboxes[PLAN_CHANNELS_MAX];
     struct outbox old[PLAN_CHANNELS_MAX]; /* of the epoch before */
     uint64_t backoff_us;
@@ -35,6 +46,27 @@ static struct outbox *outbox_of(struct publisher *publisher, unsigned epoch, uns
 static unsigned index_of(const struct publisher *publisher, const struct link *link)
 {
     return (unsigned)(link - publisher->links);
+}
+
+static void own_check(const struct own_writes *own, unsigned channel)
+{
+    if (own->published_id < own->history_id && own->published_seq > own->history_latest) {
+        trace_fail("P20 order",
+                   "channel %u: seq %llu was published before a history ending at %llu", channel,
+                   (unsigned long long)own->published_seq, (unsigned long long)own->history_latest);
+    }
+}
+
+static void on_history(struct publisher *publisher, const struct link *link,
+                       const struct link_ask *ask, const json_t *object)
+{
+    struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+    const struct history_ask history = {
+        .channel = ask->channel, .limit = 1, .reverse = true, .mark = ask->mark};
+    history_check(&history, object);
+    own->history_id = ask->id;
+    own->history_latest = member_u64(object, "latest");
+    own_check(own, ask->channel);
 }
 
 static void acked(struct publisher *publisher, const struct link_ask *ask, const json_t *object,
@@ -134,6 +166,14 @@ static void on_object(struct link *link, const char *type, const json_t *object,
               (unsigned long long)ask->from, (unsigned long long)ask->count, ask->channel,
               json_integer_value(json_object_get(object, "seq")));
         acked(publisher, ask, object, link->epoch);
+        struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+        own->published_id = ask->id;
+        own->published_seq = (uint64_t)json_integer_value(json_object_get(object, "seq"));
+        own_check(own, ask->channel);
+    } else if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
+        on_history(publisher, link, ask, object);
+    } else if (strcmp(type, "error") == 0 && ask->kind == ASK_HISTORY) {
+        trace("p%u: history refused: %s", publisher->producer, member_text(object, "code"));
     } else if (strcmp(type, "error") == 0) {
         refused(publisher, link, ask, object);
     } else if (ask->kind != ASK_PING || strcmp(type, "pong") != 0) {
@@ -145,9 +185,11 @@ static void on_object(struct link *link, const char *type, const json_t *object,
 static void on_ready(struct link *link)
 {
     struct publisher *publisher = link->owner;
+    const unsigned index = index_of(publisher, link);
+    bytes_zero(publisher->own[index], sizeof(publisher->own[index]));
     for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
         struct outbox *outbox = outbox_of(publisher, link->epoch, c);
-        outbox->next[index_of(publisher, link)] = outbox->acked + 1;
+        outbox->next[index] = outbox->acked + 1;
     }
 }
 
@@ -203,6 +245,19 @@ static void send_some(struct publisher *publisher, struct link *link, unsigned c
     *next += count;
 }
 
+static void ask_history(struct link *link, unsigned channel)
+{
+    char text[200];
+    const struct link_ask *ask = link_ask(link, ASK_HISTORY, channel);
+    if (ask != NULL) {
+        const int size = snprintf(text, sizeof(text),
+                                  "{\"type\":\"history\",\"id\":%llu,\"channel\":\"%s\","
+                                  "\"limit\":1,\"reverse\":true}",
+                                  (unsigned long long)ask->id, model_channel_name(channel));
+        link_send(link, bytes_of(text, (size_t)size));
+    }
+}
+
 static void make(struct publisher *publisher)
 {
     struct outbox *outbox = &publisher->outboxes[sim_below(clients_plan.channels)];
@@ -238,6 +293,9 @@ static void link_act(struct publisher *publisher, struct link *link)
     const unsigned burst = (unsigned)sim_between(1, sim_chance(20) ? 20 : 2);
     for (unsigned i = 0; i < burst; i++) {
         send_some(publisher, link, channel);
+    }
+    if (!clients_calm && sim_chance(10)) {
+        ask_history(link, channel);
     }
     if (!clients_calm && sim_chance(1)) {
         link_close(link);

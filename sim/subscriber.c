@@ -214,7 +214,7 @@ static void on_message(struct subscriber *subscriber, const json_t *object)
                    subscriber->client.number, (unsigned long long)seq, channel,
                    (unsigned long long)follow->acked, (unsigned long long)follow->window);
     }
-    if (follow->window > 0 && !follow->leaving && sim_chance(60)) {
+    if (follow->window > 0 && !follow->leaving && (clients_calm || sim_chance(60))) {
         ack(subscriber, channel, seq);
     }
 }

@@ -244,6 +244,7 @@ static void run_with_faults(void)
 static void calm(void)
 {
     trace("calm: no more faults");
+    world.plan.step_us = least(world.plan.step_us, 500);
     disk_faults(NULL);
     net_calm();
     node_calm();
@@ -278,6 +279,9 @@ static void stop(void)
             trace_fail("P27 graceful stop", "the server does not stop");
         }
         step();
+    }
+    if (!node_drained()) {
+        trace_fail("P27 graceful stop", "publishes stayed in flight when the server drained");
     }
 }
 
