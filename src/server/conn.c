@@ -124,7 +124,7 @@ static void conn_destroy(struct conn *conn)
     socket_close(conn->handler.fd);
     timer_disarm(&reactor->timers, &conn->timer);
     list_remove(&conn->dirty_link);
-    list_remove(&conn->blocked_link);
+    conn_block_end(conn);
     http_parser_free(conn->parser);
     exchange_free(conn->exchange);
     ws_decoder_deinit(&conn->decoder);
@@ -590,24 +590,54 @@ void conns_flush(struct reactor *reactor)
 
 /* ---- what others tell it --------------------------------------------------------------------- */
 
+void conn_block(struct conn *conn, size_t size)
+{
+    struct reactor *reactor = conn->reactor;
+    ASSERT(!conn->blocked);
+    conn->blocked = true;
+    conn->blocked_partition = reactor->full_partition;
+    conn->blocked_size = size;
+    list_push_back(&reactor->blocked[conn->blocked_partition], &conn->blocked_link);
+    reactor->blocked_count++;
+}
+
+void conn_block_end(struct conn *conn)
+{
+    if (conn->blocked) {
+        ASSERT(conn->reactor->blocked_count > 0);
+        conn->reactor->blocked_count--;
+        conn->blocked = false;
+        list_remove(&conn->blocked_link);
+    }
+}
+
+/* In the order they came, as long as there is room for the first: nobody's command is decoded again
+ * in vain. */
+static void unblock_partition(struct reactor *reactor, unsigned partition)
+{
+    struct list *waiting = &reactor->blocked[partition];
+    while (!list_empty(waiting)) {
+        struct conn *conn = CONTAINER_OF(waiting->next, struct conn, blocked_link);
+        if (!router_has_room(reactor, partition, conn->blocked_size)) {
+            return;
+        }
+        conn_block_end(conn);
+        if (!conn->dead && conn->phase == CONN_WS) {
+            conn_ws_retry(conn);
+        } else if (!conn->dead) {
+            http_retry(conn);
+        }
+        conn_wake(conn);
+    }
+}
+
 void conns_unblock(struct reactor *reactor)
 {
-    struct list turn;
-    list_init(&turn);
-    struct list *node;
-    while ((node = list_pop_front(&reactor->blocked)) != NULL) {
-        list_push_back(&turn, node);
+    reactor->unblocking = true;
+    for (unsigned i = 0; reactor->blocked_count > 0 && i < reactor->server->partitions; i++) {
+        unblock_partition(reactor, i);
     }
-    while ((node = list_pop_front(&turn)) != NULL) {
-        struct conn *conn = CONTAINER_OF(node, struct conn, blocked_link);
-        const bool taken = conn->phase == CONN_WS ? conn_ws_retry(conn) : http_retry(conn);
-        if (taken) {
-            conn->blocked = false;
-            conn_wake(conn);
-        } else {
-            list_push_back(&reactor->blocked, &conn->blocked_link);
-        }
-    }
+    reactor->unblocking = false;
 }
 
 void conn_on_published(struct conn *conn, uint64_t id, const struct publish_result *result,
@@ -716,7 +746,7 @@ void conns_close(struct reactor *reactor, bool now)
 
 bool conns_busy(const struct reactor *reactor)
 {
-    if (!list_empty(&reactor->blocked)) {
+    if (reactor->blocked_count > 0) {
         return true;
     }
     for (unsigned i = 0; i < reactor->server->partitions; i++) {

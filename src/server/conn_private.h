@@ -68,6 +68,8 @@ struct conn {
     bool more;            /* had its share of this turn, and has more */
     struct list dirty_link;
     struct list blocked_link;
+    unsigned blocked_partition; /* while blocked: for room there … */
+    size_t blocked_size;        /* … of so many bytes */
     struct timer timer;
     uint64_t heard_ms;   /* when a byte last came, or it took bytes that had waited */
     uint64_t tx_ms;      /* when the kernel last took one, or `out` was empty */
@@ -101,15 +103,20 @@ void conn_timer_set(struct conn *conn);
 /* A Close frame and the way out. */
 void conn_ws_close(struct conn *conn, uint16_t code, const char *text);
 
+/* Its publish of `size` bytes has just been refused for want of room: it waits for its turn. */
+void conn_block(struct conn *conn, size_t size);
+/* It waits no more. Allowed when it does not. */
+void conn_block_end(struct conn *conn);
+
 /* conn_ws.c: takes bytes; returns how many. */
 size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size);
-/* Tries the deferred command again. False: still no room. */
-bool conn_ws_retry(struct conn *conn);
+/* Carries out the deferred command: there is room for it now. */
+void conn_ws_retry(struct conn *conn);
 void conn_ws_open(struct conn *conn);
 
 /* http_api.c */
 size_t http_input(struct conn *conn, const uint8_t *data, size_t size);
-bool http_retry(struct conn *conn);
+void http_retry(struct conn *conn);
 void http_on_published(struct conn *conn, const struct publish_result *result);
 void http_on_history(struct conn *conn, const struct mail_read *read);
 void exchange_free(struct exchange *exchange);

@@ -31,8 +31,7 @@ void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
     conn->close_sent = true;
     session_close(conn->session);
     conn->session = NULL;
-    list_remove(&conn->blocked_link);
-    conn->blocked = false;
+    conn_block_end(conn);
     if (ws_close_append(&conn->out, code, text) != RC_OK) {
         conn_kill(conn, "out of memory");
         return;
@@ -88,8 +87,7 @@ static void block(struct conn *conn, struct bytes text)
         conn_kill(conn, "out of memory");
         return;
     }
-    conn->blocked = true;
-    list_push_back(&conn->reactor->blocked, &conn->blocked_link);
+    conn_block(conn, text.size);
 }
 
 static void on_message(struct conn *conn, const struct ws_event *event)
@@ -112,18 +110,15 @@ static void on_message(struct conn *conn, const struct ws_event *event)
     }
 }
 
-bool conn_ws_retry(struct conn *conn)
+void conn_ws_retry(struct conn *conn)
 {
     const enum rc rc =
         session_on_text(conn->session, buf_bytes(&conn->deferred), conn->reactor->wall_ms);
-    if (rc == RC_FULL) {
-        return false;
-    }
+    ASSERT(rc != RC_FULL); /* there was room */
     buf_deinit(&conn->deferred);
     if (rc != RC_OK) {
         conn_kill(conn, "out of memory");
     }
-    return true;
 }
 
 /* A gathered message is freed by the next call on the decoder, which may be long in coming. */

@@ -159,27 +159,21 @@ static void answer_publish(struct conn *conn)
                             (const void *)command.items);
     }
     if (rc == RC_FULL) {
-        if (!conn->blocked) {
-            conn->blocked = true;
-            list_push_back(&reactor->blocked, &conn->blocked_link);
-        }
+        conn_block(conn, conn->exchange->body.size);
         conn->exchange->waiting = true;
     } else if (rc != RC_OK) {
         conn_kill(conn, "out of memory");
     } else {
         conn->exchange->waiting = true;
         conn->exchange->id = command.id;
-        conn->blocked = false;
     }
 }
 
-bool http_retry(struct conn *conn)
+void http_retry(struct conn *conn)
 {
-    if (conn->exchange == NULL || conn->dead) {
-        return true;
+    if (conn->exchange != NULL) {
+        answer_publish(conn);
     }
-    answer_publish(conn);
-    return !conn->blocked;
 }
 
 void http_on_published(struct conn *conn, const struct publish_result *result)

@@ -45,7 +45,6 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     *reactor = (struct reactor){.server = server, .index = index};
     const unsigned partitions = server->partitions;
     list_init(&reactor->dirty);
-    list_init(&reactor->blocked);
     timer_init(&reactor->upkeep);
     wire_scratch_init(&reactor->scratch);
     feed_table_init(&reactor->feeds, &router_session_ops, reactor, server->config->feed_bytes,
@@ -60,10 +59,14 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     reactor->read_buffer = mem_alloc(REACTOR_READ_BYTES);
     reactor->parcels = mem_calloc(partitions, sizeof(struct mail_parcel *));
     reactor->credit_used = mem_calloc(partitions, sizeof(size_t));
+    reactor->blocked = mem_calloc(partitions, sizeof(struct list));
+    for (unsigned i = 0; reactor->blocked != NULL && i < partitions; i++) {
+        list_init(&reactor->blocked[i]);
+    }
     reactor->replies = mem_calloc(server->threads, sizeof(struct mail_replies *));
     reactor->hosts = mem_calloc(partitions, sizeof(struct host *));
     if (reactor->read_buffer == NULL || reactor->parcels == NULL || reactor->credit_used == NULL ||
-        reactor->replies == NULL || reactor->hosts == NULL) {
+        reactor->blocked == NULL || reactor->replies == NULL || reactor->hosts == NULL) {
         return RC_NOMEM;
     }
     const enum rc rc = loop_init(&reactor->loop);
@@ -82,6 +85,7 @@ void reactor_deinit(struct reactor *reactor)
     mem_free(reactor->read_buffer);
     mem_free(reactor->parcels);
     mem_free(reactor->credit_used);
+    mem_free(reactor->blocked);
     mem_free(reactor->replies);
     mem_free(reactor->hosts);
     mem_free(reactor->conns.slots);

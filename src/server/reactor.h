@@ -62,9 +62,13 @@ struct reactor {
     uint64_t wall_ms;
 
     struct conn_table conns;
-    struct list dirty;   /* struct conn.dirty_link: something to send or to take up again */
-    struct list blocked; /* struct conn.blocked_link: a publish waits for room */
-    bool room_made;      /* this turn: the blocked may try again */
+    struct list dirty;       /* struct conn.dirty_link: something to send or to take up again */
+    struct list *blocked;    /* by partition, struct conn.blocked_link: a publish waits for room, in
+                              * the    order they came; who comes later waits behind */
+    uint32_t blocked_count;  /* in all of them */
+    unsigned full_partition; /* of the last publish that found no room */
+    bool unblocking;         /* they have their turn */
+    bool room_made;          /* this turn: the blocked may try again */
 
     struct session_env env;
     struct feed_table feeds;
@@ -136,6 +140,8 @@ MUST_USE enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64
                                 const struct command_message *messages);
 MUST_USE enum rc router_history(struct reactor *reactor, uint64_t handle,
                                 const struct wire_command *command);
+/* Whether a publish of that size to the partition would find room. */
+bool router_has_room(const struct reactor *reactor, unsigned partition, size_t size);
 /* Sends the parcels that have filled in this turn. */
 void router_flush(struct reactor *reactor);
 /* Handles one mail, whatever it is. */

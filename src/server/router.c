@@ -77,13 +77,21 @@ static enum rc parcel_add(struct buf *bytes, struct parcel_entry *entry,
     return RC_OK;
 }
 
+bool router_has_room(const struct reactor *reactor, unsigned partition, size_t size)
+{
+    const size_t used = reactor->credit_used[partition];
+    return used == 0 || used + size <= CREDIT_BYTES_MAX;
+}
+
 enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, size_t size,
                        const struct command_publish *head, const struct command_message *messages)
 {
     ASSERT(size <= UINT32_MAX);
     const unsigned partition = partition_of(reactor, head->channel);
-    size_t *used = &reactor->credit_used[partition];
-    if (*used > 0 && *used + size > CREDIT_BYTES_MAX) {
+    /* A small publish must not slip past a large one for ever: who waits goes first. */
+    const bool behind = !reactor->unblocking && !list_empty(&reactor->blocked[partition]);
+    if (behind || !router_has_room(reactor, partition, size)) {
+        reactor->full_partition = partition;
         return RC_FULL;
     }
     struct mail_parcel *parcel = parcel_for(reactor, partition);
@@ -95,7 +103,7 @@ enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, si
     if (rc != RC_OK) {
         return rc;
     }
-    *used += size;
+    reactor->credit_used[partition] += size;
     if (parcel->bytes.size >= PARCEL_BYTES_SEND) {
         parcel_send(reactor, partition);
     }
