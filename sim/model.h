@@ -19,7 +19,7 @@
 #include <jansson.h>
 
 #define PRODUCERS_MAX 24u
-#define EPOCHS_MAX    24u /* of a producer; 0: messages without number */
+#define EPOCHS_MAX    160u /* of a producer; 0: messages without number */
 
 /* Who a message is; its payload says so, and follows from it. */
 struct identity {

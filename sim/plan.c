@@ -53,10 +53,10 @@ static void draw_faults(struct plan *plan)
     plan->out_of_memory = rate(10, 20);
     plan->disk_read = rate(15, 200);
     plan->disk_open = rate(10, 500);
-    plan->disk_write = rate(20, 500);
-    plan->disk_sync = rate(20, 500);
-    plan->disk_other = rate(15, 500);
-    plan->disk_full = rate(20, 40);
+    plan->disk_write = rate(20, 2000);
+    plan->disk_sync = rate(20, 1500);
+    plan->disk_other = rate(15, 2000);
+    plan->disk_full = rate(20, 150);
     plan->disk_slow_us = sim_chance(30) ? ONE_OF(1000, 20000, 500000) : 0;
     plan->cut = rate(60, 400);
     plan->cut_later = rate(40, 60);
@@ -67,6 +67,18 @@ static void draw_faults(struct plan *plan)
     plan->pause_worker = rate(30, 200);
     plan->wall_jump = rate(25, 100);
     plan->time_jump = rate(20, 50);
+}
+
+/* Where such systems break: slow cursors, retention, reconnects, the hand-over to the live tail. */
+static void draw_focus(struct plan *plan)
+{
+    plan->feed_bytes = 1024;
+    plan->retention_messages = sim_between(3, 20);
+    plan->subscribers = 4;
+    plan->slow_readers = true;
+    plan->tiny_buffers = true;
+    plan->window = (unsigned)sim_between(100, 1500);
+    plan->cut = (unsigned)sim_between(50, 500);
 }
 
 void plan_draw(struct plan *ret_plan, uint64_t seed)
@@ -80,6 +92,9 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     draw_clients(&plan);
     if (sim_chance(90)) {
         draw_faults(&plan);
+    }
+    if (sim_chance(50)) {
+        draw_focus(&plan);
     }
     *ret_plan = plan;
 }

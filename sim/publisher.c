@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINKS 2u
+#define LINKS     2u
+#define BUMPS_MAX 20u /* without need */
 
 struct outbox {
     unsigned made;  /* numbers 1 … made exist */
@@ -93,9 +94,7 @@ static void acked(struct publisher *publisher, const struct link_ask *ask, const
 /* Its outbox is lost: a new incarnation numbers from 1. */
 static void epoch_bump(struct publisher *publisher)
 {
-    if (publisher->epoch + 1 >= EPOCHS_MAX) {
-        return;
-    }
+    ASSERT(publisher->epoch + 1 < EPOCHS_MAX);
     publisher->epoch++;
     trace("p%u: takes epoch %u", publisher->producer, publisher->epoch);
     bytes_copy(publisher->old, publisher->outboxes, sizeof(publisher->old));
@@ -306,7 +305,8 @@ static void act(struct client *client)
 {
     struct publisher *publisher = (struct publisher *)client;
     make(publisher);
-    if (clients_plan.epochs_bump && !clients_calm && sim_chance(1)) {
+    if (clients_plan.epochs_bump && !clients_calm && publisher->epoch < BUMPS_MAX &&
+        sim_chance(1)) {
         epoch_bump(publisher);
     }
     link_act(publisher, &publisher->links[sim_below(publisher->link_count)]);
