@@ -103,8 +103,8 @@ const struct setting config_settings[] = {
     NUMBER("limits.subscriptions", limit_subscriptions, "1000", 1, 1000000, NULL,
            "Subscriptions of one connection."),
     NUMBER("limits.inflight", limit_inflight, "4096", 1, 1000000, NULL,
-           "Publishes, subscribes and history reads of one connection that are not answered yet; more "
-           "wait in its socket."),
+           "Publishes, subscribes and history reads of one connection that are not answered yet; "
+           "more wait in its socket."),
     NUMBER("limits.channels", limit_channels, "1000000", 1, 1000000000, NULL,
            "Channels of the node."),
 
