@@ -261,6 +261,16 @@ uint64_t model_earliest(unsigned channel)
     return model.channels[channel].earliest;
 }
 
+bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time)
+{
+    const struct channel_model *m = &model.channels[channel];
+    if (seq >= m->capacity || !m->messages[seq].seen) {
+        return false;
+    }
+    *ret_time = m->messages[seq].time;
+    return true;
+}
+
 const char *model_epoch(unsigned channel)
 {
     const char *epoch = model.channels[channel].epoch;

@@ -46,6 +46,8 @@ struct model_mark model_mark(unsigned channel);
 /* The seq of the newest message that anybody knows of. */
 uint64_t model_latest(unsigned channel);
 uint64_t model_earliest(unsigned channel);
+/* The time of a message; false: nobody has seen it. */
+bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time);
 /* NULL: none told yet. */
 const char *model_epoch(unsigned channel);
 
