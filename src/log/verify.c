@@ -228,13 +228,25 @@ static enum rc verify_rest(struct verify *v)
     return rc;
 }
 
+/* Whether something of a segment stands in front: then what is missing behind it is a loss. A
+ * removal that failed leaves files of several segments, all in front of the first that is kept. */
+static bool segment_in_front(const struct listing *listing, size_t end)
+{
+    for (size_t i = 0; i < end; i++) {
+        if (listing->items[i].has_segment || listing->items[i].has_damaged) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Files whose segment is not there: what a removal left, or a segment that is lost. */
 static void drop_orphans(struct verify *v)
 {
     for (size_t i = v->listing.count; i-- > 0;) {
         const struct found_segment *found = &v->listing.items[i];
         if (!found->has_segment) {
-            if (i > 0 && !found->has_damaged) {
+            if (!found->has_damaged && segment_in_front(&v->listing, i)) {
                 report_file(v, found->number, ".seg", 0, "missing segment");
             }
             listing_drop(&v->listing, i);

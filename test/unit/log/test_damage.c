@@ -508,6 +508,27 @@ static void verify_finds_what_is_wrong_and_changes_nothing(void **state)
     base_drop(&base);
 }
 
+/* A removal takes the segments first, then what belongs to them: one that fails in between leaves
+ * files of several segments, and nothing is lost. */
+static void verify_takes_what_a_failed_removal_left_for_no_loss(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    assert_true(base.last_segment > 4);
+    for (uint64_t number = 1; number <= 2; number++) {
+        assert_true(sim_disk_delete(base.disk, log_name_of(WORLD_FOLDER, number, ".seg").text));
+    }
+    const struct storage storage = sim_disk_storage(base.disk);
+    struct log_verify_result result;
+    uint64_t count = 0;
+    assert_int_equal(file_log_verify(&storage, WORLD_FOLDER, count_damage, NULL, &count, &result),
+                     RC_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(result.segments, base.last_segment - 2);
+    base_drop(&base);
+}
+
 /* ---- what a repair can tell ---------------------------------------------------------------- */
 
 static void a_repair_tells_which_messages_it_has_cost(void **state)
@@ -720,6 +741,7 @@ int main(void)
         cmocka_unit_test(a_segment_twice_or_out_of_place_is_refused),
         cmocka_unit_test(zeroed_and_swapped_sectors_are_named),
         cmocka_unit_test(verify_finds_what_is_wrong_and_changes_nothing),
+        cmocka_unit_test(verify_takes_what_a_failed_removal_left_for_no_loss),
         cmocka_unit_test(a_repair_tells_which_messages_it_has_cost),
         cmocka_unit_test(a_crash_during_a_repair_is_harmless),
         cmocka_unit_test(a_record_forged_inside_a_message_is_not_believed),
