@@ -150,3 +150,51 @@ test('small messages that grow large for who follows cost no more memory than th
     follower.ws.terminate();
     await server.stop();
   });
+
+// What a reactor may have under way to a partition is 8 MiB: this is six times as much over a slow
+// disk, so most of them wait for room, small ones behind large ones, and each gets its turn.
+test('more under way than there is room for: everybody has his turn, in order', async () => {
+  const [server, faults] = await faultyServer({ flags: ['--threads', '1', '--partitions', '1'] });
+  const large = 'x'.repeat(900_000);
+  const clients = await Promise.all(Array.from({ length: 6 }, (_, p) =>
+    Client.connect(server.ws, { producer: { id: `p${p}`, epoch: 1 } })));
+  faults.set({ call: 'sync', text: '.seg', delayMs: 400 }); // so that they pile up
+  const replies = await Promise.all(clients.flatMap((c, p) =>
+    Array.from({ length: p < 3 ? 18 : 40 }, (_, i) =>
+      c.publish('a', p < 3 ? [p, i + 1, large] : [p, i + 1], { producer_seq: i + 1 }))
+    .concat(fetch(`http://127.0.0.1:${server.port}/v1/publish`, { method: 'POST',
+      body: JSON.stringify({ channel: 'a', data: ['http', p, large] }) }).then((r) => r.json()))));
+  const count = 3 * 18 + 3 * 40 + 6;
+  faults.off();
+  assert.equal(new Set(replies.map((r) => r.seq)).size, count);
+  const reader = await Client.connect(server.ws);
+  const seen = await reader.take(await reader.subscribe('a', 'earliest'), count, 60_000);
+  const last = new Array(6).fill(0);
+  for (const { data: [p, n] } of seen.filter((m) => m.data[0] !== 'http')) {
+    assert.equal(n, last[p] + 1, `publisher ${p} out of order`);
+    last[p] = n;
+  }
+  await Promise.all([reader, ...clients].map((c) => c.close()));
+  await server.kill();
+});
+
+// [P 2] A publish takes effect when it is committed; what comes behind it on the same connection
+// waits for that, however long the disk takes.
+test('a subscribe and a history see the publishes sent before them', async () => {
+  const [server, faults] = await faultyServer();
+  const c = await Client.connect(server.ws);
+  await c.publish('a', 1);
+  faults.set({ call: 'sync', text: '.seg', delayMs: 300 });
+  const [, , subscribed, history] = await Promise.all([
+    c.publish('a', 2),
+    c.publish('a', 3),
+    c.expect('subscribed', { type: 'subscribe', channel: 'a' }),
+    c.history('a'),
+  ]);
+  assert.equal(subscribed.latest, 3);
+  assert.equal(subscribed.next, 4);
+  assert.deepEqual(history.messages.map((m) => m.data), [1, 2, 3]);
+  faults.off();
+  await c.close();
+  await server.kill();
+});

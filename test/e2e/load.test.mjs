@@ -121,28 +121,3 @@ test('subscribers that come and go at random seqs see the same stream', async ()
   await Promise.all([c.close(), publisher.close()]);
   await server.kill();
 });
-
-// What a reactor may have under way to a partition is 8 MiB: this is six times as much, so most of
-// them wait for room, small ones behind large ones, and each gets its turn in its order.
-test('more under way than there is room for: everybody has his turn, in order', async () => {
-  const server = await Server.start({ flags: ['--threads', '1', '--partitions', '1'] });
-  const large = 'x'.repeat(900_000);
-  const clients = await Promise.all(Array.from({ length: 6 }, (_, p) =>
-    Client.connect(server.ws, { producer: { id: `p${p}`, epoch: 1 } })));
-  const replies = await Promise.all(clients.flatMap((c, p) =>
-    Array.from({ length: p < 3 ? 18 : 40 }, (_, i) =>
-      c.publish('a', p < 3 ? [p, i + 1, large] : [p, i + 1], { producer_seq: i + 1 }))
-    .concat(fetch(`http://127.0.0.1:${server.port}/v1/publish`, { method: 'POST',
-      body: JSON.stringify({ channel: 'a', data: ['http', p, large] }) }).then((r) => r.json()))));
-  const count = 3 * 18 + 3 * 40 + 6;
-  assert.equal(new Set(replies.map((r) => r.seq)).size, count);
-  const reader = await Client.connect(server.ws);
-  const seen = await reader.take(await reader.subscribe('a', 'earliest'), count, 60_000);
-  const last = new Array(6).fill(0);
-  for (const { data: [p, n] } of seen.filter((m) => m.data[0] !== 'http')) {
-    assert.equal(n, last[p] + 1, `publisher ${p} out of order`);
-    last[p] = n;
-  }
-  await Promise.all([reader, ...clients].map((c) => c.close()));
-  await server.kill();
-});
