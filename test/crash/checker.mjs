@@ -3,6 +3,8 @@
 // It knows the protocol page only. Each check is named after the invariant that it proves
 // (I1 dense … I6 producer FIFO) and gives its violations as sentences; none means it held.
 
+import { createHash } from 'node:crypto';
+
 /** Everything that happened, from outside. Keys are text, so that a clone is cheap. */
 export class History {
   constructor() {
@@ -24,10 +26,14 @@ export class History {
   }
 }
 
+const PRINT_MAX = 160; // the rest of a long one stands for itself as a hash
+
 /** What must be the same for every observer of a (channel, epoch, seq). */
 export function observation(message) {
   const { seq, message_id, time, key, producer, producer_seq, data, data_base64 } = message;
-  const print = JSON.stringify([message_id, time, key, producer, producer_seq, data, data_base64]);
+  const all = JSON.stringify([message_id, time, key, producer, producer_seq, data, data_base64]);
+  const print = all.length <= PRINT_MAX ? all
+    : `${all.slice(0, PRINT_MAX)}… ${createHash('sha256').update(all).digest('base64')}`;
   return { seq, message_id, producer, producer_seq, print };
 }
 
@@ -190,9 +196,9 @@ export const CHECKS = {
 
 const SHOWN_MAX = 5;
 
-/** {passed, failed, lines}: each check by name, with its first violations. */
+/** {passed, failed, violations, lines, failedNames}: each check by name, with its first violations. */
 export function judge(history) {
-  const result = { passed: 0, failed: 0, lines: [], failedNames: [] };
+  const result = { passed: 0, failed: 0, violations: 0, lines: [], failedNames: [] };
   for (const [name, check] of Object.entries(CHECKS)) {
     const violations = [...check(history)];
     if (violations.length === 0) {
@@ -201,6 +207,7 @@ export function judge(history) {
       continue;
     }
     result.failed += 1;
+    result.violations += violations.length;
     result.failedNames.push(name);
     result.lines.push(`FAILED  ${name}: ${violations.length} violations`);
     for (const v of violations.slice(0, SHOWN_MAX)) result.lines.push(`        ${v.slice(0, 400)}`);
@@ -224,6 +231,15 @@ export function account(history) {
     duplicated: [...once(history)].length,
     'out of order': [...dense(history)].length + [...producerFifo(history)].length,
   };
+}
+
+/** The account and the judgement, as a page. */
+export function printAccount(history, result) {
+  for (const [name, value] of Object.entries(account(history))) {
+    console.log(`${name.padEnd(20)} ${value}`);
+  }
+  for (const line of result.lines) console.log(line);
+  console.log(`this account: ${result.passed} passed, ${result.failed} failed`);
 }
 
 // ---- planted violations: each must be found -----------------------------------------------------
