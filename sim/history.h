@@ -17,6 +17,6 @@ struct history_ask {
 
 /* Draws one for a random channel. */
 struct history_ask history_ask_draw(unsigned channels);
-void history_check(const struct history_ask *ask, const json_t *object);
+void history_check(const struct history_ask *ask, const struct value *object);
 
 #endif

@@ -188,19 +188,19 @@ void link_check_time(struct link *link)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-static struct link_ask *ask_of(struct link *link, const json_t *object)
+static struct link_ask *ask_of(struct link *link, const struct value *object)
 {
-    const json_t *id = json_object_get(object, "id");
+    const struct value *id = value_member(object, "id");
     if (id == NULL) {
         return NULL;
     }
     for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
-        if (link->asks[i].id != 0 && link->asks[i].id == (uint64_t)json_integer_value(id)) {
+        if (link->asks[i].id != 0 && link->asks[i].id == value_number(id)) {
             return &link->asks[i];
         }
     }
-    trace_fail("P20 replies", "link %u: a reply to id %lld, which is not open", link->number,
-               json_integer_value(id));
+    trace_fail("P20 replies", "link %u: a reply to id %llu, which is not open", link->number,
+               (unsigned long long)value_number(id));
 }
 
 static void published_check(struct link *link, const struct link_ask *ask)
@@ -211,7 +211,7 @@ static void published_check(struct link *link, const struct link_ask *ask)
     link->published_id[ask->channel] = ask->id;
 }
 
-static void on_object(struct link *link, const json_t *object)
+static void on_object(struct link *link, const struct value *object)
 {
     const char *type = member_text(object, "type");
     struct link_ask *ask = ask_of(link, object);
@@ -241,13 +241,13 @@ static void on_object(struct link *link, const json_t *object)
 
 static void on_text(struct link *link, struct bytes text)
 {
-    json_t *object = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, NULL);
+    /* The decoder's buffer, or what was received: nobody reads it again. */
+    const struct value *object = value_read((uint8_t *)(uintptr_t)text.data, text.size);
     if (object == NULL) {
         trace_fail("protocol", "link %u: a message that is no JSON: %.100s", link->number,
                    (const char *)text.data);
     }
     on_object(link, object);
-    json_decref(object);
 }
 
 /* False: the connection is gone. */

@@ -45,7 +45,7 @@ struct link;
 struct link_ops {
     void (*ready)(struct link *link);
     /* `ask` NULL: a push. It is free again after the call. */
-    void (*object)(struct link *link, const char *type, const json_t *object,
+    void (*object)(struct link *link, const char *type, const struct value *object,
                    const struct link_ask *ask);
     void (*down)(struct link *link);
 };

@@ -90,18 +90,18 @@ uint64_t model_message_count(void)
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-uint64_t member_u64(const json_t *object, const char *name)
+uint64_t member_u64(const struct value *object, const char *name)
 {
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+    const struct value *value = value_member(object, name);
+    if (value == NULL || value->type != VALUE_NUMBER) {
         trace_fail("protocol", "no number \"%s\" in an object", name);
     }
-    return (uint64_t)json_integer_value(value);
+    return value->number;
 }
 
-const char *member_text(const json_t *object, const char *name)
+const char *member_text(const struct value *object, const char *name)
 {
-    const char *text = json_string_value(json_object_get(object, name));
+    const char *text = value_text(value_member(object, name));
     if (text == NULL) {
         trace_fail("protocol", "no text \"%s\" in an object", name);
     }
@@ -133,7 +133,7 @@ void model_payload(struct buf *to, unsigned channel, struct identity who)
     buf_put(to, "\"}", 2);
 }
 
-static struct identity payload_check(unsigned channel, const json_t *data)
+static struct identity payload_check(unsigned channel, const struct value *data)
 {
     const struct identity who = {
         .producer = (unsigned)member_u64(data, "p"),
@@ -299,7 +299,7 @@ void model_trimmed(unsigned channel, uint64_t to)
     m->earliest = to + 1 > m->earliest ? to + 1 : m->earliest;
 }
 
-void model_told(unsigned channel, const json_t *object, struct model_mark mark)
+void model_told(unsigned channel, const struct value *object, struct model_mark mark)
 {
     struct channel_model *m = &model.channels[channel];
     const uint64_t earliest = member_u64(object, "earliest");
@@ -349,11 +349,11 @@ static void time_check(const struct channel_model *m, uint64_t seq, uint64_t tim
     }
 }
 
-void model_seen(unsigned channel, const json_t *message)
+void model_seen(unsigned channel, const struct value *message)
 {
     struct channel_model *m = &model.channels[channel];
     const uint64_t seq = member_u64(message, "seq");
-    const struct identity who = payload_check(channel, json_object_get(message, "data"));
+    const struct identity who = payload_check(channel, value_member(message, "data"));
     const char *message_id = member_text(message, "message_id");
     const uint64_t time = member_u64(message, "time");
     struct told *told = know(channel, seq, who);
@@ -377,7 +377,7 @@ void model_seen(unsigned channel, const json_t *message)
     id_check(m, seq);
 }
 
-void model_acked(unsigned channel, const json_t *reply, uint64_t seq, struct identity who)
+void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who)
 {
     epoch_told(channel, member_text(reply, "epoch"));
     (void)know(channel, seq, who);

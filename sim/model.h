@@ -15,8 +15,7 @@
 
 #include "base/bytes.h"
 #include "sim/plan.h"
-
-#include <jansson.h>
+#include "sim/value.h"
 
 #define PRODUCERS_MAX 24u
 #define EPOCHS_MAX    160u /* of a producer; 0: messages without number */
@@ -52,11 +51,11 @@ bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time);
 const char *model_epoch(unsigned channel);
 
 /* Members `epoch`, `earliest`, `latest` of a reply, against what was known before it was asked. */
-void model_told(unsigned channel, const json_t *object, struct model_mark mark);
+void model_told(unsigned channel, const struct value *object, struct model_mark mark);
 /* A message as pushed, or as an element of a history. */
-void model_seen(unsigned channel, const json_t *message);
+void model_seen(unsigned channel, const struct value *message);
 /* Accepted: as `published` says. */
-void model_acked(unsigned channel, const json_t *reply, uint64_t seq, struct identity who);
+void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
 /* Messages up to `to` are gone by retention, somebody was told. */
 void model_trimmed(unsigned channel, uint64_t to);
 /* Whether retention may have removed all messages of a channel. */
@@ -64,7 +63,7 @@ bool model_may_be_empty(void);
 uint64_t model_message_count(void);
 
 /* Members of an object; a broken promise where they are missing. */
-uint64_t member_u64(const json_t *object, const char *name);
-const char *member_text(const json_t *object, const char *name);
+uint64_t member_u64(const struct value *object, const char *name);
+const char *member_text(const struct value *object, const char *name);
 
 #endif

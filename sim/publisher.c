@@ -59,7 +59,7 @@ static void own_check(const struct own_writes *own, unsigned channel)
 }
 
 static void on_history(struct publisher *publisher, const struct link *link,
-                       const struct link_ask *ask, const json_t *object)
+                       const struct link_ask *ask, const struct value *object)
 {
     struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
     const struct history_ask history = {
@@ -70,11 +70,11 @@ static void on_history(struct publisher *publisher, const struct link *link,
     own_check(own, ask->channel);
 }
 
-static void acked(struct publisher *publisher, const struct link_ask *ask, const json_t *object,
-                  unsigned epoch)
+static void acked(struct publisher *publisher, const struct link_ask *ask,
+                  const struct value *object, unsigned epoch)
 {
-    const bool duplicate = json_is_true(json_object_get(object, "duplicate"));
-    const json_t *seq = json_object_get(object, "seq");
+    const bool duplicate = value_is_true(value_member(object, "duplicate"));
+    const struct value *seq = value_member(object, "seq");
     struct outbox *outbox = outbox_of(publisher, epoch, ask->channel);
     if (seq == NULL && !duplicate) {
         trace_fail("protocol", "published without a seq, and no duplicate");
@@ -84,7 +84,7 @@ static void acked(struct publisher *publisher, const struct link_ask *ask, const
                    publisher->producer, epoch, (unsigned long long)ask->from);
     }
     for (uint64_t i = 0; seq != NULL && i < (duplicate ? 1 : ask->count); i++) {
-        model_acked(ask->channel, object, (uint64_t)json_integer_value(seq) + i,
+        model_acked(ask->channel, object, value_number(seq) + i,
                     (struct identity){publisher->producer, epoch, (unsigned)(ask->from + i)});
     }
     const unsigned end = (unsigned)(ask->from + ask->count - 1);
@@ -108,7 +108,7 @@ static void epoch_bump(struct publisher *publisher)
 }
 
 static void expected(struct publisher *publisher, struct link *link, const struct link_ask *ask,
-                     const json_t *object)
+                     const struct value *object)
 {
     const unsigned next = (unsigned)member_u64(object, "expected");
     struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
@@ -122,7 +122,7 @@ static void expected(struct publisher *publisher, struct link *link, const struc
 }
 
 static void refused(struct publisher *publisher, struct link *link, const struct link_ask *ask,
-                    const json_t *object)
+                    const struct value *object)
 {
     const char *code = member_text(object, "code");
     struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
@@ -150,7 +150,7 @@ static void refused(struct publisher *publisher, struct link *link, const struct
     }
 }
 
-static void on_object(struct link *link, const char *type, const json_t *object,
+static void on_object(struct link *link, const char *type, const struct value *object,
                       const struct link_ask *ask)
 {
     struct publisher *publisher = link->owner;
@@ -161,13 +161,13 @@ static void on_object(struct link *link, const char *type, const json_t *object,
         return;
     }
     if (strcmp(type, "published") == 0) {
-        trace("p%u: n%llu+%llu to %u published, seq %lld", publisher->producer,
+        trace("p%u: n%llu+%llu to %u published, seq %llu", publisher->producer,
               (unsigned long long)ask->from, (unsigned long long)ask->count, ask->channel,
-              json_integer_value(json_object_get(object, "seq")));
+              (unsigned long long)value_number(value_member(object, "seq")));
         acked(publisher, ask, object, link->epoch);
         struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
         own->published_id = ask->id;
-        own->published_seq = (uint64_t)json_integer_value(json_object_get(object, "seq"));
+        own->published_seq = value_number(value_member(object, "seq"));
         own_check(own, ask->channel);
     } else if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
         on_history(publisher, link, ask, object);

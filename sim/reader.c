@@ -40,10 +40,10 @@ static void first_check(const struct history_ask *ask, uint64_t first, uint64_t 
 }
 
 /* What may be missing at the end: nothing, unless `more` says so. */
-static void end_check(const struct history_ask *ask, const json_t *object, uint64_t last,
+static void end_check(const struct history_ask *ask, const struct value *object, uint64_t last,
                       uint64_t earliest, uint64_t latest)
 {
-    const bool more = json_is_true(json_object_get(object, "more"));
+    const bool more = value_is_true(value_member(object, "more"));
     if (!more && last != (ask->reverse ? earliest : latest)) {
         trace_fail("I7 no silent gap",
                    "a history of channel %u, %llu … %llu, ends at %llu without \"more\"",
@@ -52,22 +52,22 @@ static void end_check(const struct history_ask *ask, const json_t *object, uint6
     }
 }
 
-void history_check(const struct history_ask *ask, const json_t *object)
+void history_check(const struct history_ask *ask, const struct value *object)
 {
     model_told(ask->channel, object, ask->mark);
     const uint64_t earliest = member_u64(object, "earliest");
     const uint64_t latest = member_u64(object, "latest");
-    const json_t *messages = json_object_get(object, "messages");
-    const size_t count = json_array_size(messages);
-    if (count > ask->limit || json_object_get(object, "damaged") != NULL) {
+    const struct value *messages = value_member(object, "messages");
+    const size_t count = value_count(messages);
+    if (count > ask->limit || value_member(object, "damaged") != NULL) {
         trace_fail("protocol", "a history with %zu of %llu messages, or damage", count,
                    (unsigned long long)ask->limit);
     }
     uint64_t last = 0;
-    for (size_t i = 0; i < count; i++) {
-        const json_t *message = json_array_get(messages, i);
+    const struct value *message = NULL;
+    while ((message = value_next(messages, message)) != NULL) {
         const uint64_t seq = member_u64(message, "seq");
-        if (i == 0) {
+        if (last == 0) {
             first_check(ask, seq, earliest, latest);
         } else if (seq != (ask->reverse ? last - 1 : last + 1)) {
             trace_fail("I1 dense", "a history of channel %u has %llu behind %llu", ask->channel,
@@ -94,7 +94,7 @@ struct reader {
     unsigned calm_asks;         /* it need not go on for ever */
 };
 
-static void on_object(struct link *link, const char *type, const json_t *object,
+static void on_object(struct link *link, const char *type, const struct value *object,
                       const struct link_ask *ask)
 {
     struct reader *reader = link->owner;
@@ -107,7 +107,7 @@ static void on_object(struct link *link, const char *type, const json_t *object,
     const struct history_ask *history = &reader->asks[ask->id % 8];
     if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
         trace("r%u: history of %u, %zu messages", reader->client.number, ask->channel,
-              json_array_size(json_object_get(object, "messages")));
+              value_count(value_member(object, "messages")));
         history_check(history, object);
     } else if (strcmp(type, "error") == 0) {
         trace("r%u: refused: %s", reader->client.number, member_text(object, "code"));

@@ -109,14 +109,14 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
 }
 
 /* Which reason a position has to be refused for; NULL: none, it is there. */
-static const char *refusal(const struct link_ask *ask, const json_t *object)
+static const char *refusal(const struct link_ask *ask, const struct value *object)
 {
     return ask->from < member_u64(object, "earliest")     ? "trimmed"
            : ask->from > member_u64(object, "latest") + 1 ? "ahead"
                                                           : NULL;
 }
 
-static void refusal_check(const struct link_ask *ask, const json_t *object, const char *told)
+static void refusal_check(const struct link_ask *ask, const struct value *object, const char *told)
 {
     const char *right = refusal(ask, object);
     if ((right == NULL) != (told == NULL) || (right != NULL && strcmp(right, told) != 0)) {
@@ -139,11 +139,11 @@ static bool time_right(const struct link_ask *ask, uint64_t next, uint64_t earli
 }
 
 /* What `next` must be, by what was asked. */
-static void next_check(const struct link_ask *ask, const json_t *object, uint64_t next)
+static void next_check(const struct link_ask *ask, const struct value *object, uint64_t next)
 {
     const uint64_t earliest = member_u64(object, "earliest");
     const uint64_t latest = member_u64(object, "latest");
-    const json_t *reset = json_object_get(object, "reset");
+    const struct value *reset = value_member(object, "reset");
     const char *reason = reset == NULL ? NULL : member_text(reset, "reason");
     uint64_t right = next;
     switch ((enum from_kind)ask->mode) {
@@ -163,7 +163,7 @@ static void next_check(const struct link_ask *ask, const json_t *object, uint64_
 }
 
 static void on_subscribed(struct subscriber *subscriber, const struct link_ask *ask,
-                          const json_t *object)
+                          const struct value *object)
 {
     struct follow *follow = &subscriber->follows[ask->channel];
     const uint64_t next = member_u64(object, "next");
@@ -179,7 +179,7 @@ static void on_subscribed(struct subscriber *subscriber, const struct link_ask *
 }
 
 static void on_refused(struct subscriber *subscriber, const struct link_ask *ask,
-                       const json_t *object)
+                       const struct value *object)
 {
     struct follow *follow = &subscriber->follows[ask->channel];
     const char *code = member_text(object, "code");
@@ -199,7 +199,7 @@ static void on_refused(struct subscriber *subscriber, const struct link_ask *ask
 
 /* ---- following ------------------------------------------------------------------------------- */
 
-static struct follow *follow_of(struct subscriber *subscriber, const json_t *object,
+static struct follow *follow_of(struct subscriber *subscriber, const struct value *object,
                                 unsigned *ret_channel)
 {
     const char *name = member_text(object, "channel");
@@ -222,7 +222,7 @@ static void ack(struct subscriber *subscriber, unsigned channel, uint64_t seq)
     subscriber->follows[channel].acked = seq;
 }
 
-static void on_message(struct subscriber *subscriber, const json_t *object)
+static void on_message(struct subscriber *subscriber, const struct value *object)
 {
     unsigned channel;
     struct follow *follow = follow_of(subscriber, object, &channel);
@@ -245,7 +245,7 @@ static void on_message(struct subscriber *subscriber, const json_t *object)
     }
 }
 
-static void gap_check(struct subscriber *subscriber, unsigned channel, const json_t *object)
+static void gap_check(struct subscriber *subscriber, unsigned channel, const struct value *object)
 {
     struct follow *follow = &subscriber->follows[channel];
     const uint64_t from = member_u64(object, "from");
@@ -262,12 +262,12 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const jso
     follow->acked = to;
 }
 
-static void on_unsubscribed(struct subscriber *subscriber, const json_t *object,
+static void on_unsubscribed(struct subscriber *subscriber, const struct value *object,
                             const struct link_ask *ask)
 {
     unsigned channel;
     struct follow *follow = follow_of(subscriber, object, &channel);
-    const char *reason = json_string_value(json_object_get(object, "reason"));
+    const char *reason = value_text(value_member(object, "reason"));
     trace("s%u: unsubscribed from %u, %s", subscriber->client.number, channel,
           reason == NULL ? "as asked" : reason);
     if (!follow->active || (ask == NULL) != (reason != NULL)) {
@@ -285,7 +285,7 @@ static void on_unsubscribed(struct subscriber *subscriber, const json_t *object,
     follow->active = false;
 }
 
-static void on_object(struct link *link, const char *type, const json_t *object,
+static void on_object(struct link *link, const char *type, const struct value *object,
                       const struct link_ask *ask)
 {
     struct subscriber *subscriber = link->owner;

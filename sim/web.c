@@ -44,13 +44,13 @@ static void on_end(struct net_client *net)
     idle(web);
 }
 
-static void on_answer(struct web *web, unsigned status, struct bytes body)
+static void on_answer(struct web *web, unsigned status, uint8_t *body, size_t size)
 {
     trace("w%u: HTTP %u", web->client.number, status);
     if (status == 408) {
         return; /* it took too long to ask; the answer is a text */
     }
-    json_t *object = json_loadb((const char *)body.data, body.size, 0, NULL);
+    const struct value *object = value_read(body, size);
     if (object == NULL) {
         trace_fail("protocol", "an HTTP answer that is no JSON");
     }
@@ -62,7 +62,6 @@ static void on_answer(struct web *web, unsigned status, struct bytes body)
     } else if (status != 503) {
         trace_fail("protocol", "an HTTP request is answered with %u", status);
     }
-    json_decref(object);
 }
 
 static uint64_t number_behind(const struct buf *head, const char *what)
@@ -92,8 +91,8 @@ static void on_bytes(struct net_client *net, const uint8_t *data, size_t size)
     if (!web->waiting || web->answer.size > head + body) {
         trace_fail("protocol", "more HTTP than was asked for");
     }
-    on_answer(web, (unsigned)number_behind(&web->answer, "HTTP/1.1 "),
-              bytes_of(web->answer.data + head, body));
+    on_answer(web, (unsigned)number_behind(&web->answer, "HTTP/1.1 "), web->answer.data + head,
+              body);
     const bool last = memmem(web->answer.data, head, "onnection: close", 16) != NULL;
     idle(web);
     if (last) {
