@@ -1,5 +1,6 @@
 #include "lib/sim_disk.h"
 
+#include "base/hash.h"
 #include "base/prng.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ struct inode {
 };
 
 struct name {
+    uint64_t hash; /* of the text, to find it fast */
     char text[NAME_BYTES_MAX];
     struct inode *inode;
 };
@@ -178,8 +180,9 @@ static void inode_crash(struct inode *inode, struct prng *prng, enum sim_loss lo
 
 static struct name *names_find(const struct names *names, const char *text)
 {
+    const uint64_t hash = hash_bytes(bytes_of_text(text), 0);
     for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->items[i].text, text) == 0) {
+        if (names->items[i].hash == hash && strcmp(names->items[i].text, text) == 0) {
             return &names->items[i];
         }
     }
@@ -202,6 +205,7 @@ static void names_set(struct names *names, const char *text, struct inode *inode
     names->items = grow(names->items, &names->capacity, names->count + 1, sizeof(*names->items));
     struct name *name = &names->items[names->count++];
     (void)snprintf(name->text, sizeof(name->text), "%s", text);
+    name->hash = hash_bytes(bytes_of_text(text), 0);
     name->inode = inode;
 }
 
