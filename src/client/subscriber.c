@@ -7,12 +7,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define NEVER        UINT64_MAX
+#define NO_TIME      UINT64_MAX
 #define PAUSE_MS_MAX 60000u
 
 void subscriber_init(struct subscriber *subscriber, const struct subscriber_options *options)
 {
-    *subscriber = (struct subscriber){.options_ = *options, .retry_at_ms_ = NEVER};
+    *subscriber = (struct subscriber){.options_ = *options, .retry_at_ms_ = NO_TIME};
 }
 
 void subscriber_on_ready(struct subscriber *subscriber, uint64_t now_ms)
@@ -241,7 +241,7 @@ enum rc subscriber_next(struct subscriber *subscriber, uint64_t now_ms, struct b
 {
     struct subscriber *s = subscriber;
     if (!s->active_ && now_ms >= s->retry_at_ms_) {
-        s->retry_at_ms_ = NEVER;
+        s->retry_at_ms_ = NO_TIME;
         return append_subscribe(s, to);
     }
     if (s->active_ && s->options_.window > 0 && s->last_ > s->acked_) {
@@ -253,7 +253,7 @@ enum rc subscriber_next(struct subscriber *subscriber, uint64_t now_ms, struct b
 
 uint64_t subscriber_deadline_ms(const struct subscriber *subscriber)
 {
-    return subscriber->active_ ? NEVER : subscriber->retry_at_ms_;
+    return subscriber->active_ ? NO_TIME : subscriber->retry_at_ms_;
 }
 
 uint64_t subscriber_received(const struct subscriber *subscriber)
