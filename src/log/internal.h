@@ -153,8 +153,20 @@ MUST_USE enum rc log_heal_header(const struct file_log *log, struct walk *walk);
 /* Writes a segment's file whole under a temporary name, synced: header, then zeros. */
 MUST_USE enum rc segment_write_ahead(const struct file_log *log, const char *name,
                                      const struct segment_header *header);
-void reader_deinit(struct file_log *log);
-
 void log_report(const struct file_log_options *options, const struct log_damage *damage);
+
+/* ---- reader.c: the reader's files and bytes ------------------------------------------------ */
+
+/* A file of segment `number`, its index or itself; kept open. RC_NOT_FOUND, RC_IO, … */
+MUST_USE enum rc reader_file(struct file_log *log, uint64_t number, bool is_index,
+                             struct storage_file **ret_file);
+/* A whole record at a place where the index says that there is one, lent until the next call; and
+ * the CRC that it begins with. `backward`: the next one wanted stands in front of it.
+ * RC_CORRUPT: there is none */
+MUST_USE enum rc reader_record(struct file_log *log, uint64_t number, uint64_t at, bool backward,
+                               struct record *ret_record, uint32_t *ret_crc);
+/* Files of segments that are gone must not stay open: their bytes would stay on disk. */
+void reader_forget_below(struct file_log *log, uint64_t number);
+void reader_deinit(struct file_log *log);
 
 #endif
