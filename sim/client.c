@@ -72,15 +72,25 @@ uint64_t clients_next_us(void)
     return next;
 }
 
+/* When all is calm nobody dawdles, and who is done looks up now and then. */
+static uint64_t think_us(const struct client *client)
+{
+    if (!clients_calm) {
+        return clients_plan.think_us;
+    }
+    if (client->ops->settled(client)) {
+        return 500000;
+    }
+    return clients_plan.think_us > 20000 ? 20000 : clients_plan.think_us;
+}
+
 void clients_step(void)
 {
     const unsigned turn = (unsigned)sim_below(count);
     for (unsigned i = 0; i < count; i++) {
         struct client *client = all[(i + turn) % count];
         if (client->next_us <= sim_now_us) {
-            const uint64_t think =
-                clients_calm && clients_plan.think_us > 50000 ? 50000 : clients_plan.think_us;
-            client->next_us = sim_now_us + 1 + sim_below(think);
+            client->next_us = sim_now_us + 1 + sim_below(think_us(client));
             client->ops->act(client);
             return;
         }

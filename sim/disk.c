@@ -11,21 +11,23 @@ static struct {
     struct storage storage; /* of `inner` */
     struct storage_file *files[FILES_MAX];
     unsigned file_count;
-    struct plan faults;
+    uint64_t slow_us;
     uint64_t time_taken;
     bool failed;
-    uint64_t done;
+    bool no_sync; /* until the machine is started anew */
+    struct sim_disk_losses told;
 } disk;
 
-void disk_begin(uint64_t seed)
+void disk_begin(uint64_t seed, uint64_t slow_us)
 {
     disk.inner = sim_disk_open(seed);
     disk.storage = sim_disk_storage(disk.inner);
     disk.file_count = 0;
-    disk.faults = (struct plan){0};
+    disk.slow_us = slow_us;
     disk.time_taken = 0;
     disk.failed = false;
-    disk.done = 0;
+    disk.no_sync = false;
+    disk.told = (struct sim_disk_losses){0};
 }
 
 static void close_all(void)
@@ -42,23 +44,44 @@ void disk_end(void)
     disk.inner = NULL;
 }
 
-void disk_faults(const struct plan *plan)
+static void no_faults(void)
 {
-    disk.faults = plan == NULL ? (struct plan){0} : *plan;
-    if (plan == NULL) {
-        sim_disk_budget(disk.inner, UINT64_MAX);
-        sim_disk_die_at(disk.inner, 0);
+    for (unsigned kind = 0; kind < SIM_CALL_COUNT; kind++) {
+        /* One that was to fail when the machine died has not been called. */
+        sim_disk_fail(disk.inner, (enum sim_call)kind, 0, false, RC_OK);
     }
+    disk.no_sync = false;
+}
+
+void disk_calm(void)
+{
+    no_faults();
+    sim_disk_budget(disk.inner, UINT64_MAX);
+    sim_disk_die_at(disk.inner, 0);
+}
+
+/* What the cut has cost since the last time this was told. */
+static void tell_losses(void)
+{
+    const struct sim_disk_losses *now = sim_disk_losses(disk.inner);
+    const struct sim_disk_losses *told = &disk.told;
+    fault_add(FAULT_SECTOR_LOST, now->sectors_lost - told->sectors_lost);
+    fault_add(FAULT_SECTOR_TORN, now->sectors_torn - told->sectors_torn);
+    fault_add(FAULT_SECTOR_AHEAD, now->sectors_ahead - told->sectors_ahead);
+    fault_add(FAULT_SIZE_LOST, now->sizes_lost - told->sizes_lost);
+    fault_add(FAULT_ZERO_TAIL, now->zero_tails - told->zero_tails);
+    fault_add(FAULT_NAME_LOST, now->names_lost - told->names_lost);
+    fault_add(FAULT_RENAME_LOST, now->renames_lost - told->renames_lost);
+    fault_add(FAULT_REMOVE_LOST, now->removals_lost - told->removals_lost);
+    disk.told = *now;
 }
 
 void disk_power_cycle(enum sim_loss loss)
 {
     close_all();
-    for (unsigned kind = 0; kind < SIM_CALL_COUNT; kind++) {
-        /* One that was to fail when the machine died has not been called. */
-        sim_disk_fail(disk.inner, (enum sim_call)kind, 0, false, RC_OK);
-    }
+    no_faults();
     sim_disk_restart(disk.inner, loss);
+    tell_losses();
 }
 
 struct sim_disk *disk_inner(void)
@@ -80,44 +103,68 @@ bool disk_has_failed(void)
     return failed;
 }
 
-uint64_t disk_faults_done(void)
-{
-    return disk.done;
-}
-
 /* ---- the storage that the server sees -------------------------------------------------------- */
 
-static unsigned rate_of(enum sim_call kind)
+/* The k-th call of a kind from now on fails: the next. */
+static void fail(enum sim_call call, enum fault_kind kind, bool forever, enum rc rc)
 {
-    switch (kind) {
-    case SIM_OPEN: return disk.faults.disk_open;
-    case SIM_READ: return disk.faults.disk_read;
-    case SIM_WRITE: return disk.faults.disk_write;
-    case SIM_SYNC_DATA: return disk.faults.disk_sync;
-    case SIM_TRUNCATE:
-    case SIM_RENAME:
-    case SIM_REMOVE:
-    case SIM_MAKE_DIR:
-    case SIM_SYNC_DIR:
-    case SIM_LIST: return disk.faults.disk_other;
-    case SIM_CALL_COUNT: break;
-    }
-    UNREACHABLE();
+    fault_did(kind);
+    sim_disk_fail(disk.inner, call, 1, forever, rc);
+    disk.failed = true;
 }
 
-/* Before each call: maybe this one fails. */
-static void before(enum sim_call kind, const char *what)
+static void maybe(enum sim_call call, enum fault_kind kind, enum rc rc)
 {
-    const unsigned rate = rate_of(kind);
-    if (rate > 0 && sim_below(100000) < rate) {
-        const enum rc rc = kind == SIM_WRITE && sim_chance(30) ? RC_NOSPACE : RC_IO;
-        trace("fault: %s fails with %s", what, rc_text(rc));
-        sim_disk_fail(disk.inner, kind, 1, false, rc);
-        disk.failed = true;
-        disk.done++;
+    if (fault_is_due(kind)) {
+        fail(call, kind, false, rc);
     }
-    if (disk.faults.disk_slow_us > 0 && sim_chance(30)) {
-        disk.time_taken += sim_below(disk.faults.disk_slow_us + 1);
+}
+
+static void maybe_sync(void)
+{
+    const bool keeps = fault_is_due(FAULT_SYNC_LIES_FAILED);
+    sim_disk_sync_keeps(disk.inner, keeps);
+    if (keeps) {
+        fail(SIM_SYNC_DATA, FAULT_SYNC_LIES_FAILED, false, RC_IO);
+    } else if (!disk.no_sync && fault_is_due(FAULT_SYNC_FAILS_EVER)) {
+        fail(SIM_SYNC_DATA, FAULT_SYNC_FAILS_EVER, true, RC_IO);
+        disk.no_sync = true;
+    } else if (!disk.no_sync) {
+        maybe(SIM_SYNC_DATA, FAULT_SYNC_FAILS, RC_IO);
+    }
+    disk.failed = disk.failed || disk.no_sync;
+}
+
+static void maybe_write(void)
+{
+    if (fault_is_due(FAULT_WRITE_NO_SPACE)) {
+        fail(SIM_WRITE, FAULT_WRITE_NO_SPACE, false, RC_NOSPACE);
+    } else {
+        maybe(SIM_WRITE, FAULT_WRITE_FAILS, RC_IO);
+    }
+}
+
+/* Before each call: maybe this one fails, or takes its time. */
+static void before(enum sim_call call)
+{
+    switch (call) {
+    case SIM_OPEN: maybe(call, FAULT_OPEN_FAILS, RC_IO); break;
+    case SIM_READ: maybe(call, FAULT_READ_FAILS, RC_IO); break;
+    case SIM_WRITE: maybe_write(); break;
+    case SIM_SYNC_DATA: maybe_sync(); break;
+    case SIM_TRUNCATE: maybe(call, FAULT_TRUNCATE_FAILS, RC_IO); break;
+    case SIM_RENAME: maybe(call, FAULT_RENAME_FAILS, RC_IO); break;
+    case SIM_REMOVE: maybe(call, FAULT_REMOVE_FAILS, RC_IO); break;
+    case SIM_MAKE_DIR: maybe(call, FAULT_MAKE_DIR_FAILS, RC_IO); break;
+    case SIM_SYNC_DIR: maybe(call, FAULT_SYNC_DIR_FAILS, RC_IO); break;
+    case SIM_LIST: maybe(call, FAULT_LIST_FAILS, RC_IO); break;
+    case SIM_CALL_COUNT: UNREACHABLE();
+    }
+    if (fault_happens(FAULT_DISK_SLOW)) {
+        disk.time_taken += sim_below(disk.slow_us + 1);
+    }
+    if (fault_happens(FAULT_DISK_HANGS)) {
+        disk.time_taken += sim_between(1000000, 15000000);
     }
 }
 
@@ -125,7 +172,7 @@ static enum rc on_open(void *ctx, const char *name, enum storage_open_mode mode,
                        struct storage_file **ret_file)
 {
     (void)ctx;
-    before(SIM_OPEN, "open");
+    before(SIM_OPEN);
     const enum rc rc = disk.storage.ops->open(disk.storage.ctx, name, mode, ret_file);
     if (rc == RC_OK) {
         ASSERT(disk.file_count < FILES_MAX);
@@ -156,56 +203,56 @@ static enum rc on_read(void *ctx, struct storage_file *file, void *to, size_t si
                        size_t *ret_size)
 {
     (void)ctx;
-    before(SIM_READ, "read");
+    before(SIM_READ);
     return disk.storage.ops->read(disk.storage.ctx, file, to, size, at, ret_size);
 }
 
 static enum rc on_write(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at)
 {
     (void)ctx;
-    before(SIM_WRITE, "write");
+    before(SIM_WRITE);
     return disk.storage.ops->write(disk.storage.ctx, file, bytes, at);
 }
 
 static enum rc on_sync_data(void *ctx, struct storage_file *file)
 {
     (void)ctx;
-    before(SIM_SYNC_DATA, "sync");
+    before(SIM_SYNC_DATA);
     return disk.storage.ops->sync_data(disk.storage.ctx, file);
 }
 
 static enum rc on_truncate(void *ctx, struct storage_file *file, uint64_t size)
 {
     (void)ctx;
-    before(SIM_TRUNCATE, "truncate");
+    before(SIM_TRUNCATE);
     return disk.storage.ops->truncate(disk.storage.ctx, file, size);
 }
 
 static enum rc on_rename(void *ctx, const char *from, const char *to)
 {
     (void)ctx;
-    before(SIM_RENAME, "rename");
+    before(SIM_RENAME);
     return disk.storage.ops->rename(disk.storage.ctx, from, to);
 }
 
 static enum rc on_remove(void *ctx, const char *name)
 {
     (void)ctx;
-    before(SIM_REMOVE, "remove");
+    before(SIM_REMOVE);
     return disk.storage.ops->remove(disk.storage.ctx, name);
 }
 
 static enum rc on_make_dir(void *ctx, const char *name)
 {
     (void)ctx;
-    before(SIM_MAKE_DIR, "make_dir");
+    before(SIM_MAKE_DIR);
     return disk.storage.ops->make_dir(disk.storage.ctx, name);
 }
 
 static enum rc on_sync_dir(void *ctx, const char *name)
 {
     (void)ctx;
-    before(SIM_SYNC_DIR, "sync_dir");
+    before(SIM_SYNC_DIR);
     return disk.storage.ops->sync_dir(disk.storage.ctx, name);
 }
 
@@ -213,7 +260,7 @@ static enum rc on_list(void *ctx, const char *name, void (*each)(void *each_ctx,
                        void *each_ctx)
 {
     (void)ctx;
-    before(SIM_LIST, "list");
+    before(SIM_LIST);
     return disk.storage.ops->list(disk.storage.ctx, name, each, each_ctx);
 }
 

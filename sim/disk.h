@@ -8,11 +8,12 @@
 #include "lib/sim_disk.h"
 #include "sim/plan.h"
 
-void disk_begin(uint64_t seed);
+/* `slow_us`: what a slow call takes, at most. */
+void disk_begin(uint64_t seed, uint64_t slow_us);
 void disk_end(void);
 struct storage disk_storage_sim(void);
-/* Which faults there are from now on; NULL: none. */
-void disk_faults(const struct plan *plan);
+/* No call fails from now on, but by chance. */
+void disk_calm(void);
 /* Closes what a dead server held open, and powers on again. */
 void disk_power_cycle(enum sim_loss loss);
 struct sim_disk *disk_inner(void);
@@ -20,6 +21,5 @@ struct sim_disk *disk_inner(void);
 uint64_t disk_time_taken(void);
 /* A call has failed by chance since the last call of this. */
 bool disk_has_failed(void);
-uint64_t disk_faults_done(void);
 
 #endif

@@ -1,6 +1,7 @@
 #include "sim/link.h"
 
 #include "base/mem.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -63,18 +64,21 @@ void link_close(struct link *link)
 struct net_nature link_nature(const struct plan *plan, bool calm)
 {
     struct net_nature nature = {.latency_us = plan->latency_us, .down_max = 65536, .buffer = 65536};
-    if (plan->tiny_buffers && sim_chance(70)) {
-        nature.buffer = (size_t)sim_between(200, 4000);
-    }
     if (calm) {
         nature.latency_us = 1000;
+        if (plan->tiny_buffers && sim_chance(70)) {
+            nature.buffer = (size_t)sim_between(200, 4000);
+        }
         return nature;
     }
-    if (plan->slow_readers && sim_chance(50)) {
+    if (fault_happens(FAULT_TINY_BUFFER)) {
+        nature.buffer = (size_t)sim_between(200, 4000);
+    }
+    if (fault_happens(FAULT_SLOW_READER)) {
         nature.down_max = (size_t)sim_between(20, 600);
         nature.latency_us = sim_between(1000, 200000);
     }
-    if (plan->cut_later > 0 && sim_chance(plan->cut_later)) {
+    if (fault_happens(FAULT_CUT_LATER)) {
         nature.cut_after = sim_between(1, 20000);
     }
     return nature;

@@ -93,6 +93,9 @@ static void run(uint64_t seed, bool again)
     total.crashes += result.crashes;
     total.messages += result.messages;
     total.steps += result.steps;
+    for (unsigned i = 0; i < FAULT_COUNT_MAX; i++) {
+        total.kinds[i] += result.kinds[i];
+    }
 }
 
 static bool run_file(const char *name, uint64_t *ret_done)
@@ -133,6 +136,7 @@ int main(int argc, char **argv)
             run(options.seed + done, done % 100 == 0);
         }
     }
+    faults_print(total.kinds);
     (void)printf("%llu seeds: %llu steps, %llu messages, %llu faults, %llu crashes, "
                  "0 violations, hash %016llx\n",
                  (unsigned long long)done, (unsigned long long)total.steps,

@@ -1,6 +1,7 @@
 #include "sim/net.h"
 
 #include "io/socket.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct net_conn {
     bool broken;      /* either end gets an error */
     bool silent;
     bool window_shut;
+    bool blocked; /* what the client sends does not arrive */
     const struct loop *loop;
     struct loop_handler *handler;
     uint32_t events;
@@ -51,7 +53,6 @@ static struct {
     unsigned count;
     int fd_next;
     bool listening;
-    unsigned accept_fails;
     struct special specials[SPECIALS_MAX];
     unsigned special_count;
     int timeouts[LOOPS_MAX];
@@ -113,7 +114,6 @@ void net_reset(void)
     net.count = 0;
     net.fd_next = NET_FIRST_FD;
     net.listening = false;
-    net.accept_fails = 0;
     net.special_count = 0;
     net.loops = 0;
 }
@@ -136,14 +136,9 @@ void net_listen(bool on)
     net.listening = on;
 }
 
-void net_accept_fails(unsigned percent)
-{
-    net.accept_fails = percent;
-}
-
 struct net_conn *net_connect(struct net_client *client, const struct net_nature *nature)
 {
-    if (!net.listening) {
+    if (!net.listening || fault_happens(FAULT_CONNECT)) {
         return NULL;
     }
     sweep();
@@ -185,14 +180,19 @@ void net_window(struct net_conn *conn, bool open)
     conn->window_shut = !open;
 }
 
+void net_block(struct net_conn *conn, bool blocked)
+{
+    conn->blocked = blocked;
+}
+
 void net_calm(void)
 {
-    net.accept_fails = 0;
     for (unsigned i = 0; i < net.count; i++) {
         struct net_conn *conn = net.conns[i];
         conn->broken = conn->broken || conn->silent;
         conn->silent = false;
         conn->window_shut = false;
+        conn->blocked = false;
         conn->nature.cut_after = 0;
         conn->nature.latency_us = 1000;
         conn->nature.down_max = 65536;
@@ -213,7 +213,7 @@ struct net_conn *net_at(unsigned index)
 
 static bool up_waits(const struct net_conn *conn)
 {
-    return conn->up.size > 0 && !conn->silent && !conn->broken;
+    return conn->up.size > 0 && !conn->silent && !conn->blocked && !conn->broken;
 }
 
 static bool down_waits(const struct net_conn *conn)
@@ -320,6 +320,12 @@ static struct net_conn *conn_of(int fd)
     UNREACHABLE();
 }
 
+/* Whether the server can know that the client has closed its end. */
+static bool client_ended(const struct net_conn *conn)
+{
+    return conn->client == NULL && conn->up.size == 0 && !conn->silent && !conn->blocked;
+}
+
 static struct net_conn *waiting(void)
 {
     for (unsigned i = 0; i < net.count; i++) {
@@ -337,8 +343,7 @@ enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_AD
     if (conn == NULL) {
         return RC_AGAIN;
     }
-    if (net.accept_fails > 0 && sim_chance(net.accept_fails)) {
-        trace("fault: accept fails");
+    if (fault_happens(FAULT_ACCEPT)) {
         return RC_FULL;
     }
     conn->accepted = true;
@@ -355,8 +360,7 @@ enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size)
         return RC_CLOSED;
     }
     if (conn->up_here.size == 0) {
-        const bool ended = conn->client == NULL && conn->up.size == 0 && !conn->silent;
-        return ended ? RC_CLOSED : RC_AGAIN;
+        return client_ended(conn) ? RC_CLOSED : RC_AGAIN;
     }
     size_t count = conn->up_here.size < size ? conn->up_here.size : size;
     count = sim_chance(75) ? count : (size_t)sim_between(1, count);
@@ -378,7 +382,7 @@ enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t 
     if (conn->broken) {
         return RC_CLOSED;
     }
-    if (conn->client == NULL && !conn->silent) {
+    if (conn->client == NULL && !conn->silent && !conn->blocked) {
         conn->broken = true; /* the answer to this is a reset */
     }
     size_t left = room(conn);
@@ -486,7 +490,7 @@ static uint32_t events_of(const struct net_conn *conn)
     if (conn->broken) {
         return LOOP_HANGUP | (conn->events & LOOP_READ);
     }
-    const bool ended = conn->client == NULL && conn->up.size == 0 && !conn->silent;
+    const bool ended = client_ended(conn);
     uint32_t events = 0;
     if ((conn->events & LOOP_READ) != 0 && (conn->up_here.size > 0 || ended)) {
         events |= LOOP_READ;

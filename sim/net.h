@@ -36,7 +36,6 @@ void net_reset(void);
 /* The server is gone: every connection breaks; nobody listens. */
 void net_server_gone(void);
 void net_listen(bool on);
-void net_accept_fails(unsigned percent);
 
 /* NULL: refused. */
 struct net_conn *net_connect(struct net_client *client, const struct net_nature *nature);
@@ -45,9 +44,10 @@ void net_send(struct net_conn *conn, const void *data, size_t size);
 void net_close(struct net_conn *conn);
 
 /* Faults. */
-void net_cut(struct net_conn *conn);               /* both ends are told */
-void net_half_open(struct net_conn *conn);         /* nothing arrives any more, either way */
-void net_window(struct net_conn *conn, bool open); /* the client reads, or does not */
+void net_cut(struct net_conn *conn);                 /* both ends are told */
+void net_half_open(struct net_conn *conn);           /* nothing arrives any more, either way */
+void net_window(struct net_conn *conn, bool open);   /* the client reads, or does not */
+void net_block(struct net_conn *conn, bool blocked); /* what the client sends does not arrive */
 void net_calm(void); /* no cuts any more, all windows open; half-open ones break */
 
 /* The scheduler's: how many connections there are to look at, whether bytes of one could arrive

@@ -4,6 +4,8 @@
 #ifndef SIM_PLAN_H
 #define SIM_PLAN_H
 
+#include "sim/faults.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,34 +38,13 @@ struct plan {
     bool epochs_bump;  /* publishers take new epochs now and then */
     /* the network */
     uint64_t latency_us;
-    bool slow_readers;
     bool tiny_buffers;
-    /* faults: how often in 100,000 steps; 0: never */
-    unsigned crash;
-    unsigned crash_writing; /* at a change of the disk */
-    unsigned crash_recovery;
-    unsigned stop;
-    unsigned settings_change; /* percent of the restarts that come with other settings */
-    unsigned out_of_memory;
-    unsigned disk_read; /* these five: in 100,000 calls */
-    unsigned disk_open;
-    unsigned disk_write;
-    unsigned disk_sync;
-    unsigned disk_other;
-    unsigned disk_full;
     uint64_t disk_slow_us;
-    unsigned cut;
-    unsigned cut_later; /* percent of connections that break after some bytes */
-    unsigned half_open;
-    unsigned window;
-    unsigned accept; /* percent of the accepts */
-    unsigned pause_reactor;
-    unsigned pause_worker;
-    unsigned wall_jump;
-    unsigned time_jump;
+    unsigned out_of_memory; /* allocations fail */
+    struct faults faults;
 };
 
-/* Draws from the chances of sim/trace.h. */
+/* Draws from the chances of sim/trace.h. Most worlds are short and dense; one in twenty is long. */
 void plan_draw(struct plan *ret_plan, uint64_t seed);
 /* Other settings of the server, for a restart. */
 void plan_settings_change(struct plan *plan);

@@ -3,6 +3,8 @@
 #include "log/file_log.h"
 #include "sim/client.h"
 #include "sim/disk.h"
+#include "sim/faults.h"
+#include "sim/havoc.h"
 #include "sim/heap.h"
 #include "sim/model.h"
 #include "sim/net.h"
@@ -23,29 +25,14 @@ static struct {
     struct world_result result;
     uint64_t boot_us;    /* when it is started again */
     uint64_t healthy_us; /* when it was last seen so */
-    uint64_t full_until_us;
 } world;
-
-static bool happens(unsigned rate)
-{
-    return rate > 0 && sim_below(100000) < rate;
-}
-
-static void fault(const char *what)
-{
-    trace("fault: %s", what);
-    world.result.faults++;
-}
 
 /* ---- the server's life ------------------------------------------------------------------------
  */
 
-static void crash(enum sim_loss loss, const char *what)
+void world_crash(enum sim_loss loss)
 {
-    if (node_state() == NODE_DOWN) {
-        return;
-    }
-    fault(what);
+    ASSERT(node_state() != NODE_DOWN);
     world.result.crashes++;
     node_crash(loss);
     world.boot_us = sim_now_us + sim_below(2000000);
@@ -56,14 +43,12 @@ static void boot(bool faults)
     if (node_state() != NODE_DOWN || sim_now_us < world.boot_us) {
         return;
     }
-    if (faults && world.plan.settings_change > 0 && sim_chance(world.plan.settings_change)) {
+    if (faults && fault_happens(FAULT_SETTINGS)) {
         plan_settings_change(&world.plan);
         model_plan(&world.plan);
         plan_trace(&world.plan);
-        disk_faults(&world.plan);
     }
-    if (faults && happens(world.plan.crash_recovery * 300)) {
-        fault("the machine dies while it recovers");
+    if (faults && fault_happens(FAULT_DIE_RECOVERING)) {
         sim_disk_die_at(disk_inner(), sim_between(1, 30));
     }
     world.boot_us = sim_now_us + sim_below(1000000);
@@ -82,98 +67,10 @@ static void operate(void)
         if (node_state() == NODE_OPEN && sim_chance(50)) {
             node_stop();
         } else if (node_state() == NODE_OPEN || node_state() == NODE_STARTING) {
-            crash(SIM_LOSE_NOTHING, "the operator kills a server that stands still");
+            trace("the operator kills a server that stands still");
+            world_crash(SIM_LOSE_NOTHING);
         }
     }
-}
-
-/* ---- faults ---------------------------------------------------------------------------------- */
-
-static void fault_network(void)
-{
-    const struct plan *plan = &world.plan;
-    if (net_count() == 0) {
-        return;
-    }
-    struct net_conn *conn = net_at((unsigned)sim_below(net_count()));
-    if (happens(plan->cut)) {
-        fault("a connection is cut");
-        net_cut(conn);
-    }
-    if (happens(plan->half_open)) {
-        fault("a connection goes silent");
-        net_half_open(conn);
-    }
-    if (happens(plan->window)) {
-        fault("a client stops reading");
-        net_window(conn, false);
-    }
-    if (happens(plan->window * 2)) {
-        net_window(conn, true);
-    }
-}
-
-static void fault_time(void)
-{
-    const struct plan *plan = &world.plan;
-    if (happens(plan->wall_jump)) {
-        fault("the wall clock jumps");
-        sim_wall_skew_ms += (int64_t)sim_below(7200000) - 3600000;
-    }
-    if (happens(plan->time_jump)) {
-        fault("everything stands still");
-        sim_now_us += sim_below(20000000);
-    }
-    if (happens(plan->pause_reactor)) {
-        world.result.faults++;
-        node_pause_reactor(sim_below(3000000));
-    }
-    if (happens(plan->pause_worker)) {
-        world.result.faults++;
-        node_pause_worker(sim_below(10000000));
-    }
-}
-
-static void fault_disk(void)
-{
-    if (happens(world.plan.disk_full)) {
-        fault("the disk is full");
-        sim_disk_budget(disk_inner(), sim_disk_used(disk_inner()) + sim_below(3000));
-        world.full_until_us = sim_now_us + sim_below(20000000);
-    }
-    if (world.full_until_us != 0 && sim_now_us > world.full_until_us) {
-        trace("the disk has room again");
-        world.full_until_us = 0;
-        sim_disk_budget(disk_inner(), UINT64_MAX);
-    }
-}
-
-static void fault_machine(void)
-{
-    const struct plan *plan = &world.plan;
-    if (happens(plan->crash)) {
-        crash((enum sim_loss)sim_below(3), "the machine dies");
-    }
-    if (happens(plan->crash_writing) && node_state() != NODE_DOWN) {
-        fault("the machine will die while it writes");
-        sim_disk_die_at(disk_inner(), sim_between(1, 20));
-    }
-    if (happens(plan->stop) && node_state() == NODE_OPEN) {
-        fault("the server is stopped");
-        node_stop();
-    }
-    if (happens(plan->out_of_memory) && node_state() != NODE_DOWN) {
-        fault("an allocation will fail");
-        heap_fail_at(sim_between(1, 50));
-    }
-}
-
-static void faults(void)
-{
-    fault_network();
-    fault_time();
-    fault_disk();
-    fault_machine();
 }
 
 /* ---- one step -------------------------------------------------------------------------------- */
@@ -190,6 +87,7 @@ static void sleep(void)
     if (node_state() == NODE_DOWN) {
         next = least(next, world.boot_us);
     }
+    next = least(next, havoc_next_us());
     sim_now_us = next == UINT64_MAX || next <= sim_now_us ? sim_now_us + 1000 : next;
 }
 
@@ -236,7 +134,7 @@ static void run_with_faults(void)
     while (world.result.steps < world.plan.steps) {
         boot(true);
         step();
-        faults();
+        havoc_step();
         operate();
     }
 }
@@ -245,11 +143,12 @@ static void calm(void)
 {
     trace("calm: no more faults");
     world.plan.step_us = least(world.plan.step_us, 500);
-    disk_faults(NULL);
+    faults_end();
+    havoc_end();
+    disk_calm();
     net_calm();
     node_calm();
     clients_calm_down();
-    world.full_until_us = 0;
     world.boot_us = sim_now_us;
 }
 
@@ -257,7 +156,7 @@ static void run_calm(void)
 {
     const uint64_t end_us = sim_now_us + CONVERGE_US;
     const uint64_t end_steps = world.result.steps + CONVERGE_STEPS;
-    const uint64_t audit_us = sim_now_us + 2000000;
+    const uint64_t audit_us = sim_now_us + 100000;
     unsigned number = 0;
     while (node_state() != NODE_OPEN || !clients_settled(&number) || sim_now_us < audit_us) {
         if (sim_now_us > end_us || world.result.steps > end_steps) {
@@ -311,16 +210,15 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     world.result = (struct world_result){0};
     world.boot_us = 0;
     world.healthy_us = 0;
-    world.full_until_us = 0;
     trace_begin(seed, verbose);
     plan_draw(&world.plan, seed);
     plan_trace(&world.plan);
     heap_fail_at(0);
     net_reset();
     node_begin();
-    disk_begin(seed);
-    disk_faults(&world.plan);
-    net_accept_fails(world.plan.accept);
+    faults_begin(&world.plan.faults);
+    havoc_begin();
+    disk_begin(seed, world.plan.disk_slow_us);
     model_begin(&world.plan);
     clients_begin(&world.plan);
     run_with_faults();
@@ -331,7 +229,8 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     clients_end();
     world.result.messages = model_message_count();
     model_end();
-    world.result.faults += disk_faults_done();
+    world.result.faults = fault_total();
+    bytes_copy(world.result.kinds, fault_counts(), sizeof(world.result.kinds));
     disk_end();
     net_reset();
     world.result.hash = trace_hash();

@@ -64,7 +64,9 @@ struct sim_disk {
     uint64_t changes_done;
     uint64_t die_at;
     bool dead;
+    bool sync_keeps;
     uint32_t open_count;
+    struct sim_disk_losses losses;
 };
 
 /* The C heap, which never fails here: see the header. */
@@ -142,33 +144,66 @@ static void inode_sync(struct inode *inode)
     bytes_zero(inode->dirty, inode->dirty_count * sizeof(bool));
 }
 
+/* What becomes of one sector that is not synced. True: it is lost. */
+static bool sector_crash(struct inode *inode, size_t at, size_t size, bool after_lost,
+                         struct prng *prng, struct sim_disk_losses *losses)
+{
+    switch (prng_below(prng, 5)) {
+    case 0:
+    case 1: losses->sectors_lost++; return true;
+    case 2:
+        losses->sectors_torn++;
+        size = (size_t)prng_below(prng, size);
+        break;
+    default: losses->sectors_ahead += after_lost; break;
+    }
+    bytes_copy(inode->synced + at, inode->now + at, size);
+    return false;
+}
+
+/* Any subset of what is not synced gets to disk. */
+static void inode_crash_some(struct inode *inode, struct prng *prng, struct sim_disk_losses *losses)
+{
+    const bool new_size = prng_below(prng, 4) != 0;
+    const size_t size = new_size ? inode->now_size : inode->synced_size;
+    losses->sizes_lost += !new_size && inode->now_size != inode->synced_size;
+    inode->synced = grow(inode->synced, &inode->synced_capacity, size, 1);
+    const bool grown = size > inode->synced_size;
+    if (grown) {
+        bytes_zero(inode->synced + inode->synced_size, size - inode->synced_size);
+    }
+    inode->synced_size = size;
+    const size_t both = size < inode->now_size ? size : inode->now_size;
+    bool lost = false;
+    bool last_lost = false;
+    for (size_t at = 0; at < both; at += SECTOR) {
+        if (inode->dirty[at / SECTOR]) {
+            const size_t part = both - at < SECTOR ? both - at : SECTOR;
+            last_lost = sector_crash(inode, at, part, lost, prng, losses);
+            lost = lost || last_lost;
+        }
+    }
+    losses->zero_tails += grown && last_lost;
+}
+
+static void inode_crash_all(const struct inode *inode, struct sim_disk_losses *losses)
+{
+    for (size_t at = 0; at < inode->now_size; at += SECTOR) {
+        losses->sectors_lost += inode->dirty[at / SECTOR];
+    }
+    losses->sizes_lost += inode->now_size != inode->synced_size;
+}
+
 /* Makes `synced` what a power cut leaves, and `now` the same. */
-static void inode_crash(struct inode *inode, struct prng *prng, enum sim_loss loss)
+static void inode_crash(struct inode *inode, struct prng *prng, enum sim_loss loss,
+                        struct sim_disk_losses *losses)
 {
     if (loss == SIM_LOSE_NOTHING) {
         inode_sync(inode);
     } else if (loss == SIM_LOSE_SOME && !inode->is_dir) {
-        const bool new_size = prng_below(prng, 4) != 0;
-        const size_t size = new_size ? inode->now_size : inode->synced_size;
-        inode->synced = grow(inode->synced, &inode->synced_capacity, size, 1);
-        if (size > inode->synced_size) {
-            bytes_zero(inode->synced + inode->synced_size, size - inode->synced_size);
-        }
-        inode->synced_size = size;
-        const size_t both = size < inode->now_size ? size : inode->now_size;
-        for (size_t at = 0; at < both; at += SECTOR) {
-            if (!inode->dirty[at / SECTOR]) {
-                continue;
-            }
-            size_t part = both - at < SECTOR ? both - at : SECTOR;
-            switch (prng_below(prng, 5)) {
-            case 0:
-            case 1: continue;                                     /* lost */
-            case 2: part = (size_t)prng_below(prng, part); break; /* torn */
-            default: break;
-            }
-            bytes_copy(inode->synced + at, inode->now + at, part);
-        }
+        inode_crash_some(inode, prng, losses);
+    } else if (!inode->is_dir) {
+        inode_crash_all(inode, losses);
     }
     inode->now = grow(inode->now, &inode->now_capacity, inode->synced_size, 1);
     bytes_copy(inode->now, inode->synced, inode->synced_size);
@@ -420,10 +455,12 @@ static enum rc sim_sync_data(void *ctx, struct storage_file *file)
     struct sim_disk *disk = ctx;
     const enum rc rc = call(disk, SIM_SYNC_DATA);
     if (rc != RC_OK) {
-        if (!disk->dead) {
+        if (!disk->dead && disk->sync_keeps) {
+            inode_sync(file->inode);
+        } else if (!disk->dead) {
             /* As Linux does: what could not be written is forgotten, and a second call would say
              * that all is well. */
-            inode_crash(file->inode, &disk->prng, SIM_LOSE_SOME);
+            inode_crash(file->inode, &disk->prng, SIM_LOSE_SOME, &disk->losses);
         }
         return rc;
     }
@@ -619,6 +656,16 @@ void sim_disk_fail(struct sim_disk *disk, enum sim_call kind, uint64_t k, bool f
     disk->faults[kind].rc = rc;
 }
 
+void sim_disk_sync_keeps(struct sim_disk *disk, bool keeps)
+{
+    disk->sync_keeps = keeps;
+}
+
+const struct sim_disk_losses *sim_disk_losses(const struct sim_disk *disk)
+{
+    return &disk->losses;
+}
+
 uint64_t sim_disk_call_count(const struct sim_disk *disk, enum sim_call kind)
 {
     return disk->calls[kind];
@@ -666,6 +713,13 @@ static void drop_homeless(struct sim_disk *disk)
     }
 }
 
+static void change_lost(struct sim_disk *disk, const struct change *change)
+{
+    disk->losses.names_lost += change->from[0] == '\0';
+    disk->losses.removals_lost += change->to[0] == '\0';
+    disk->losses.renames_lost += change->from[0] != '\0' && change->to[0] != '\0';
+}
+
 void sim_disk_restart(struct sim_disk *disk, enum sim_loss loss)
 {
     ASSERT(disk->open_count == 0);
@@ -673,6 +727,8 @@ void sim_disk_restart(struct sim_disk *disk, enum sim_loss loss)
         if (loss == SIM_LOSE_NOTHING ||
             (loss == SIM_LOSE_SOME && prng_below(&disk->prng, 2) == 0)) {
             change_apply(&disk->synced, &disk->changes[i]);
+        } else {
+            change_lost(disk, &disk->changes[i]);
         }
     }
     while (disk->change_count > 0) {
@@ -680,7 +736,7 @@ void sim_disk_restart(struct sim_disk *disk, enum sim_loss loss)
     }
     names_clear(&disk->now);
     for (size_t i = 0; i < disk->synced.count; i++) {
-        inode_crash(disk->synced.items[i].inode, &disk->prng, loss);
+        inode_crash(disk->synced.items[i].inode, &disk->prng, loss, &disk->losses);
         names_set(&disk->now, disk->synced.items[i].text, disk->synced.items[i].inode);
     }
     drop_homeless(disk);

@@ -45,6 +45,8 @@ struct sim_disk *sim_disk_copy(const struct sim_disk *disk, uint64_t seed);
 /* Call number k (1 = the next) of that kind fails with `rc`; if `forever`, all after it, too.
  * 0: no fault. */
 void sim_disk_fail(struct sim_disk *disk, enum sim_call kind, uint64_t k, bool forever, enum rc rc);
+/* Whether a sync that fails has done its work after all. */
+void sim_disk_sync_keeps(struct sim_disk *disk, bool keeps);
 uint64_t sim_disk_call_count(const struct sim_disk *disk, enum sim_call kind);
 /* Bytes that all files together may hold; UINT64_MAX: no limit. */
 void sim_disk_budget(struct sim_disk *disk, uint64_t bytes);
@@ -58,6 +60,19 @@ void sim_disk_die_at(struct sim_disk *disk, uint64_t k);
 bool sim_disk_is_dead(const struct sim_disk *disk);
 /* Power on again. All files must have been closed. */
 void sim_disk_restart(struct sim_disk *disk, enum sim_loss loss);
+
+/* What power cuts and failed syncs have cost so far. */
+struct sim_disk_losses {
+    uint64_t sectors_lost;
+    uint64_t sectors_torn;
+    uint64_t sectors_ahead; /* kept, and one before them in the file is lost */
+    uint64_t sizes_lost;    /* files that are as long as before */
+    uint64_t zero_tails;    /* … that have grown, and their new end was never written */
+    uint64_t names_lost;
+    uint64_t renames_lost;
+    uint64_t removals_lost;
+};
+const struct sim_disk_losses *sim_disk_losses(const struct sim_disk *disk);
 
 /* For planting damage; all of it at once durable. False: no such file. */
 bool sim_disk_get(const struct sim_disk *disk, const char *name, struct bytes *ret_bytes);

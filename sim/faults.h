@@ -1,0 +1,113 @@
+/* The kinds of faults: what each is called, what it does, how often it comes, how often it came.
+ *
+ * A seed enables a random subset of them (swarm testing) and draws a rate for each. Rates are in
+ * 100,000 of a kind's opportunities: steps of the world, calls of the disk, connections, restarts,
+ * acts of a client. Worlds of few steps have higher rates, so that a short world is a dense one.
+ *
+ * Thread: one.  Memory: none. */
+#ifndef SIM_FAULTS_H
+#define SIM_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a rate counts: steps and calls are scaled to the world's size, the others are not. */
+enum fault_unit {
+    FAULT_A_STEP,
+    FAULT_A_CALL, /* of the disk */
+    FAULT_A_CASE, /* connection, restart, stop, accept, act, crash */
+};
+
+/* name, what happens, unit, percent of the worlds that have it, highest rate */
+#define FAULT_LIST(X)                                                                              \
+    X(KILL, "the process is killed", FAULT_A_STEP, 40, 400)                                        \
+    X(POWER_CUT, "the power fails, all that was not synced is lost", FAULT_A_STEP, 30, 300)        \
+    X(POWER_TEAR, "the power fails, a part of what was not synced is lost", FAULT_A_STEP, 40, 400) \
+    X(DIE_WRITING, "the machine dies while it writes", FAULT_A_STEP, 40, 500)                      \
+    X(DIE_RECOVERING, "the machine dies while it recovers", FAULT_A_CASE, 35, 50000)               \
+    X(DIE_STOPPING, "the process is killed while it stops", FAULT_A_CASE, 25, 80000)               \
+    X(STOP, "the server is stopped", FAULT_A_STEP, 25, 300)                                        \
+    X(SETTINGS, "a start with other settings", FAULT_A_CASE, 45, 100000)                           \
+    X(NO_MEMORY, "an allocation fails", FAULT_A_STEP, 10, 250)                                     \
+    X(PAUSE_REACTOR, "a reactor pauses", FAULT_A_STEP, 30, 900)                                    \
+    X(PAUSE_WORKER, "a worker pauses", FAULT_A_STEP, 30, 900)                                      \
+    X(PAUSE_ALL, "everything stands still", FAULT_A_STEP, 25, 300)                                 \
+    X(WALL_FORWARD, "the wall clock jumps forward", FAULT_A_STEP, 20, 400)                         \
+    X(WALL_BACK, "the wall clock jumps back", FAULT_A_STEP, 20, 400)                               \
+    X(WALL_STOPS, "the wall clock stands", FAULT_A_STEP, 15, 400)                                  \
+    X(WALL_DRIFTS, "the wall clock goes wrong", FAULT_A_STEP, 15, 400)                             \
+    X(LEAP_SECOND, "a second is counted twice", FAULT_A_STEP, 15, 500)                             \
+    X(CUT, "a connection is cut", FAULT_A_STEP, 60, 1200)                                          \
+    X(CUT_LATER, "a connection is cut after n bytes", FAULT_A_CASE, 40, 60000)                     \
+    X(HALF_OPEN, "a connection goes silent", FAULT_A_STEP, 25, 600)                                \
+    X(WINDOW_SHUT, "a client stops reading", FAULT_A_STEP, 50, 2000)                               \
+    X(SLOW_READER, "a client reads slowly", FAULT_A_CASE, 50, 60000)                               \
+    X(TINY_BUFFER, "a connection has a small send buffer", FAULT_A_CASE, 60, 80000)                \
+    X(ACCEPT, "accept fails", FAULT_A_CASE, 20, 40000)                                             \
+    X(CONNECT, "a connection is refused on its way", FAULT_A_CASE, 15, 40000)                      \
+    X(PARTITION_ALL, "a partition of the network, both ways", FAULT_A_STEP, 20, 250)               \
+    X(PARTITION_UP, "a partition of the network, towards the server", FAULT_A_STEP, 20, 250)       \
+    X(PARTITION_DOWN, "a partition of the network, from the server", FAULT_A_STEP, 20, 250)        \
+    X(SWIZZLE, "links clog one by one and clear in another order", FAULT_A_STEP, 20, 250)          \
+    X(OPEN_FAILS, "open fails", FAULT_A_CALL, 12, 1500)                                            \
+    X(READ_FAILS, "a read fails", FAULT_A_CALL, 15, 800)                                           \
+    X(WRITE_FAILS, "a write fails, having written a part", FAULT_A_CALL, 15, 2000)                 \
+    X(WRITE_NO_SPACE, "a write finds no space", FAULT_A_CALL, 15, 2000)                            \
+    X(SYNC_FAILS, "a sync fails once, what it was for is dropped", FAULT_A_CALL, 15, 1200)         \
+    X(SYNC_FAILS_EVER, "every sync fails from now on", FAULT_A_CALL, 10, 600)                      \
+    X(SYNC_LIES_FAILED, "a sync fails, and has done its work", FAULT_A_CALL, 12, 1200)             \
+    X(TRUNCATE_FAILS, "truncate fails", FAULT_A_CALL, 15, 8000)                                    \
+    X(RENAME_FAILS, "rename fails", FAULT_A_CALL, 15, 6000)                                        \
+    X(REMOVE_FAILS, "remove fails", FAULT_A_CALL, 15, 8000)                                        \
+    X(MAKE_DIR_FAILS, "make_dir fails", FAULT_A_CALL, 10, 8000)                                    \
+    X(SYNC_DIR_FAILS, "the sync of a folder fails", FAULT_A_CALL, 15, 6000)                        \
+    X(LIST_FAILS, "list fails", FAULT_A_CALL, 15, 8000)                                            \
+    X(DISK_FULL, "the disk is full for a while", FAULT_A_STEP, 25, 400)                            \
+    X(DISK_SLOW, "a call of the disk is slow", FAULT_A_CALL, 25, 3000)                             \
+    X(DISK_HANGS, "a call of the disk hangs", FAULT_A_CALL, 15, 600)                               \
+    X(SECTOR_LOST, "an unsynced sector is lost", FAULT_A_CASE, 0, 0)                               \
+    X(SECTOR_TORN, "an unsynced sector is torn", FAULT_A_CASE, 0, 0)                               \
+    X(SECTOR_AHEAD, "an unsynced sector is kept behind one that is lost", FAULT_A_CASE, 0, 0)      \
+    X(SIZE_LOST, "a file falls back to its old size", FAULT_A_CASE, 0, 0)                          \
+    X(ZERO_TAIL, "a file has its new size and zeros", FAULT_A_CASE, 0, 0)                          \
+    X(NAME_LOST, "a new name is lost", FAULT_A_CASE, 0, 0)                                         \
+    X(RENAME_LOST, "a rename is lost", FAULT_A_CASE, 0, 0)                                         \
+    X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)
+
+enum fault_kind {
+#define X(name, ...) FAULT_##name,
+    FAULT_LIST(X)
+#undef X
+        FAULT_COUNT
+};
+
+/* Room for more kinds in what is handed from process to process. */
+#define FAULT_COUNT_MAX 96u
+
+struct faults {
+    unsigned rates[FAULT_COUNT_MAX]; /* in 100,000; 0: this seed has none */
+};
+
+/* `steps`: of the world, by which rates are scaled. */
+void faults_draw(struct faults *ret_faults, uint64_t steps);
+/* A world begins; nothing has happened. NULL: no faults from now on, the counts stay. */
+void faults_begin(const struct faults *faults);
+void faults_end(void);
+bool fault_enabled(enum fault_kind kind);
+/* Whether it comes at this opportunity; then it counts. */
+bool fault_happens(enum fault_kind kind);
+/* As above, for one that may turn out not to be possible: fault_did() counts it. */
+bool fault_is_due(enum fault_kind kind);
+void fault_did(enum fault_kind kind);
+/* That came by itself, so often. */
+void fault_add(enum fault_kind kind, uint64_t count);
+/* All but those that are what another one did. */
+uint64_t fault_total(void);
+const char *fault_text(enum fault_kind kind);
+
+/* By kind, FAULT_COUNT_MAX of them. */
+const uint64_t *fault_counts(void);
+/* A line a kind, the same for the same seeds. */
+void faults_print(const uint64_t counts[FAULT_COUNT_MAX]);
+
+#endif
