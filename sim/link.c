@@ -66,9 +66,6 @@ struct net_nature link_nature(const struct plan *plan, bool calm)
     struct net_nature nature = {.latency_us = plan->latency_us, .down_max = 65536, .buffer = 65536};
     if (calm) {
         nature.latency_us = 1000;
-        if (plan->tiny_buffers && sim_chance(70)) {
-            nature.buffer = (size_t)sim_between(200, 4000);
-        }
         return nature;
     }
     if (fault_happens(FAULT_TINY_BUFFER)) {

@@ -127,9 +127,8 @@ void model_payload(struct buf *to, unsigned channel, struct identity who)
     enum rc rc = buf_reserve(to, (size_t)size + pad + 2);
     ASSERT(rc == RC_OK);
     buf_put(to, text, (size_t)size);
-    for (size_t i = 0; i < pad; i++) {
-        buf_put_u8(to, (uint8_t)('a' + who.n % 26));
-    }
+    (void)memset(to->data + to->size, 'a' + (int)(who.n % 26), pad);
+    to->size += pad;
     buf_put(to, "\"}", 2);
 }
 

@@ -14,9 +14,10 @@
 #define SPECIALS_MAX 16u
 
 struct stream {
-    uint8_t *data;
+    uint8_t *data; /* of the block, from which `gone` bytes have been taken */
     size_t size;
-    size_t capacity;
+    size_t gone;
+    size_t capacity; /* of the block */
 };
 
 struct net_conn {
@@ -61,12 +62,24 @@ static struct {
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+static void stream_free(struct stream *stream)
+{
+    if (stream->data != NULL) {
+        free(stream->data - stream->gone);
+    }
+}
+
 static void stream_put(struct stream *stream, const void *data, size_t size)
 {
-    if (stream->size + size > stream->capacity) {
-        stream->capacity = (stream->size + size) * 2;
-        stream->data = realloc(stream->data, stream->capacity);
-        ASSERT(stream->data != NULL);
+    if (stream->gone + stream->size + size > stream->capacity) {
+        const size_t capacity = (stream->size + size) * 2 + 256;
+        uint8_t *block = malloc(capacity);
+        ASSERT(block != NULL);
+        if (stream->data != NULL) {
+            bytes_copy(block, stream->data, stream->size);
+        }
+        stream_free(stream);
+        *stream = (struct stream){.data = block, .size = stream->size, .capacity = capacity};
     }
     bytes_copy(stream->data + stream->size, data, size);
     stream->size += size;
@@ -75,8 +88,14 @@ static void stream_put(struct stream *stream, const void *data, size_t size)
 static void stream_drop(struct stream *stream, size_t size)
 {
     ASSERT(size <= stream->size);
-    if (size > 0) {
-        bytes_move(stream->data, stream->data + size, stream->size - size);
+    const size_t back = size == stream->size ? stream->gone : 0;
+    if (back > 0) { /* empty: from the block's start again */
+        stream->data -= back;
+        stream->gone = 0;
+        stream->size = 0;
+    } else if (size > 0) {
+        stream->data += size;
+        stream->gone += size;
         stream->size -= size;
     }
 }
@@ -85,9 +104,9 @@ static void stream_drop(struct stream *stream, size_t size)
 
 static void conn_free(struct net_conn *conn)
 {
-    free(conn->up.data);
-    free(conn->up_here.data);
-    free(conn->down.data);
+    stream_free(&conn->up);
+    stream_free(&conn->up_here);
+    stream_free(&conn->down);
     free(conn);
 }
 
@@ -196,6 +215,7 @@ void net_calm(void)
         conn->nature.cut_after = 0;
         conn->nature.latency_us = 1000;
         conn->nature.down_max = 65536;
+        conn->nature.buffer = conn->nature.buffer < 4000 ? 4000 : conn->nature.buffer;
     }
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CALM_ASKS 20u
+#define CALM_ASKS 6u
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
@@ -16,7 +16,7 @@ struct history_ask history_ask_draw(unsigned channels)
     struct history_ask ask = {.channel = (unsigned)sim_below(channels)};
     ask.has_from = sim_chance(70);
     ask.from = sim_below(model_latest(ask.channel) + 3);
-    ask.limit = sim_chance(80) ? sim_between(1, 20) : sim_between(1, 2000);
+    ask.limit = sim_chance(90) ? sim_between(1, 20) : sim_between(1, 2000);
     ask.reverse = sim_chance(40);
     ask.mark = model_mark(ask.channel);
     return ask;
@@ -160,7 +160,7 @@ static void act(struct client *client)
     for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
         room = room && (link->asks[i].id == 0 || link->asks[i].id + 7 > link->id_last);
     }
-    if (room && reader->calm_asks < CALM_ASKS) {
+    if (room && reader->calm_asks < CALM_ASKS && (clients_calm || sim_chance(40))) {
         reader->calm_asks += clients_calm;
         ask_history(reader);
     }

@@ -60,7 +60,8 @@ bool sim_chance(unsigned percent)
 void trace(const char *format, ...)
 {
     char *line = state.lines[state.count++ % LINES];
-    int size = snprintf(line, LINE_BYTES, "%9.3f ", (double)sim_now_us / 1000.0);
+    int size = snprintf(line, LINE_BYTES, "%5llu.%03llu ", (unsigned long long)sim_now_us / 1000,
+                        (unsigned long long)sim_now_us % 1000);
     va_list args;
     va_start(args, format);
     (void)vsnprintf(line + size, LINE_BYTES - (size_t)size, format, args);

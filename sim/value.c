@@ -1,6 +1,7 @@
 #include "sim/value.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
 #include <string.h>
 
@@ -155,13 +156,33 @@ static bool plain(uint8_t byte)
     return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 }
 
+/* Of eight bytes at once. The last is exact where all of them are below 128. */
+#define EACH(byte)         (0x0101010101010101u * (byte))
+#define ANY_ZERO(word)     (((word)-EACH(1u)) & ~(word)&EACH(0x80u))
+#define ANY_BELOW_20(word) (((word)-EACH(0x20u)) & EACH(0x80u))
+
+/* Eight at a time: payloads are long. */
+static void skip_plain(struct scan *scan)
+{
+    while (scan->end - scan->at >= 8) {
+        uint64_t word;
+        bytes_copy(&word, scan->at, 8);
+        if (((word & EACH(0x80u)) | ANY_BELOW_20(word) | ANY_ZERO(word ^ EACH((uint64_t)'"')) |
+             ANY_ZERO(word ^ EACH((uint64_t)'\\'))) != 0) {
+            break;
+        }
+        scan->at += 8;
+    }
+    while (scan->at < scan->end && plain(*scan->at)) {
+        scan->at++;
+    }
+}
+
 static bool scan_text(struct scan *scan)
 {
     struct value *value = add(scan, VALUE_TEXT);
     value->text = (const char *)scan->at;
-    while (scan->at < scan->end && plain(*scan->at)) {
-        scan->at++;
-    }
+    skip_plain(scan);
     uint8_t *to = scan->at; /* behind the first escape it lags */
     while (scan->at < scan->end && *scan->at != '"') {
         if (plain(*scan->at)) {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PATIENCE_US 40000000u
-#define CALM_ASKS   20u
+#define CALM_ASKS   6u
 
 struct web {
     struct client client;  /* first */
