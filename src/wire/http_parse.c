@@ -123,7 +123,7 @@ static void parser_fail(struct http_parser *parser, unsigned status, const char 
 static int on_field_name(llhttp_t *llhttp, const char *at, size_t size)
 {
     struct http_parser *parser = llhttp->data;
-    if (parser->field_count == parser->scan.field_count) {
+    if (NEVER(parser->field_count == parser->scan.field_count)) {
         return HPE_USER; /* more fields than lines: the two parsers disagree */
     }
     parser->fields[parser->field_count++] = (struct http_field){.name = bytes_of(at, size)};
@@ -135,7 +135,7 @@ static int on_field_value(llhttp_t *llhttp, const char *at, size_t size)
     struct http_parser *parser = llhttp->data;
     ASSERT(parser->field_count > 0);
     struct http_field *field = &parser->fields[parser->field_count - 1];
-    if (field->value.data != NULL) {
+    if (NEVER(field->value.data != NULL)) {
         return HPE_USER; /* two values to a name */
     }
     field->value = http_trim(bytes_of(at, size));
@@ -159,7 +159,7 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t size)
 {
     struct http_parser *parser = llhttp->data;
     parser->piece = bytes_of(at, size);
-    return size > 0 ? HPE_PAUSED : 0;
+    return ALWAYS(size > 0) ? HPE_PAUSED : 0;
 }
 
 static const llhttp_settings_t parser_settings = {
@@ -181,7 +181,7 @@ static size_t llhttp_take(struct http_parser *parser, struct bytes input, llhttp
         return input.size;
     }
     const uint8_t *end = (const uint8_t *)llhttp_get_error_pos(&parser->llhttp);
-    return end == NULL ? 0 : (size_t)(end - input.data);
+    return NEVER(end == NULL) ? 0 : (size_t)(end - input.data);
 }
 
 /* ---- what a request means ------------------------------------------------------------------ */
@@ -197,10 +197,11 @@ static bool refuse(struct refusal *refusal, unsigned status, const char *text)
     return false;
 }
 
+/* llhttp has judged the text before; a length of the body is judged twice. */
 static bool all_digits(struct bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9') {
+        if (NEVER(text.data[i] < '0' || text.data[i] > '9')) {
             return false;
         }
     }
@@ -214,7 +215,9 @@ static bool check_body(struct http_parser *parser, struct refusal *refusal)
     const size_t lengths = http_field_count(request, "content-length");
     const size_t codings = http_field_count(request, "transfer-encoding");
 
-    if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0)) {
+    /* The first and the last are refused by llhttp before; the head of a body is worth two looks.
+     */
+    if (NEVER(lengths > 1) || codings > 1 || NEVER(lengths > 0 && codings > 0)) {
         return refuse(refusal, 400, "more than one length of the body");
     }
     if (codings > 0) {
@@ -228,7 +231,8 @@ static bool check_body(struct http_parser *parser, struct refusal *refusal)
         request->chunked = true;
     }
     if (lengths > 0) {
-        if (!all_digits(http_field_find(request, "content-length"))) {
+        const bool digits = all_digits(http_field_find(request, "content-length"));
+        if (NEVER(!digits)) {
             return refuse(refusal, 400, "malformed Content-Length");
         }
         request->content_length = parser->llhttp.content_length;
@@ -363,7 +367,7 @@ static bool head_parse(struct http_parser *parser)
         fail_by_llhttp(parser, error);
         return false;
     }
-    if (used != parser->head.size || parser->field_count != scan->field_count) {
+    if (NEVER(used != parser->head.size || parser->field_count != scan->field_count)) {
         parser_fail(parser, 400, "malformed request");
         return false;
     }

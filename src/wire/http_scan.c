@@ -175,7 +175,8 @@ static void scan_name(struct http_scan *scan, uint8_t byte)
 {
     if (byte == ':') {
         scan->state = SCAN_VALUE;
-    } else if ((scan_class[byte] & TOKEN) == 0) {
+    } else {
+        ASSERT_HOT((scan_class[byte] & TOKEN) == 0); /* scan_run() takes those */
         /* [HTTP 5.1] among them white space before the colon */
         scan_fail(scan, 400, "malformed field name");
     }
@@ -185,7 +186,8 @@ static void scan_value(struct http_scan *scan, uint8_t byte)
 {
     if (byte == '\r') {
         scan->state = SCAN_VALUE_LF;
-    } else if ((scan_class[byte] & VALUE) == 0) {
+    } else {
+        ASSERT_HOT((scan_class[byte] & VALUE) == 0); /* scan_run() takes those */
         /* [HTTP 9110 5.5] NUL, a bare LF and other control bytes */
         scan_fail(scan, 400, "a control byte in a field");
     }

@@ -171,7 +171,8 @@ static inline const char *length_refuse(const uint8_t *head)
 static inline bool header_check(struct ws_decoder *decoder, const struct ws_limits *limits,
                                 const uint8_t *head, size_t size, struct ws_event *event)
 {
-    const char *why = size > 0 ? first_byte_refuse(decoder, head[0]) : NULL;
+    ASSERT_HOT(size > 0 && size <= WS_HEADER_SIZE_MAX);
+    const char *why = first_byte_refuse(decoder, head[0]);
     if (why == NULL && size > 1) {
         why = second_byte_refuse(decoder, head);
     }

@@ -128,7 +128,10 @@ static bool check_key(struct handshake *handshake)
     for (size_t i = 0; good && i < KEY_SIZE - 2; i++) {
         good = is_base64(key.data[i]);
     }
-    return good || refuse(handshake, 400, "Sec-WebSocket-Key is not one key of 16 bytes");
+    if (!good) {
+        return refuse(handshake, 400, "Sec-WebSocket-Key is not one key of 16 bytes");
+    }
+    return true;
 }
 
 /* Takes a token off `text`, and the white space behind it. */
@@ -281,7 +284,8 @@ static enum rc accept_encode(struct bytes key, char to[static ACCEPT_SIZE + 1])
     bytes_copy(text, key.data, KEY_SIZE);
     bytes_copy(text + KEY_SIZE, ws_guid.data, ws_guid.size);
     /* Fetched once: a fetch takes a lock of the whole process. */
-    if (CRYPTO_THREAD_run_once(&sha1_once, sha1_fetch) != 1 || sha1 == NULL ||
+    const int once = CRYPTO_THREAD_run_once(&sha1_once, sha1_fetch);
+    if (NEVER(once != 1) || sha1 == NULL ||
         EVP_Digest(text, sizeof(text), digest, &digest_size, sha1, NULL) != 1) {
         return RC_NOMEM;
     }

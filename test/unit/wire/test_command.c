@@ -76,6 +76,37 @@ static void a_text_that_this_server_never_gave_is_no_epoch(void **state)
     assert_false(wire_epoch_parse(BYTES_LITERAL("k\0x"), &epoch));
 }
 
+/* [P 2] 1 to 255 bytes of UTF-8 without control characters. */
+static void a_channel_name_is_1_to_255_bytes_of_utf8_without_control_characters(void **state)
+{
+    static const struct bytes good[] = {
+        BYTES_LITERAL("a"),
+        BYTES_LITERAL("a b/c?d=\"\\"),
+        BYTES_LITERAL("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
+        BYTES_LITERAL("\xc2\xa0"), /* U+00A0 is the first one behind the controls */
+        BYTES_LITERAL("a~"),
+    };
+    static const struct bytes bad[] = {
+        BYTES_LITERAL(""),         BYTES_LITERAL("\0"),       BYTES_LITERAL("a\x1f"),
+        BYTES_LITERAL("\x7f"),     BYTES_LITERAL("\xc2\x80"), BYTES_LITERAL("a\xc2\x9f"),
+        BYTES_LITERAL("\xc3"),     BYTES_LITERAL("\xff"),     BYTES_LITERAL("\xed\xa0\x80"),
+        BYTES_LITERAL("\xc0\x80"), BYTES_LITERAL("a\nb"),
+    };
+    uint8_t long_name[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(wire_channel_name_valid(good[i]));
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(wire_channel_name_valid(bad[i]));
+    }
+    for (size_t i = 0; i < sizeof(long_name); i++) {
+        long_name[i] = 'x';
+    }
+    assert_true(wire_channel_name_valid(bytes_of(long_name, 255)));
+    assert_false(wire_channel_name_valid(bytes_of(long_name, 256)));
+}
+
 static void each_error_code_has_a_text_and_a_status(void **state)
 {
     (void)state;
@@ -95,6 +126,7 @@ int main(void)
         cmocka_unit_test(epochs_are_written_in_base_32),
         cmocka_unit_test(every_epoch_comes_back_from_its_text),
         cmocka_unit_test(a_text_that_this_server_never_gave_is_no_epoch),
+        cmocka_unit_test(a_channel_name_is_1_to_255_bytes_of_utf8_without_control_characters),
         cmocka_unit_test(each_error_code_has_a_text_and_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

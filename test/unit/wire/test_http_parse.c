@@ -194,6 +194,22 @@ static void two_ways_to_tell_the_end_of_a_body_are_refused(void **state)
             "POST / HTTP/1.1\r\n" HOST
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
             "E400"),
+        ROW("TE on two lines",
+            "POST / HTTP/1.1\r\n" HOST
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "E400"),
+        ROW("two TE, none of them chunked",
+            "POST / HTTP/1.1\r\n" HOST
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: deflate\r\n\r\n",
+            "E400"),
+        ROW("CL and another TE",
+            "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "E400"),
+        ROW("another TE and CL",
+            "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\nContent-Length: 3\r\n\r\n",
+            "E400"),
+        ROW("a letter in CL", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3a\r\n\r\n", "E400"),
+        ROW("a slash in CL", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3/\r\n\r\n", "E400"),
         ROW("chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "E400"),
         ROW("gzip, chunked", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n",
             "E501"),
@@ -479,6 +495,20 @@ static void check_chunked(const struct http_request *request)
     assert_int_equal(request->content_length, 0);
 }
 
+static void check_query_only(const struct http_request *request)
+{
+    assert_true(bytes_equal(request->target, BYTES_LITERAL("?x=/y")));
+    assert_true(bytes_equal(request->path, BYTES_LITERAL("/")));
+    assert_true(bytes_equal(request->query, BYTES_LITERAL("x=/y")));
+}
+
+static void check_no_host(const struct http_request *request)
+{
+    assert_true(bytes_equal(request->target, BYTES_LITERAL("/b")));
+    assert_int_equal(request->minor, 0);
+    assert_int_equal(http_field_count(request, "host"), 0);
+}
+
 static void a_request_has_its_parts(void **state)
 {
     (void)state;
@@ -487,6 +517,9 @@ static void a_request_has_its_parts(void **state)
     with_request("GET / HTTP/1.1\r\n" HOST "x: 1\r\nX: 2\r\n\r\n", check_double);
     with_request("POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n\r\n",
                  check_length);
+    /* [HTTP 3.2.2] absolute-form: with nothing before its query; and where no Host can differ */
+    with_request("GET http://a?x=/y HTTP/1.1\r\n" HOST "\r\n", check_query_only);
+    with_request("GET http://a/b HTTP/1.0\r\n\r\n", check_no_host);
     with_request("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", check_chunked);
 }
 

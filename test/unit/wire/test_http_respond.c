@@ -45,10 +45,48 @@ static void responses_without_a_body_have_no_length(void **state)
 static void statuses_have_their_texts(void **state)
 {
     (void)state;
-    assert_string_equal(http_status_text(426), "Upgrade Required");
-    assert_string_equal(http_status_text(431), "Request Header Fields Too Large");
-    assert_string_equal(http_status_text(503), "Service Unavailable");
-    assert_string_equal(http_status_text(299), "Unknown");
+    /* [HTTP 9110 15], [RFC 6585]: the registry of status codes */
+    static const struct {
+        unsigned status;
+        const char *text;
+    } rows[] = {
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
+    size_t known = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_string_equal(http_status_text(rows[i].status), rows[i].text);
+    }
+    for (unsigned status = 0; status < 1000; status++) {
+        known += strcmp(http_status_text(status), "Unknown") != 0;
+    }
+    assert_int_equal(known, sizeof(rows) / sizeof(rows[0])); /* and no other has one */
 }
 
 static void out_of_memory_leaves_the_output_as_it_was(void **state)

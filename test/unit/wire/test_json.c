@@ -281,6 +281,61 @@ static void brackets_in_strings_do_not_count_in_a_value_too_deep(void **state)
     buf_deinit(&text);
 }
 
+static void a_bad_string_in_a_value_too_deep_is_refused(void **state)
+{
+    static const char *const strings[] = {"\"\\x\"", "\"\n\"", "\"\\u12g4\"", "\"no end"};
+    (void)state;
+    for (size_t k = 0; k < COUNT(strings); k++) {
+        struct buf text = {0};
+        struct json_value value;
+        for (unsigned i = 0; i <= JSON_DEPTH_MAX; i++) {
+            assert_int_equal(buf_append(&text, BYTES_LITERAL("[")), RC_OK);
+        }
+        assert_int_equal(buf_append(&text, bytes_of_text(strings[k])), RC_OK);
+        for (unsigned i = 0; i <= JSON_DEPTH_MAX; i++) {
+            assert_int_equal(buf_append(&text, BYTES_LITERAL("]")), RC_OK);
+        }
+        assert_int_equal(json_scan_text(buf_bytes(&text), &value), RC_BAD);
+        buf_deinit(&text);
+    }
+}
+
+static void no_text_at_all_is_no_value(void **state)
+{
+    struct json_scan s;
+    struct json_value value;
+    (void)state;
+    assert_int_equal(json_scan_text((struct bytes){0}, &value), RC_BAD);
+    assert_int_equal(json_scan_text(BYTES_LITERAL(""), &value), RC_BAD);
+    json_scan_init(&s, (struct bytes){0});
+    assert_int_equal(json_scan_peek(&s), 0);
+    assert_int_equal(json_scan_open(&s, '{'), RC_BAD);
+    assert_int_equal(json_scan_offset(&s), 0);
+    assert_int_equal(json_scan_end(&s), RC_OK);
+}
+
+static void a_member_without_name_colon_or_comma_is_refused_where_it_is(void **state)
+{
+    static const struct {
+        const char *text; /* behind an opening brace */
+        bool first;
+        size_t offset;
+    } cases[] = {
+        {"1:2}", true, 0},      {"\"a}", true, 3},   {"\"a\\q\":1}", true, 2},
+        {"\"a\" 1}", true, 4},  {"\"a\"", true, 3},  {"", true, 0},
+        {"\"a\":1}", false, 0}, {",1:2}", false, 1}, {",\"a\"}", false, 4},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct json_scan s;
+        struct json_value name = {.kind = JSON_KIND_NULL};
+        json_scan_init(&s, bytes_of_text(cases[i].text));
+        assert_int_equal(json_scan_member(&s, cases[i].first, &name), RC_BAD);
+        assert_int_equal(json_scan_offset(&s), cases[i].offset);
+        assert_int_equal(name.kind, JSON_KIND_NULL); /* untouched */
+    }
+}
+
 static void members_and_elements_are_walked_in_order(void **state)
 {
     struct json_scan s;
@@ -346,6 +401,8 @@ static void lone_surrogates_do_not_unescape(void **state)
         "\"\\udc00\"",
         "\"\\ud800x\"",
         "\"\\ud800\\n\"",
+        "\"\\ud800 and more\"",
+        "\"\\ud800\\n and more\"",
         "\"\\ud800\\u0041\"",
         "\"\\ud800\\ud800\"",
         "\"\\ud800\\ue000\"",
@@ -502,6 +559,9 @@ int main(void)
         cmocka_unit_test(a_refusal_says_where_and_what_was_expected),
         cmocka_unit_test(depth_is_bounded_and_a_value_too_deep_is_skipped_whole),
         cmocka_unit_test(brackets_in_strings_do_not_count_in_a_value_too_deep),
+        cmocka_unit_test(a_bad_string_in_a_value_too_deep_is_refused),
+        cmocka_unit_test(no_text_at_all_is_no_value),
+        cmocka_unit_test(a_member_without_name_colon_or_comma_is_refused_where_it_is),
         cmocka_unit_test(members_and_elements_are_walked_in_order),
         cmocka_unit_test(strings_are_unescaped_to_utf8),
         cmocka_unit_test(lone_surrogates_do_not_unescape),

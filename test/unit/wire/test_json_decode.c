@@ -245,6 +245,14 @@ static void a_fault_in_a_batch_names_the_item(void **state)
                    WIRE_ERROR_BAD_REQUEST, "batch[1].key: expected a string");
     assert_refused("{\"type\":\"publish\",\"channel\":\"c\",\"batch\":[{\"data\":1},4]}",
                    WIRE_ERROR_BAD_REQUEST, "batch[1]: expected an object");
+    /* what stands behind a fault is not looked at, but for its grammar */
+    assert_refused(
+        "{\"type\":\"publish\",\"channel\":\"c\",\"batch\":[{\"data\":1,\"key\":3},{\"data\":2},"
+        "{\"data\":1,\"data_base64\":2}]}",
+        WIRE_ERROR_BAD_REQUEST, "batch[0].key: expected a string");
+    assert_int_equal(decode("{\"type\":\"publish\",\"channel\":\"c\",\"batch\":[{\"data\":1,"
+                            "\"key\":3},{\"data\":}]}"),
+                     RC_BAD);
     assert_refused("{\"type\":\"publish\",\"channel\":\"c\",\"batch\":[{}]}",
                    WIRE_ERROR_BAD_REQUEST, "batch[0].data: is missing");
 }
@@ -399,6 +407,18 @@ static void subscribe_takes_every_kind_of_position(void **state)
     assert_true(command.time_ms == 1780000000000u);
 }
 
+static void a_position_is_one_of_the_words_or_an_object(void **state)
+{
+    static const char *const bad[] = {"\"\\ud800\"", "\"Latest\"", "\"\"", "1", "null", "[]"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"channel\":\"c\",\"from\":%s}",
+                       bad[i]);
+        assert_refused(text, WIRE_ERROR_BAD_REQUEST, "from: expected");
+    }
+}
+
 static void ack_unsubscribe_history_and_ping_are_taken(void **state)
 {
     (void)state;
@@ -458,6 +478,8 @@ static void running_out_of_memory_is_told_and_leaves_nothing_behind(void **state
         "{\"type\":\"publish\",\"channel\":\"\\u0063\",\"data_base64\":\"Zm9v\"}",
         "{\"type\":\"publish\",\"channel\":\"c\",\"batch\":[{\"data\":1,\"key\":\"\\u006b\"}]}",
         "{\"type\":\"connect\",\"token\":\"\\u0063\"}",
+        "{\"type\":\"publish\",\"channel\":\"c\",\"data_base64\":\"Zm9v\"}",
+        "{\"type\":\"publish\",\"channel\":\"c\",\"data_base64\":\"Zm9v\\/w==\"}",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
@@ -519,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_value_nested_too_deep_is_refused_and_the_id_kept),
         cmocka_unit_test(connect_takes_producer_and_token),
         cmocka_unit_test(subscribe_takes_every_kind_of_position),
+        cmocka_unit_test(a_position_is_one_of_the_words_or_an_object),
         cmocka_unit_test(ack_unsubscribe_history_and_ping_are_taken),
         cmocka_unit_test(an_http_publish_has_no_type_and_may_have_a_producer),
         cmocka_unit_test(running_out_of_memory_is_told_and_leaves_nothing_behind),

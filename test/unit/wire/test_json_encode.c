@@ -53,6 +53,10 @@ static void errors_carry_what_belongs_to_them(void **state)
     ASSERT_ENCODES(json_encode_error(&out, &error, true),
                    "{\"type\":\"error\",\"code\":\"gap\",\"message\":\"a \\\"b\\\"\\n\","
                    "\"epoch\":\"k3t\",\"earliest\":10,\"latest\":99,\"reason\":\"trimmed\"}");
+    error.reason = NULL;
+    ASSERT_ENCODES(json_encode_error(&out, &error, true),
+                   "{\"type\":\"error\",\"code\":\"gap\",\"message\":\"a \\\"b\\\"\\n\","
+                   "\"epoch\":\"k3t\",\"earliest\":10,\"latest\":99}");
     error = (struct wire_error){
         .code = WIRE_ERROR_UNAVAILABLE, .id = 1, .retry_after_ms = 500, .message = "disk full"};
     ASSERT_ENCODES(json_encode_error(&out, &error, false),

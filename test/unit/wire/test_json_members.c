@@ -251,6 +251,10 @@ static void members_of_other_commands_and_unknown_ones_are_ignored_also_when_rep
     assert_good("{\"type\":\"ack\",\"channel\":\"c\",\"seq\":1,\"from\":0,\"batch\":[[]],\"\":1}");
     assert_good("{\"type\":\"history\",\"channel\":\"c\",\"seq\":0,\"Channel\":1,\"channel2\":1,"
                 "\"chan\\u0000el\":1,\"\\ud800\":1,\"keys\":1,\"tipe\":1}");
+    /* escaped: one longer than the longest of ours could be, and one that is no text */
+    assert_good(
+        "{\"type\":\"ping\",\"\\u0070\\u0072\\u006f\\u0064\\u0075\\u0063\\u0065\\u0072\\u005f"
+        "\\u0073\\u0065\\u0071\\u0071\":1,\"\\udc00id\":0}");
     /* names as long as ours, and as ours begin */
     assert_good(
         "{\"type\":\"ping\",\"ie\":1,\"kex\":1,\"sex\":1,\"dat\\u0062\":1,\"fron\":1,\"tim_\":1,"

@@ -97,6 +97,22 @@ static void a_long_close_text_is_cut_between_characters(void **state)
     }
 }
 
+/* Not UTF-8, so there is no place between two characters; but a frame all the same. */
+static void a_close_text_of_nothing_but_continuation_bytes_is_left_out(void **state)
+{
+    (void)state;
+    char text[200];
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        text[i] = '\x80';
+    }
+    text[sizeof(text) - 1] = '\0';
+    struct buf out = {0};
+    assert_int_equal(ws_close_append(&out, WS_CLOSE_POLICY, text), RC_OK);
+    assert_int_equal(out.size, 4);
+    assert_memory_equal(out.data, "\x88\x02\x03\xf0", 4);
+    buf_deinit(&out);
+}
+
 static void only_codes_that_may_be_on_the_wire_are_valid(void **state)
 {
     (void)state;
@@ -125,6 +141,7 @@ int main(void)
         cmocka_unit_test(lengths_take_their_shortest_form),
         cmocka_unit_test(a_close_frame_carries_its_code_and_text),
         cmocka_unit_test(a_long_close_text_is_cut_between_characters),
+        cmocka_unit_test(a_close_text_of_nothing_but_continuation_bytes_is_left_out),
         cmocka_unit_test(only_codes_that_may_be_on_the_wire_are_valid),
         cmocka_unit_test(out_of_memory_leaves_the_output_as_it_was),
     };

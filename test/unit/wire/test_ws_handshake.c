@@ -148,6 +148,13 @@ static const struct row rows[] = {
         GET HOST UPGRADE CONN VERSION "Sec-WebSocket-Key: dGhlIHNh XBsZSBub25jZQ==\r\n" END, NULL),
     ROW("a key in base64url", 400,
         GET HOST UPGRADE CONN VERSION "Sec-WebSocket-Key: dGhlIHNh-XBsZSBub25jZQ==\r\n" END, NULL),
+    ROW("a key with a brace", 400,
+        GET HOST UPGRADE CONN VERSION "Sec-WebSocket-Key: dGhlIHNh{XBsZSBub25jZQ==\r\n" END, NULL),
+    ROW("a key with + and /", 101,
+        GET HOST UPGRADE CONN VERSION "Sec-WebSocket-Key: dGhlI+NhbXBsZ/Bub25jZQ==\r\n" END,
+        SWITCHING),
+    ROW("padding that does not end", 400,
+        GET HOST UPGRADE CONN VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=A\r\n" END, NULL),
     ROW("padding in the middle", 400,
         GET HOST UPGRADE CONN VERSION "Sec-WebSocket-Key: dGhlIHNh=XBsZSBub25jZQ==\r\n" END, NULL),
     ROW("padding of three", 400,
@@ -367,6 +374,30 @@ static void an_echo_server_takes_any_subprotocol_and_names_none(void **state)
     buf_deinit(&response);
 }
 
+/* The parser refuses such a request before; the handshake does not rely on it. */
+static void a_transfer_coding_is_a_body_whatever_the_parser_made_of_it(void **state)
+{
+    (void)state;
+    static const struct http_field fields[] = {
+        {BYTES_LITERAL("host"), BYTES_LITERAL("good.example")},
+        {BYTES_LITERAL("transfer-encoding"), BYTES_LITERAL("gzip")},
+    };
+    const struct http_request request = {
+        .method = BYTES_LITERAL("GET"),
+        .path = BYTES_LITERAL("/v1/ws"),
+        .minor = 1,
+        .fields = fields,
+        .field_count = 2,
+    };
+    struct buf response = {0};
+    enum ws_codec codec = WS_CODEC_JSON;
+    const char *why = NULL;
+    assert_int_equal(ws_handshake(&request, &test_options, &response, &codec, &why), RC_PROTOCOL);
+    assert_string_equal(why, "an upgrade request has no body");
+    assert_true(response_has(&response, "HTTP/1.1 400 "));
+    buf_deinit(&response);
+}
+
 static void every_failing_allocation_of_a_handshake_is_told(void **state)
 {
     (void)state;
@@ -399,6 +430,7 @@ int main(void)
         cmocka_unit_test(every_refusal_closes_and_every_101_is_bare),
         cmocka_unit_test(the_whole_101_is_as_in_the_rfc),
         cmocka_unit_test(an_echo_server_takes_any_subprotocol_and_names_none),
+        cmocka_unit_test(a_transfer_coding_is_a_body_whatever_the_parser_made_of_it),
         cmocka_unit_test(every_failing_allocation_of_a_handshake_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
