@@ -28,6 +28,7 @@
  * A publish that was refused once may be accepted when it is replayed behind a hole (what it was
  * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. */
 #include "base/hash.h"
+#include "core/digest.h"
 #include "core/epoch.h"
 #include "core/snowflake.h"
 #include "core/state.h"
@@ -208,7 +209,7 @@ static enum rc publish_prepare(struct state *state, const struct apply_env *env,
         }
     }
     rc = env->ops->index(env->ctx, env->place, channel_id, work->channel->latest + 1,
-                         publish->count, work->now_ms);
+                         publish->count, work->now_ms, work->channel->digest);
     if (rc != RC_OK) {
         goto fail;
     }
@@ -223,7 +224,7 @@ fail:
 /* The change itself; cannot fail. */
 static void publish_accept(struct state *state, struct publish_work *work)
 {
-    const struct command_publish *publish = &work->publish;
+    struct command_publish *publish = &work->publish;
     struct channel *channel = work->channel;
     if (channel->id == 0) {
         table_number(&state->channels, channel, work->first_epoch);
@@ -234,6 +235,9 @@ static void publish_accept(struct state *state, struct publish_work *work)
     ASSERT(channel->latest <= WIRE_INTEGER_MAX);
     ASSERT(work->now_ms >= channel->last_time_ms);
     channel->last_time_ms = work->now_ms;
+    publish->time_ms = work->now_ms;
+    channel->digest =
+        publish_digest(channel->digest, publish, first_seq, channel->latest, state->node);
     if (publish->producer_seq > 0) {
         list_remove(&work->producer->idle_link);
         producer_accept(work->producer, publish, first_seq, work->now_ms);
@@ -260,7 +264,6 @@ static void publish_expire(const struct state *state, const struct publish_work 
 static void publish_tell(const struct apply_env *env, struct publish_work *work)
 {
     if (work->result.verdict == PUBLISH_ACCEPTED) {
-        work->publish.time_ms = work->now_ms;
         env->ops->messages(env->ctx, work->channel, work->result.seq, &work->publish);
     }
     ASSERT(env->tag != NULL);

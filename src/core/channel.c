@@ -1,5 +1,6 @@
 #include "core/channel.h"
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "core/epoch.h"
 
@@ -77,6 +78,7 @@ enum rc table_add(struct channel_table *table, struct bytes name, struct channel
     block->channel.name = bytes_of(block->name, name.size);
     block->channel.private_ = &block->private;
     block->channel.earliest = 1;
+    block->channel.digest = digest_start(name);
     map_init(&block->private.producers, table->hash_seed, producer_key);
     list_init(&block->private.idle);
     const enum rc rc = map_insert(&table->names, &block->channel);

@@ -37,6 +37,7 @@ struct channel {
     uint64_t earliest;     /* seq of the oldest message kept; latest + 1 if none is */
     uint64_t latest;       /* seq of the newest message; 0: none ever */
     uint64_t last_time_ms; /* a message's time never goes back within its channel */
+    uint64_t digest;       /* of `latest` (base/digest.h) */
     void *user;            /* the owner's: its subscribers */
     /* private from here on */
     uint64_t prev_pos_; /* position + 1 of the last record appended for it */
@@ -83,9 +84,10 @@ struct partition_ops {
     /* The channel has a new epoch; messages of it follow. (Of a new earliest nobody is told:
      * cursors learn that when they read.) */
     void (*epoch_changed)(void *ctx, struct channel *channel);
-    /* Index: where the messages stand (file_log_index_add). RC_NOMEM stops the partition. */
+    /* Index: where the messages stand, and the channel's digest before the first of them
+     * (file_log_index_add). RC_NOMEM stops the partition. */
     enum rc (*index)(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,
-                     uint32_t count, uint64_t time_ms);
+                     uint32_t count, uint64_t time_ms, uint64_t digest);
     /* Called before the first record of a committed batch is applied: the moment at which a
      * checkpoint may be taken (file_log_checkpoint_due, partition_state_encode). */
     void (*batch_begin)(void *ctx, const struct log_batch *batch);
@@ -182,6 +184,7 @@ struct position {
     uint64_t epoch; /* now */
     uint64_t earliest;
     uint64_t latest;
+    uint64_t digest; /* of `latest` */
 };
 /* Bounds of a channel, also of one that nobody has published to (latest 0, earliest 1). */
 struct position partition_position(struct partition *partition, struct bytes name);

@@ -1,5 +1,6 @@
 #include "core/state.h"
 
+#include "base/digest.h"
 #include "core/epoch.h"
 
 void state_init(struct state *state, const struct partition_options *options)
@@ -36,9 +37,11 @@ struct position state_position(const struct state *state, struct bytes name)
 {
     const struct channel *channel = channel_of(state, name);
     if (channel == NULL) {
-        return (struct position){.epoch = epoch_of_name(state_base(state), name), .earliest = 1};
+        return (struct position){.epoch = epoch_of_name(state_base(state), name),
+                                 .earliest = 1,
+                                 .digest = digest_start(name)};
     }
-    return (struct position){channel->epoch, channel->earliest, channel->latest};
+    return (struct position){channel->epoch, channel->earliest, channel->latest, channel->digest};
 }
 
 /* How far a history that is not the current one is good; 0: never heard of it. A first epoch is

@@ -4,13 +4,13 @@
  * no use any more are left out, whether or not they have been freed yet. Decoding takes exactly
  * what encoding gives; anything else is RC_CORRUPT.
  *
- *   4 "SQP1"   4 partition number
+ *   4 "SQP2"   4 partition number
  *   8 retention in messages   8 producer idle time in ms   8 highest tick
  *   1 in doubt   8 first position cut out   8 end of those   8 base epoch before (all 0 if not)
  *   4 count of base epochs, then each 8, oldest first
  *   8 count of channels, then each, by number:
  *     1 name size, name
- *     8 epoch   8 earliest   8 latest   8 time of the last message   8 prev_pos
+ *     8 epoch   8 earliest   8 latest   8 time of the last message   8 prev_pos   8 digest
  *     1 flags: 1 in doubt, 2 resync
  *     1 count of earlier epochs, then each: 8 epoch, 8 good end
  *     4 count of producers, then each, by id:
@@ -24,11 +24,11 @@
 
 #include <stdlib.h>
 
-#define STATE_MAGIC           0x31505153u /* "SQP1" */
+#define STATE_MAGIC           0x32505153u /* "SQP2" */
 #define FLAG_DOUBT_OR_EXPIRED 1u
 #define FLAG_RESYNC           2u
 
-#define CHANNEL_SIZE_MIN  (1u + 1u + 5u * 8u + 1u + 1u + 4u)
+#define CHANNEL_SIZE_MIN  (1u + 1u + 6u * 8u + 1u + 1u + 4u)
 #define PRODUCER_SIZE_MAX (1u + PRODUCER_ID_BYTES_MAX + 3u * 8u + 1u + 2u)
 #define PRODUCER_SIZE_MIN (1u + 1u + 3u * 8u + 1u + 2u)
 #define RUN_SIZE          16u
@@ -112,6 +112,7 @@ static enum rc channel_encode(const struct channel *channel, struct buf *to)
     buf_put_u64(to, channel->latest);
     buf_put_u64(to, channel->last_time_ms);
     buf_put_u64(to, private->applied_prev_pos);
+    buf_put_u64(to, channel->digest);
     buf_put_u8(to, (uint8_t)((private->in_doubt ? FLAG_DOUBT_OR_EXPIRED : 0) |
                              (private->resync ? FLAG_RESYNC : 0)));
     buf_put_u8(to, (uint8_t) private->epoch_count);
@@ -317,6 +318,7 @@ static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_re
     const uint64_t latest = reader_u64(reader);
     const uint64_t last_time_ms = reader_u64(reader);
     const uint64_t prev_pos = reader_u64(reader);
+    const uint64_t digest = reader_u64(reader);
     const unsigned flags = reader_u8(reader);
     if (reader->failed || name.size == 0 || epoch == 0 || latest == 0 ||
         latest > WIRE_INTEGER_MAX || earliest == 0 || earliest > latest + 1 ||
@@ -338,6 +340,7 @@ static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_re
     channel->earliest = earliest;
     channel->latest = latest;
     channel->last_time_ms = last_time_ms;
+    channel->digest = digest;
     channel->prev_pos_ = prev_pos;
     channel->private_->applied_prev_pos = prev_pos;
     channel->private_->append_time_ms = last_time_ms;

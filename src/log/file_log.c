@@ -83,7 +83,7 @@ static enum rc note_roll(struct file_log *log, uint64_t number)
 }
 
 enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_t channel_id,
-                           uint64_t first_seq, uint32_t count, uint64_t time_ms)
+                           uint64_t first_seq, uint32_t count, uint64_t time_ms, uint64_t digest)
 {
     ASSERT(count > 0);
     enum rc rc = note_roll(log, place.segment);
@@ -104,6 +104,7 @@ enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_
     const struct index_entry entry = {
         .first_seq = first_seq,
         .time_ms = time_ms,
+        .digest = digest,
         .at = place.at,
         .count = count,
     };

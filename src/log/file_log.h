@@ -84,10 +84,11 @@ void file_log_repaired_losses(const struct file_log *log, const struct log_loss 
 
 /* Tells where messages first_seq … first_seq+count-1 of a channel stand: all in the record at
  * `place`. In order of position; after the batch's commit (or in on_record).
- * `time_ms` is the messages' time, not going back within a channel. RC_NOMEM */
+ * `time_ms` is the messages' time, not going back within a channel; `digest` the channel's in front
+ * of first_seq. RC_NOMEM */
 MUST_USE enum rc file_log_index_add(struct file_log *log, struct log_place place,
                                     uint64_t channel_id, uint64_t first_seq, uint32_t count,
-                                    uint64_t time_ms);
+                                    uint64_t time_ms, uint64_t digest);
 /* After a batch's commit has been applied: takes note of a roll, so that it knows which segments
  * may be sealed. True: at least one segment awaits sealing. */
 bool file_log_committed(struct file_log *log, const struct log_batch *batch);
@@ -96,6 +97,7 @@ enum log_read_kind {
     LOG_READ_FORWARD,  /* from seq upwards */
     LOG_READ_BACKWARD, /* from seq downwards */
     LOG_READ_TIME,     /* find the first seq >= `seq` whose message is not older than time_ms */
+    LOG_READ_DIGEST,   /* find the channel's digest in front of the record that holds `seq` */
 };
 
 /* A read of one channel. The owner begins it, a worker does it, the owner ends it. */
@@ -108,17 +110,20 @@ struct log_read {
     uint64_t time_ms; /* LOG_READ_TIME */
     /* Calls for each record that holds messages wanted, in the order read: the messages in it
      * have the seqs first_seq … (its count is in its body). Return RC_OK to go on, RC_END when
-     * enough. Worker's thread. For LOG_READ_TIME it's not called. */
+     * enough. Worker's thread. For LOG_READ_TIME it's not called; for LOG_READ_DIGEST once, unless
+     * `seq` is the record's first, when ret_digest is all there is to know. */
     enum rc (*on_record)(void *ctx, const struct record *record, uint64_t first_seq);
     /* The seqs from … to (inclusive) cannot be read since their bytes are damaged; the read goes on
-     * behind them. */
+     * behind them. For LOG_READ_DIGEST: there is no answer. */
     void (*on_damage)(void *ctx, uint64_t from, uint64_t to, const struct log_damage *damage);
     void *ctx;
     /* Results: */
     enum rc rc; /* RC_OK, RC_IO, RC_NOMEM; RC_NOT_FOUND: retention has removed the messages since
                  * the read began: look at the channel's bounds again */
-    uint64_t ret_seq; /* FORWARD: the next seq not read; BACKWARD: the next lower one not read
-                       * (0: none); TIME: the seq found, latest + 1 if none */
+    uint64_t ret_seq;    /* FORWARD: the next seq not read; BACKWARD: the next lower one not read
+                          * (0: none); TIME: the seq found, latest + 1 if none; DIGEST: the record's
+                          * first seq, 0: not found, on_damage has told why */
+    uint64_t ret_digest; /* DIGEST: before ret_seq; set before on_record is called */
     /* Private: places copied from the owner's index, and the segments held meanwhile. */
     void *private_;
 };

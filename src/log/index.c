@@ -15,7 +15,7 @@ struct index_chunk {
 };
 
 #define CHUNK_ENTRIES_FIRST 2u
-#define CHUNK_ENTRIES_MAX   8192u
+#define CHUNK_ENTRIES_MAX   4096u
 
 struct arena_block {
     struct arena_block *next;

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 
 #define INDEX_MAGIC   0x315844494D545253u /* "SRTMIDX1" */
-#define INDEX_VERSION 1u
+#define INDEX_VERSION 2u
 
 /* A page: bytes, then at 4092 the CRC-32C over them, begun with the page's number, so that a page
  * in the wrong place is no page. */
 #define PAGE_CRC_AT      (INDEX_PAGE_SIZE - 4)
 #define ROW_SIZE         48u
 #define ROWS_PER_PAGE    (PAGE_CRC_AT / ROW_SIZE)
-#define ENTRY_SIZE       28u
+#define ENTRY_SIZE       36u
 #define ENTRIES_PER_PAGE (PAGE_CRC_AT / ENTRY_SIZE)
 
 enum {
@@ -217,6 +217,7 @@ static enum rc write_channel_entries(struct page_writer *writer,
         bytes_store_u32(to + 16, entry->at);
         bytes_store_u32(to + 20, entry->count);
         bytes_store_u32(to + 24, crc);
+        bytes_store_u64(to + 28, entry->digest);
     }
     return RC_OK;
 }
@@ -471,6 +472,7 @@ enum rc index_file_entry(struct index_pages *pages, const struct index_head *hea
         .time_ms = bytes_load_u64(from + 8),
         .at = bytes_load_u32(from + 16),
         .count = bytes_load_u32(from + 20),
+        .digest = bytes_load_u64(from + 28),
     };
     if (entry.count == 0 || entry.first_seq < row->first_seq ||
         entry.first_seq + entry.count > row->end_seq || entry.at < SEGMENT_HEADER_SIZE) {

@@ -1,4 +1,4 @@
-/* Reads of a channel: forwards, backwards, and by time.
+/* Reads of a channel: forwards, backwards, by time; and of its digest.
  *
  * The owner begins a read: it copies the places of the messages that are in segments not sealed yet
  * (they are in its memory), and takes hold of the snapshot of the sealed ones. A worker does it: it
@@ -116,6 +116,38 @@ static void place_by_time(const struct file_log *log, const struct log_read *rea
     p->sealed_first = !covered;
 }
 
+/* The place of the one record that holds read->seq. */
+static void place_of_digest(const struct file_log *log, const struct log_read *read,
+                            struct read_private *p)
+{
+    for (size_t i = log->owner.count; i-- > 0 && p->count == 0;) {
+        const struct segment *segment = &log->owner.segments[i];
+        const struct index_channel *channel = unsealed_channel(segment, read->channel_id);
+        if (channel == NULL || read->seq < channel->first_seq || read->seq >= channel->end_seq) {
+            continue;
+        }
+        const struct index_cursor cursor = index_channel_seek(channel, read->seq, 0);
+        const struct index_entry *entry = index_cursor_entry(&cursor);
+        ASSERT(entry != NULL); /* end_seq is the last one's */
+        if (entry->first_seq <= read->seq) {
+            (void)place_push(p, segment, entry);
+        }
+    }
+    p->sealed_first = p->count == 0;
+}
+
+/* How many places a read may need. */
+static size_t places_max(enum log_read_kind kind)
+{
+    switch (kind) {
+    case LOG_READ_FORWARD:
+    case LOG_READ_BACKWARD: return READ_PLACES_MAX;
+    case LOG_READ_DIGEST: return 1;
+    case LOG_READ_TIME: return 0;
+    }
+    UNREACHABLE();
+}
+
 enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
 {
     ASSERT(read->earliest > 0);
@@ -123,8 +155,7 @@ enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
     ASSERT(read->seq <= read->latest || read->kind == LOG_READ_TIME);
     struct read_private scratch = {0};
     struct read_private *p =
-        mem_alloc(sizeof(scratch) +
-                  (read->kind == LOG_READ_TIME ? 0 : READ_PLACES_MAX * sizeof(scratch.places[0])));
+        mem_alloc(sizeof(scratch) + places_max(read->kind) * sizeof(scratch.places[0]));
     if (p == NULL) {
         return RC_NOMEM;
     }
@@ -133,11 +164,13 @@ enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
     case LOG_READ_FORWARD: places_forward(log, read, p); break;
     case LOG_READ_BACKWARD: places_backward(log, read, p); break;
     case LOG_READ_TIME: place_by_time(log, read, p); break;
+    case LOG_READ_DIGEST: place_of_digest(log, read, p); break;
     }
     p->snapshot = log->owner.snapshot;
     snapshot_ref(p->snapshot);
     read->rc = RC_OK;
     read->ret_seq = 0;
+    read->ret_digest = 0;
     read->private_ = p;
     return RC_OK;
 }
@@ -510,6 +543,64 @@ static enum rc find_time(struct job *job, const struct read_private *p, uint64_t
     return rc == RC_END || rc == RC_CORRUPT ? RC_OK : rc;
 }
 
+/* ---- reader: a digest ---------------------------------------------------------------------- */
+
+/* The entry of the record that holds job->next, in a sealed segment. RC_END: none is known */
+static enum rc find_sealed_entry(struct job *job, uint64_t *ret_segment,
+                                 struct index_entry *ret_entry, uint32_t *ret_crc)
+{
+    size_t i = 0;
+    struct index_row row;
+    enum rc rc = find_segment(job, job->next, 0, &i, &row);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct index_head *head = &job->snapshot->items[i]->head;
+    struct index_pages *pages = NULL;
+    uint32_t e = 0;
+    rc = pages_of(job, i, &pages);
+    if (rc == RC_OK) {
+        rc = index_file_seek(pages, head, &row, job->next, 0, &e);
+    }
+    if (rc == RC_OK) {
+        rc = e < row.entry_count ? index_file_entry(pages, head, &row, e, ret_entry, ret_crc)
+                                 : RC_CORRUPT;
+    }
+    if (rc == RC_CORRUPT) {
+        job->bad_index = head->number;
+        return RC_END;
+    }
+    *ret_segment = head->number;
+    return rc == RC_OK && ret_entry->first_seq > job->next ? RC_END : rc;
+}
+
+static enum rc read_digest(struct job *job, const struct read_private *p)
+{
+    struct log_read *read = job->read;
+    uint64_t segment = 0;
+    struct index_entry entry = {0};
+    uint32_t crc = 0;
+    enum rc rc = RC_OK;
+    if (p->sealed_first) {
+        rc = find_sealed_entry(job, &segment, &entry, &crc);
+    } else {
+        segment = p->places[0].segment;
+        entry = p->places[0].entry;
+    }
+    if (rc == RC_END) {
+        return missing(job, read->seq, read->seq);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    ASSERT(entry.first_seq <= read->seq && read->seq - entry.first_seq < entry.count);
+    read->ret_seq = entry.first_seq;
+    read->ret_digest = entry.digest;
+    return entry.first_seq == read->seq
+               ? RC_OK
+               : hand_on(job, segment, &entry, p->sealed_first ? &crc : NULL);
+}
+
 void file_log_read_do(struct file_log *log, struct log_read *read)
 {
     const struct read_private *p = read->private_;
@@ -525,15 +616,20 @@ void file_log_read_do(struct file_log *log, struct log_read *read)
         reader_forget_below(log, p->snapshot->items[0]->head.number);
     }
     log->reader.window_segment = 0; /* more may have been written where it ends */
-    enum rc rc;
-    if (read->kind == LOG_READ_TIME) {
+    enum rc rc = RC_OK;
+    switch (read->kind) {
+    case LOG_READ_TIME:
         rc = find_time(&job, p, &read->ret_seq);
         if (read->ret_seq > read->latest) {
             read->ret_seq = read->latest + 1;
         }
-    } else {
+        break;
+    case LOG_READ_DIGEST: rc = read_digest(&job, p); break;
+    case LOG_READ_FORWARD:
+    case LOG_READ_BACKWARD:
         rc = read_messages(&job, p);
         read->ret_seq = job.backward && job.next < read->earliest ? 0 : job.next;
+        break;
     }
     read->rc = rc == RC_END ? RC_OK : rc;
 }

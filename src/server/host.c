@@ -63,12 +63,9 @@ static void commit_done(struct job *job)
     if (partition_stopped(host->partition)) {
         host_barriers_lift(host);
     }
-    if (host->commit_rc == RC_OK && partition_stopped(host->partition)) {
-        /* Memory ran out in the middle of applying: what was applied has been answered and is
-         * shown, the rest was answered `unavailable` and is cut when the log is reopened. */
-        log_failed(host, RC_NOMEM);
-        topics_flush(host);
-    }
+    /* Memory ran out in the middle of applying: what is in the log can be neither shown nor taken
+     * back. The process ends before anybody is told `unavailable`; the next start applies it. */
+    ASSERT(host->commit_rc != RC_OK || !partition_stopped(host->partition));
     replies_flush(host); /* refusals, where the commit failed */
     channels_count(host);
     host_waiting_run(host);
@@ -225,10 +222,10 @@ static void on_epoch_changed(void *ctx, struct channel *channel)
 }
 
 static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,
-                        uint32_t count, uint64_t time_ms)
+                        uint32_t count, uint64_t time_ms, uint64_t digest)
 {
     struct host *host = ctx;
-    return file_log_index_add(host->log, place, channel_id, first_seq, count, time_ms);
+    return file_log_index_add(host->log, place, channel_id, first_seq, count, time_ms, digest);
 }
 
 static void on_batch_begin(void *ctx, const struct log_batch *batch)

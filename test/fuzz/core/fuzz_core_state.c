@@ -38,11 +38,12 @@ static void on_epoch_changed(void *ctx, struct channel *channel)
 }
 
 static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,
-                        uint32_t count, uint64_t time_ms)
+                        uint32_t count, uint64_t time_ms, uint64_t digest)
 {
     (void)ctx;
     (void)place;
     (void)time_ms;
+    (void)digest;
     ASSERT(channel_id > 0 && first_seq > 0 && count > 0);
     return RC_OK;
 }

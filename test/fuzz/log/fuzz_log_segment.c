@@ -39,7 +39,8 @@ static enum rc on_record(void *ctx, const struct record *record, struct log_plac
     struct seen *seen = ctx;
     seen->records++;
     ASSERT(place.at >= SEGMENT_HEADER_SIZE);
-    return file_log_index_add(seen->log, place, 1, seen->records, 1, record->pos);
+    return file_log_index_add(seen->log, place, 1, seen->records, 1, record->pos,
+                              record->prev_hash);
 }
 
 static void on_damage(void *ctx, const struct log_damage *damage)

@@ -259,6 +259,7 @@ static void every_failing_allocation_is_survived(void **state)
         assert_int_equal(buf_reserve(&w.log, 65536), RC_OK);
         assert_int_equal(buf_reserve(&w.replies, 65536), RC_OK);
         assert_int_equal(buf_reserve(&w.events, 65536), RC_OK);
+        assert_int_equal(buf_reserve(&w.indexed, 65536), RC_OK);
         mem_fault_set(k, 0);
         const bool whole = everything(&w);
         const bool reached = mem_fault_count() >= k;

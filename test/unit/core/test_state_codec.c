@@ -128,6 +128,10 @@ static void a_damaged_checkpoint_is_refused_or_is_another_whole_one(void **state
     assert_int_equal(restore(&w, buf_bytes(&good)), RC_OK);
     good.data[4] ^= 1;
     assert_int_equal(restore(&w, buf_bytes(&good)), RC_CORRUPT);
+    good.data[4] ^= 1;
+    assert_int_equal(restore(&w, buf_bytes(&good)), RC_OK);
+    good.data[3] = '1'; /* the format before, without digests */
+    assert_int_equal(restore(&w, buf_bytes(&good)), RC_CORRUPT);
     buf_deinit(&good);
     world_deinit(&w);
 }

@@ -1,6 +1,9 @@
 #include "world.h"
 
+#include "base/digest.h"
 #include "core/snowflake.h"
+
+#include <stdio.h>
 
 #define WORLD_START_MS (SNOWFLAKE_EPOCH_MS + 1000u)
 
@@ -52,8 +55,54 @@ static void on_epoch_changed(void *ctx, struct channel *channel)
     must(buf_append(&w->events, bytes_of(&event, sizeof(event))));
 }
 
+uint64_t world_digest(const struct world *w, uint64_t channel_id, uint64_t seq)
+{
+    for (size_t at = w->indexed.size; at > 0; at -= sizeof(struct world_indexed)) {
+        struct world_indexed indexed;
+        bytes_copy(&indexed, w->indexed.data + at - sizeof(indexed), sizeof(indexed));
+        if (indexed.channel_id == channel_id && indexed.end_seq == seq + 1) {
+            return indexed.behind;
+        }
+    }
+    return 0;
+}
+
+/* The digest told is the one behind the channel's message before; what comes behind these, message
+ * by message, is for the next time. */
+static void index_digest(struct world *w, uint64_t channel_id, uint64_t first_seq,
+                         const struct command_publish *publish, uint64_t digest)
+{
+    const uint64_t before = first_seq == 1 ? digest_start(publish->channel)
+                                           : world_digest(w, channel_id, first_seq - 1);
+    ASSERT(digest == before || before == 0);
+    struct world_indexed indexed = {channel_id, first_seq, first_seq + publish->count, digest,
+                                    digest};
+    struct bytes rest = publish->messages;
+    for (uint32_t i = 0; i < publish->count; i++) {
+        struct command_message message;
+        const bool taken = command_message_next(&rest, &message);
+        ASSERT(taken);
+        char id[24];
+        (void)snprintf(id, sizeof(id), "%llu",
+                       (unsigned long long)snowflake_id(publish->tick + i, WORLD_NODE));
+        const struct digest_message seen = {
+            .seq = first_seq + i,
+            .time_ms = publish->time_ms,
+            .message_id = bytes_of_text(id),
+            .producer = publish->producer,
+            .producer_seq = publish->producer_seq > 0 ? publish->producer_seq + i : 0,
+            .key = message.key,
+            .has_key = message.has_key,
+            .is_bytes = message.is_bytes,
+            .data = message.data,
+        };
+        indexed.behind = digest_roll(indexed.behind, &seen);
+    }
+    must(buf_append(&w->indexed, bytes_of(&indexed, sizeof(indexed))));
+}
+
 static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,
-                        uint32_t count, uint64_t time_ms)
+                        uint32_t count, uint64_t time_ms, uint64_t digest)
 {
     struct world *w = ctx;
     ASSERT(channel_id >= 1 && first_seq >= 1 && count >= 1);
@@ -67,6 +116,7 @@ static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, 
     must(command_publish_decode(record.body, &publish));
     ASSERT(publish.count == count);
     ASSERT(publish.time_ms == time_ms); /* I2: who reads the log sees the time that was told live */
+    index_digest(w, channel_id, first_seq, &publish, digest);
     w->index_count++;
     return RC_OK;
 }
@@ -137,6 +187,7 @@ void world_deinit(struct world *w)
     buf_deinit(&w->log);
     buf_deinit(&w->replies);
     buf_deinit(&w->events);
+    buf_deinit(&w->indexed);
 }
 
 enum rc world_publish_try(struct world *w, struct world_publish publish)
@@ -214,6 +265,9 @@ enum rc world_recover(struct world *w, uint64_t pos, struct bytes state)
     partition_close(w->partition);
     w->partition = NULL;
     w->lent = NULL;
+    if (state.size == 0) {
+        buf_clear(&w->indexed); /* all of it is told again */
+    }
     enum rc rc = world_open(w);
     if (rc != RC_OK) {
         return rc;

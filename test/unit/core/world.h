@@ -29,6 +29,16 @@ struct world_event {
     uint32_t count;
 };
 
+/* The messages of a record as the index was told of them, and the channel's digest around them: the
+ * one told, and the one that a naive oracle has behind them. */
+struct world_indexed {
+    uint64_t channel_id;
+    uint64_t first_seq;
+    uint64_t end_seq;
+    uint64_t before;
+    uint64_t behind;
+};
+
 struct world {
     struct partition *partition;
     struct command_settings settings;
@@ -46,6 +56,7 @@ struct world {
     uint64_t index_count;
     struct buf replies; /* struct world_reply */
     struct buf events;  /* struct world_event */
+    struct buf indexed; /* struct world_indexed */
 };
 
 void world_init(struct world *w);
@@ -87,6 +98,8 @@ size_t world_reply_count(const struct world *w);
 const struct world_reply *world_reply_at(const struct world *w, size_t index);
 size_t world_event_count(const struct world *w);
 const struct world_event *world_event_at(const struct world *w, size_t index);
+/* What the oracle says of the channel's digest behind message `seq`; 0: it does not know. */
+uint64_t world_digest(const struct world *w, uint64_t channel_id, uint64_t seq);
 struct position world_position(struct world *w, const char *channel);
 enum position_verdict world_judge(struct world *w, const char *channel, uint64_t epoch,
                                   uint64_t seq);

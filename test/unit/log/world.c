@@ -86,6 +86,11 @@ static void state_encode(const struct world *world, uint64_t pos, struct buf *to
 
 /* ---- recovery ------------------------------------------------------------------------------ */
 
+uint64_t world_digest(uint64_t channel, uint64_t first_seq)
+{
+    return (channel << 40 | first_seq) * 0x9E3779B97F4A7C15u;
+}
+
 static void on_log(void *ctx, struct file_log *log)
 {
     struct world *world = ctx;
@@ -133,7 +138,7 @@ static enum rc on_record(void *ctx, const struct record *record, struct log_plac
     world->pos++;
     const struct world_record *wanted = &world->records[record->pos];
     return file_log_index_add(world->log, place, wanted->channel, wanted->first_seq, wanted->count,
-                              wanted->time_ms);
+                              wanted->time_ms, world_digest(wanted->channel, wanted->first_seq));
 }
 
 static void on_damage(void *ctx, const struct log_damage *damage)
@@ -255,8 +260,9 @@ static enum rc apply(struct world *world)
     struct log_place place = batch->place;
     for (uint64_t pos = batch->first_pos; pos < batch->end_pos; pos++) {
         const struct world_record *record = &world->records[pos];
-        const enum rc rc = file_log_index_add(world->log, place, record->channel, record->first_seq,
-                                              record->count, record->time_ms);
+        const enum rc rc =
+            file_log_index_add(world->log, place, record->channel, record->first_seq, record->count,
+                               record->time_ms, world_digest(record->channel, record->first_seq));
         if (rc != RC_OK) {
             return rc;
         }
@@ -475,11 +481,89 @@ static void check_time(struct world *world, uint64_t channel)
     ASSERT(found == wanted);
 }
 
+/* What a read for a digest is told beside its results. */
+struct digest_reading {
+    struct reading reading;
+    uint32_t records;
+    uint32_t damages;
+};
+
+static enum rc on_digest_record(void *ctx, const struct record *record, uint64_t first_seq)
+{
+    struct digest_reading *r = ctx;
+    const struct world_record *wanted = &r->reading.world->records[record->pos];
+    check_record(r->reading.world, record);
+    ASSERT(wanted->channel == r->reading.channel);
+    ASSERT(wanted->first_seq == first_seq);
+    ASSERT(first_seq < r->reading.next);
+    r->records++;
+    return RC_OK;
+}
+
+static void on_digest_damage(void *ctx, uint64_t from, uint64_t to, const struct log_damage *damage)
+{
+    struct digest_reading *r = ctx;
+    ASSERT(damage->what != NULL);
+    ASSERT(from <= r->reading.next && r->reading.next <= to);
+    r->damages++;
+}
+
+bool world_check_digest(struct world *world, uint64_t channel, uint64_t seq)
+{
+    struct digest_reading r = {{.world = world, .channel = channel, .next = seq}, 0, 0};
+    struct log_read read = {
+        .kind = LOG_READ_DIGEST,
+        .channel_id = channel,
+        .seq = seq,
+        .earliest = world->earliest[channel],
+        .latest = world->latest[channel],
+        .on_record = on_digest_record,
+        .on_damage = on_digest_damage,
+        .ctx = &r,
+    };
+    const enum rc rc = file_log_read_begin(world->log, &read);
+    ASSERT(rc == RC_OK);
+    file_log_read_do(world->log, &read);
+    file_log_read_end(world->log, &read);
+    ASSERT(read.rc == RC_OK);
+    if (r.damages > 0) {
+        ASSERT(r.damages == 1 && r.records == 0);
+        return false;
+    }
+    const struct world_record *holder = NULL;
+    for (uint64_t pos = world->pos; pos-- > 0 && holder == NULL;) {
+        const struct world_record *record = &world->records[pos];
+        if (record->channel == channel && record->first_seq <= seq) {
+            holder = record;
+        }
+    }
+    ASSERT(holder != NULL);
+    ASSERT(read.ret_seq == holder->first_seq);
+    ASSERT(read.ret_digest == world_digest(channel, holder->first_seq));
+    ASSERT(r.records == (holder->first_seq < seq));
+    return true;
+}
+
+/* Of messages anywhere in the channel. */
+static void check_digests(struct world *world, uint64_t channel, bool damaged_ok)
+{
+    const uint64_t earliest = world->earliest[channel];
+    const uint64_t latest = world->latest[channel];
+    for (unsigned i = 0; earliest <= latest && i < 8; i++) {
+        const uint64_t seq = i == 0   ? earliest
+                             : i == 1 ? latest
+                                      : earliest + prng_below(&world->prng, latest - earliest + 1);
+        const bool found = world_check_digest(world, channel, seq);
+        ASSERT(found || damaged_ok);
+    }
+}
+
 uint64_t world_check_reads(struct world *world, bool damaged_ok)
 {
     uint64_t damaged = 0;
     for (uint64_t channel = 1; channel <= world->channel_count; channel++) {
         damaged += read_channel(world, channel, damaged_ok);
+        check_digests(world, channel, damaged_ok);
         if (!damaged_ok) {
             check_time(world, channel);
             check_time(world, channel);

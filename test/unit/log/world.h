@@ -27,6 +27,9 @@ struct world_record {
     uint64_t salt; /* of its bytes: differs between attempts at the same position */
 };
 
+/* The digest that the model gives a channel in front of a seq. */
+uint64_t world_digest(uint64_t channel, uint64_t first_seq);
+
 struct world_damage {
     char file[160];
     uint64_t at;
@@ -96,6 +99,9 @@ uint64_t world_check_reads(struct world *world, bool damaged_ok);
 /* Reads one channel forwards from `seq` in one go; returns the messages given, *ret_next. */
 uint64_t world_read_forward(struct world *world, uint64_t channel, uint64_t seq,
                             uint64_t *ret_next);
+/* Reads the digest in front of the record that holds `seq`, and compares it with the model's.
+ * False: it cannot be told, for damage. */
+bool world_check_digest(struct world *world, uint64_t channel, uint64_t seq);
 void world_forget_damages(struct world *world);
 /* Whether position `pos` is in a range that a hole says is lost. */
 bool world_pos_is_lost(const struct world *world, uint64_t pos);

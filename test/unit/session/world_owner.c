@@ -262,7 +262,7 @@ const struct session_ops world_session_ops = {
 
 static struct position position_of(const struct world_channel *at)
 {
-    return (struct position){WORLD_EPOCH, at->earliest, at->latest};
+    return (struct position){.epoch = WORLD_EPOCH, .earliest = at->earliest, .latest = at->latest};
 }
 
 void world_publish(struct world *w, unsigned channel, uint32_t count, uint32_t per_chunk)
