@@ -81,7 +81,7 @@ static uint64_t think_us(const struct client *client)
     if (client->ops->settled(client)) {
         return 500000;
     }
-    return clients_plan.think_us > 20000 ? 20000 : clients_plan.think_us;
+    return 10000;
 }
 
 void clients_step(void)

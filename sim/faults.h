@@ -49,22 +49,21 @@ enum fault_unit {
     X(PARTITION_UP, "a partition of the network, towards the server", FAULT_A_STEP, 20, 250)       \
     X(PARTITION_DOWN, "a partition of the network, from the server", FAULT_A_STEP, 20, 250)        \
     X(SWIZZLE, "links clog one by one and clear in another order", FAULT_A_STEP, 20, 250)          \
-    X(OPEN_FAILS, "open fails", FAULT_A_CALL, 12, 1500)                                            \
-    X(READ_FAILS, "a read fails", FAULT_A_CALL, 15, 800)                                           \
-    X(WRITE_FAILS, "a write fails, having written a part", FAULT_A_CALL, 15, 2000)                 \
-    X(WRITE_NO_SPACE, "a write finds no space", FAULT_A_CALL, 15, 2000)                            \
-    X(SYNC_FAILS, "a sync fails once, what it was for is dropped", FAULT_A_CALL, 15, 1200)         \
-    X(SYNC_FAILS_EVER, "every sync fails from now on", FAULT_A_CALL, 10, 600)                      \
-    X(SYNC_LIES_FAILED, "a sync fails, and has done its work", FAULT_A_CALL, 12, 1200)             \
-    X(TRUNCATE_FAILS, "truncate fails", FAULT_A_CALL, 15, 8000)                                    \
+    X(OPEN_FAILS, "open fails", FAULT_A_CALL, 12, 6000)                                            \
+    X(READ_FAILS, "a read fails", FAULT_A_CALL, 15, 6000)                                          \
+    X(WRITE_FAILS, "a write fails, having written a part", FAULT_A_CALL, 15, 4000)                 \
+    X(WRITE_NO_SPACE, "a write finds no space", FAULT_A_CALL, 15, 4000)                            \
+    X(SYNC_FAILS, "a sync fails once, what it was for is dropped", FAULT_A_CALL, 15, 3000)         \
+    X(SYNC_FAILS_EVER, "every sync fails from now on", FAULT_A_CALL, 10, 3000)                     \
+    X(SYNC_LIES_FAILED, "a sync fails, and has done its work", FAULT_A_CALL, 12, 3000)             \
     X(RENAME_FAILS, "rename fails", FAULT_A_CALL, 15, 6000)                                        \
-    X(REMOVE_FAILS, "remove fails", FAULT_A_CALL, 15, 8000)                                        \
-    X(MAKE_DIR_FAILS, "make_dir fails", FAULT_A_CALL, 10, 8000)                                    \
+    X(REMOVE_FAILS, "remove fails", FAULT_A_CALL, 15, 20000)                                       \
+    X(MAKE_DIR_FAILS, "make_dir fails", FAULT_A_CALL, 10, 20000)                                   \
     X(SYNC_DIR_FAILS, "the sync of a folder fails", FAULT_A_CALL, 15, 6000)                        \
-    X(LIST_FAILS, "list fails", FAULT_A_CALL, 15, 8000)                                            \
-    X(DISK_FULL, "the disk is full for a while", FAULT_A_STEP, 25, 400)                            \
-    X(DISK_SLOW, "a call of the disk is slow", FAULT_A_CALL, 25, 3000)                             \
-    X(DISK_HANGS, "a call of the disk hangs", FAULT_A_CALL, 15, 600)                               \
+    X(LIST_FAILS, "list fails", FAULT_A_CALL, 15, 12000)                                           \
+    X(DISK_FULL, "the disk is full for a while", FAULT_A_STEP, 25, 600)                            \
+    X(DISK_SLOW, "a call of the disk is slow", FAULT_A_CALL, 25, 8000)                             \
+    X(DISK_HANGS, "a call of the disk hangs", FAULT_A_CALL, 15, 1500)                              \
     X(SECTOR_LOST, "an unsynced sector is lost", FAULT_A_CASE, 0, 0)                               \
     X(SECTOR_TORN, "an unsynced sector is torn", FAULT_A_CASE, 0, 0)                               \
     X(SECTOR_AHEAD, "an unsynced sector is kept behind one that is lost", FAULT_A_CASE, 0, 0)      \

@@ -86,6 +86,10 @@ void link_open(struct link *link, const struct plan *plan, bool calm)
     if (link->state != LINK_DOWN || sim_now_us < link->try_us) {
         return;
     }
+    if (!net_is_listening()) {
+        link->try_us = sim_now_us + 100000 + sim_below(500000);
+        return;
+    }
     const struct net_nature nature = link_nature(plan, calm);
     link->memory_is_short = plan->out_of_memory > 0;
     link->conn = net_connect(&link->net, &nature);

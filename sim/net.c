@@ -155,6 +155,11 @@ void net_listen(bool on)
     net.listening = on;
 }
 
+bool net_is_listening(void)
+{
+    return net.listening;
+}
+
 struct net_conn *net_connect(struct net_client *client, const struct net_nature *nature)
 {
     if (!net.listening || fault_happens(FAULT_CONNECT)) {

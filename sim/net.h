@@ -36,6 +36,7 @@ void net_reset(void);
 /* The server is gone: every connection breaks; nobody listens. */
 void net_server_gone(void);
 void net_listen(bool on);
+bool net_is_listening(void);
 
 /* NULL: refused. */
 struct net_conn *net_connect(struct net_client *client, const struct net_nature *nature);

@@ -271,6 +271,7 @@ bool node_boot(const struct plan *plan, bool faults)
         rc = server_open(plan);
     }
     (void)heap_owner_set(HEAP_WORLD);
+    (void)disk_time_taken(); /* nobody waits but who starts it */
     const bool failed = disk_has_failed() || heap_has_failed();
     const bool dead = sim_disk_is_dead(disk_inner());
     if (rc != RC_OK) {
