@@ -196,7 +196,7 @@ export const CHECKS = {
 
 const SHOWN_MAX = 5;
 
-/** {passed, failed, violations, lines, failedNames}: each check by name, with its first violations. */
+/** {passed, failed, violations, lines, failedNames}: each check, and its first violations. */
 export function judge(history) {
   const result = { passed: 0, failed: 0, violations: 0, lines: [], failedNames: [] };
   for (const [name, check] of Object.entries(CHECKS)) {
@@ -240,6 +240,15 @@ export function printAccount(history, result) {
   }
   for (const line of result.lines) console.log(line);
   console.log(`this account: ${result.passed} passed, ${result.failed} failed`);
+}
+
+/** As printAccount(), in one line where nothing is wrong. */
+export function printBriefly(history, result) {
+  const numbers = Object.entries(account(history)).map(([name, value]) => `${value} ${name}`);
+  console.log(`        ${numbers.join(', ')}`);
+  for (const line of result.lines) if (!line.startsWith('ok')) console.log(line);
+  console.log(`${result.failed === 0 ? 'ok    ' : 'FAILED'}  this account:`
+    + ` ${result.passed} checks passed, ${result.failed} failed`);
 }
 
 // ---- planted violations: each must be found -----------------------------------------------------

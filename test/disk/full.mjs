@@ -1,0 +1,84 @@
+// A disk that fills up under load and gets room again, also across a kill while it is full.
+
+import fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Load } from '../crash/load.mjs';
+import { Server } from '../e2e/lib/server.mjs';
+import { LoopDisk, SmallTmpfs } from './disks.mjs';
+
+const DISK_BYTES = 64 * 2 ** 20;
+const LEFT_BYTES = 3 * 2 ** 20; // what the ballast leaves for the load to fill
+const FLAGS = ['--segment-bytes', '256KiB', '--feed-bytes', '64KiB', '--threads', '2',
+  '--partitions', '2'];
+const TIMES = 3;
+const WAIT_MS = 20_000;
+
+/** Fills the disk up to what is to be left. */
+function ballast(dir) {
+  const { bavail, bsize } = fs.statfsSync(dir);
+  const size = Math.max(0, bavail * bsize - LEFT_BYTES);
+  fs.writeFileSync(`${dir}/ballast`, Buffer.alloc(size, 1));
+}
+
+async function until(done) {
+  for (const end = Date.now() + WAIT_MS; Date.now() < end;) {
+    if (done()) return true;
+    await sleep(20);
+  }
+  return false;
+}
+
+async function fill(checks, kind, disk, server, load, k) {
+  ballast(disk.dir);
+  const { refusals } = load;
+  checks.check(`${kind}: a full disk is answered with unavailable (${k})`,
+    await until(() => load.refusals > refusals + 20));
+  const ready = await fetch(`${server.http}/readyz`);
+  await ready.text();
+  checks.check(`${kind}: a server with a full disk does not call itself ready (${k})`,
+    ready.status === 503, `${ready.status}`);
+  const read = await fetch(`${server.http}/v1/channels/orders/messages?limit=1`);
+  const { messages } = await read.json();
+  checks.check(`${kind}: reads go on while the disk is full (${k})`, messages?.length === 1);
+}
+
+async function fillAndFree(checks, kind, disk, server, load) {
+  load.start();
+  for (let k = 1; k <= TIMES; k += 1) {
+    await sleep(300);
+    await fill(checks, kind, disk, server, load, k);
+    const killed = k === 2;
+    if (killed) await server.kill(); // full, and gone
+    const before = load.history.acked.length;
+    fs.rmSync(`${disk.dir}/ballast`);
+    if (killed) await server.restart();
+    checks.check(`${kind}: with room again it accepts by itself (${k})`,
+      await until(() => load.history.acked.length > before + 200));
+  }
+}
+
+async function fullOn(checks, count, kind, [disk, why], seed) {
+  if (disk === null) {
+    checks.skip(`a full ${kind}`, why);
+    return;
+  }
+  console.log(`full ${kind} with seed ${seed}`);
+  const server = await Server.start({ data: `${disk.dir}/data`, flags: FLAGS });
+  const load = new Load(server, seed);
+  try {
+    await fillAndFree(checks, kind, disk, server, load);
+    count(await load.finish());
+    await server.stop();
+  } catch (error) {
+    console.log(server.stderr.slice(-4000));
+    throw error;
+  }
+  await disk.unmount();
+}
+
+/** `count(history)` judges and adds up. */
+export async function fullDisk(checks, count, seed) {
+  await fullOn(checks, count, 'tmpfs', SmallTmpfs.make(DISK_BYTES), seed);
+  await fullOn(checks, count, 'ext4', LoopDisk.make('ext4', DISK_BYTES), seed);
+}
