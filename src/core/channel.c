@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/mem.h"
+#include "base/tune.h"
 #include "core/epoch.h"
 
 #define TABLE_CAPACITY_FIRST 16u
@@ -126,7 +127,7 @@ enum rc channel_epoch_reserve(struct channel *channel)
 {
     struct channel_private *private = channel->private_;
     if (private->epoch_count < private->epoch_capacity ||
-        private->epoch_capacity == CHANNEL_EPOCHS_MAX) {
+        private->epoch_capacity == tune.channel_epochs) {
         return RC_OK; /* when there are as many as may be, the oldest makes room */
     }
     const uint32_t capacity =
@@ -162,7 +163,7 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
             private->epochs[i].good_end = good_end;
         }
     }
-    if (private->epoch_count == CHANNEL_EPOCHS_MAX) {
+    if (private->epoch_count == tune.channel_epochs) {
         private->epoch_count--;
         bytes_move(private->epochs, private->epochs + 1,
                    private->epoch_count * sizeof(*private->epochs));

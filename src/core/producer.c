@@ -1,6 +1,7 @@
 #include "core/producer.h"
 
 #include "base/mem.h"
+#include "base/tune.h"
 
 #define RUN_CAPACITY_FIRST 4u
 
@@ -147,8 +148,8 @@ static void runs_drop(struct producer *producer, uint32_t count)
 
 enum rc producer_runs_reserve(struct producer *producer, uint32_t count)
 {
-    if (count > PRODUCER_RUNS_MAX) {
-        count = PRODUCER_RUNS_MAX; /* beyond it a push drops the oldest */
+    if (count > tune.producer_runs) {
+        count = tune.producer_runs; /* beyond it a push drops the oldest */
     }
     if (count <= producer->run_capacity) {
         return RC_OK;
@@ -181,7 +182,7 @@ void producer_run_push(struct producer *producer, struct producer_run run)
 {
     ASSERT(producer->run_count == 0 ||
            producer_run_at(producer, producer->run_count - 1)->producer_seq < run.producer_seq);
-    if (producer->run_count == PRODUCER_RUNS_MAX) {
+    if (producer->run_count == tune.producer_runs) {
         runs_drop(producer, 1);
     }
     ASSERT(producer->run_count < producer->run_capacity);

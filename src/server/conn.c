@@ -1,17 +1,16 @@
 /* A socket from accept to close: bytes in, bytes out, deadlines. */
 #include "base/mem.h"
 #include "base/prng.h"
+#include "base/tune.h"
 #include "io/socket.h"
 #include "server/conn_private.h"
 #include "server/logger.h"
 
 #include <stdio.h>
 
-#define CLOSING_TIMEOUT_MS 5000u        /* for the peer's Close */
-#define LINGER_TIMEOUT_MS  2000u        /* for the peer's end of the connection */
-#define KEEP_ALIVE_MS      60000u       /* an HTTP connection between requests */
-#define FLUSH_ROUNDS_MAX   16u          /* writes of one connection in one turn */
-#define FLUSH_BYTES        (512u * KIB) /* gathered for one write */
+#define CLOSING_TIMEOUT_MS 5000u  /* for the peer's Close */
+#define LINGER_TIMEOUT_MS  2000u  /* for the peer's end of the connection */
+#define KEEP_ALIVE_MS      60000u /* an HTTP connection between requests */
 
 /* An idle connection gives back what its buffers grew to beyond this. */
 #define OUT_KEEP_BYTES (16u * KIB)
@@ -308,10 +307,10 @@ static bool can_take(const struct conn *conn)
     switch (conn->phase) {
     case CONN_HTTP:
         return !conn->close_after_out && (conn->exchange == NULL || !conn->exchange->waiting) &&
-               conn_out_size(conn) < CONN_OUT_BYTES_MAX;
+               conn_out_size(conn) < tune.out_bytes;
     case CONN_WS:
         return !conn->blocked && session_can_take(conn->session) &&
-               conn_out_size(conn) < CONN_OUT_BYTES_MAX;
+               conn_out_size(conn) < tune.out_bytes;
     case CONN_CLOSING:
     case CONN_LINGER: return true;
     case CONN_PHASE_COUNT: break;
@@ -378,8 +377,7 @@ static void conn_read(struct conn *conn)
         return;
     }
     size_t size;
-    const enum rc rc =
-        socket_read(conn->handler.fd, reactor->read_buffer, REACTOR_READ_BYTES, &size);
+    const enum rc rc = socket_read(conn->handler.fd, reactor->read_buffer, tune.read_bytes, &size);
     if (rc == RC_AGAIN) {
         return;
     }
@@ -457,9 +455,9 @@ static bool flush_once(struct conn *conn)
         iov[iov_count++] = (struct iovec){conn->out.data + conn->out_at, total};
     }
     unsigned count = 0;
-    if (conn->phase == CONN_WS && total < FLUSH_BYTES) {
-        count =
-            session_gather(conn->session, slices, pieces, SESSION_SLICES_MAX, FLUSH_BYTES - total);
+    if (conn->phase == CONN_WS && total < tune.flush_bytes) {
+        count = session_gather(conn->session, slices, pieces, SESSION_SLICES_MAX,
+                               tune.flush_bytes - total);
     }
     for (unsigned i = 0; i < count; i++) {
         iov[iov_count++] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].size};
@@ -495,12 +493,12 @@ static void conn_flush(struct conn *conn)
     if (conn_out_size(conn) == 0) {
         conn->tx_ms = conn->reactor->mono_ms;
     }
-    for (unsigned round = 0; round < FLUSH_ROUNDS_MAX; round++) {
+    for (unsigned round = 0; round < tune.flush_rounds; round++) {
         pong_append(conn);
         if (conn->dead || !flush_once(conn)) {
             break;
         }
-        if (round + 1 == FLUSH_ROUNDS_MAX) {
+        if (round + 1 == tune.flush_rounds) {
             conn->more = true; /* others first, then again */
         }
     }

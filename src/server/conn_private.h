@@ -87,9 +87,6 @@ struct conn {
     char peer[48];
 };
 
-/* What may wait to be sent before no more commands are taken. */
-#define CONN_OUT_BYTES_MAX (256u * KIB)
-
 static inline size_t conn_out_size(const struct conn *conn)
 {
     return conn->out.size - conn->out_at;

@@ -1,6 +1,7 @@
 #include "server/host.h"
 
 #include "base/mem.h"
+#include "base/tune.h"
 #include "core/snowflake.h"
 #include "server/host_private.h"
 #include "server/logger.h"
@@ -150,7 +151,7 @@ static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq
         must(topic->open == NULL ? RC_NOMEM : RC_OK);
         list_push_back(&host->open_topics, &topic->open_link);
     }
-    if (host->tail_bytes > TAIL_BYTES_MAX || shared_chunk_skipped(topic->open)) {
+    if (host->tail_bytes > tune.tail_bytes || shared_chunk_skipped(topic->open)) {
         shared_chunk_skip(topic->open, publish->count);
         return;
     }
@@ -383,7 +384,7 @@ static void recover_damage(void *ctx, const struct log_damage *damage)
  * that for headers; so partition_publish() has room for what the credits let through. */
 static size_t pending_bytes_max(const struct server *server)
 {
-    return 4 * server->threads * ((size_t)CREDIT_BYTES_MAX + server->config->limit_frame_bytes);
+    return 4 * server->threads * ((size_t)tune.credit_bytes + server->config->limit_frame_bytes);
 }
 
 static enum rc open_partition(struct host *host)

@@ -7,14 +7,6 @@
 #include "server/host.h"
 #include "server/server_private.h"
 
-/* Reads that a host has at the reader at a time; more wait, in order. */
-#define HOST_READS_MAX 32u
-
-/* [I11] What one batch may become when it is encoded for those who follow: a batch of messages of
- * one byte in a channel with a long name grows a hundredfold. What is beyond is told by number
- * only. It is more than the feeds keep by default, so nobody reads the log for it in vain. */
-#define TAIL_BYTES_MAX (32u * MIB)
-
 /* A channel that somebody follows. */
 struct topic {
     struct bytes name;         /* behind the struct */

@@ -5,6 +5,7 @@
  * only once it is committed. So what comes behind publishes waits (the barrier) until all that was
  * appended before it has been applied. */
 #include "base/mem.h"
+#include "base/tune.h"
 #include "core/command.h"
 #include "server/host_private.h"
 #include "server/logger.h"
@@ -435,7 +436,7 @@ static bool read_prepare(struct host *host, struct mail_read *read)
 
 static bool reader_has_room(const struct host *host)
 {
-    return host->reads_out < HOST_READS_MAX &&
+    return host->reads_out < tune.host_reads &&
            worker_room(&host->server->reader, host->reactor->index) > 0;
 }
 

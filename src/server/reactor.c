@@ -1,6 +1,7 @@
 #include "server/reactor.h"
 
 #include "base/mem.h"
+#include "base/tune.h"
 #include "io/socket.h"
 #include "server/host.h"
 #include "server/logger.h"
@@ -12,8 +13,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define ACCEPTS_MAX  64u   /* of one turn */
-#define MAILS_MAX    4096u /* of one turn */
 #define SLEEP_MS_MAX 1000
 #define CLOCK_MS     1000000u /* nanoseconds */
 
@@ -36,7 +35,7 @@ static void env_init(struct reactor *reactor)
         .frame_bytes_max = config->limit_frame_bytes,
         .subscriptions_max = (uint32_t)config->limit_subscriptions,
         .inflight_max = (uint32_t)config->limit_inflight,
-        .inflight_bytes_max = CREDIT_BYTES_MAX,
+        .inflight_bytes_max = tune.credit_bytes,
     };
 }
 
@@ -48,7 +47,7 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     timer_init(&reactor->upkeep);
     wire_scratch_init(&reactor->scratch);
     feed_table_init(&reactor->feeds, &router_session_ops, reactor, server->config->feed_bytes,
-                    FEEDS_BYTES_MAX, server->hash_seed);
+                    tune.feeds_bytes, server->hash_seed);
     env_init(reactor);
     reactor->mono_ms = clock_mono_ns(server->clock) / CLOCK_MS;
     reactor->wall_ms = clock_wall_ms(server->clock);
@@ -56,7 +55,7 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     reactor->wake =
         (struct loop_handler){.fd = server->mesh.endpoints[index].wake_fd, .kind = HANDLER_WAKE};
     reactor->listen = (struct loop_handler){.fd = -1, .kind = HANDLER_LISTEN};
-    reactor->read_buffer = mem_alloc(REACTOR_READ_BYTES);
+    reactor->read_buffer = mem_alloc(tune.read_bytes);
     reactor->parcels = mem_calloc(partitions, sizeof(struct mail_parcel *));
     reactor->credit_used = mem_calloc(partitions, sizeof(size_t));
     reactor->blocked = mem_calloc(partitions, sizeof(struct list));
@@ -156,7 +155,7 @@ static void shed(struct reactor *reactor)
 
 static void accept_some(struct reactor *reactor)
 {
-    for (unsigned i = 0; i < ACCEPTS_MAX; i++) {
+    for (unsigned i = 0; i < tune.accepts; i++) {
         int fd;
         char peer[SOCKET_ADDRESS_TEXT];
         const enum rc rc = socket_accept(reactor->listen.fd, &fd, peer);
@@ -193,7 +192,7 @@ static void reap(struct reactor *reactor)
 
 static void receive(struct reactor *reactor)
 {
-    for (unsigned i = 0; i < MAILS_MAX; i++) {
+    for (unsigned i = 0; i < tune.mails; i++) {
         struct mail *mail = mesh_receive(&reactor->server->mesh, reactor->index);
         if (mail == NULL) {
             return;

@@ -34,8 +34,7 @@ enum handler_kind {
     HANDLER_WAKE,
 };
 
-#define REACTOR_READ_BYTES (256u * KIB) /* taken from a socket at a time */
-#define REACTOR_TICK_MS    1000         /* upkeep of partitions */
+#define REACTOR_TICK_MS 1000 /* upkeep of partitions */
 
 /* Connections by slot. A handle is never used again: reactor (8 bits), generation (24), slot (32).
  */
@@ -74,7 +73,7 @@ struct reactor {
     struct feed_table feeds;
     struct wire_scratch scratch;
     struct buf encode;
-    uint8_t *read_buffer; /* REACTOR_READ_BYTES */
+    uint8_t *read_buffer; /* tune.read_bytes */
 
     struct mail_parcel **parcels;  /* by partition: filling */
     size_t *credit_used;           /* by partition: bytes of publishes not yet answered */

@@ -1,20 +1,18 @@
 /* Between the sessions of a reactor and the partitions, wherever they are.
  *
  * Publishes of one turn to one partition travel together, in a parcel. How many bytes a reactor may
- * have under way to a partition is bounded (CREDIT_BYTES_MAX): over that a session is told RC_FULL,
- * its connection keeps the command and reads no further, and so the pressure ends at the socket
- * that makes it. Everything else to an owner goes behind the parcel, so that commands of a
+ * have under way to a partition is bounded (tune.credit_bytes): over that a session is told
+ * RC_FULL, its connection keeps the command and reads no further, and so the pressure ends at the
+ * socket that makes it. Everything else to an owner goes behind the parcel, so that commands of a
  * connection reach a partition in the order sent. */
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/tune.h"
 #include "server/host.h"
 #include "server/reactor.h"
 #include "server/server_private.h"
 
 #define PARCEL_ALIGN 8u
-
-/* Where a parcel of more bytes leaves before the turn ends. */
-#define PARCEL_BYTES_SEND (256u * KIB)
 
 static unsigned partition_of(const struct reactor *reactor, struct bytes channel)
 {
@@ -80,7 +78,7 @@ static enum rc parcel_add(struct buf *bytes, struct parcel_entry *entry,
 bool router_has_room(const struct reactor *reactor, unsigned partition, size_t size)
 {
     const size_t used = reactor->credit_used[partition];
-    return used == 0 || used + size <= CREDIT_BYTES_MAX;
+    return used == 0 || used + size <= tune.credit_bytes;
 }
 
 enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, size_t size,
@@ -104,7 +102,7 @@ enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, si
         return rc;
     }
     reactor->credit_used[partition] += size;
-    if (parcel->bytes.size >= PARCEL_BYTES_SEND) {
+    if (parcel->bytes.size >= tune.parcel_bytes) {
         parcel_send(reactor, partition);
     }
     return RC_OK;
@@ -180,9 +178,6 @@ static void on_detach(void *ctx, const struct feed *feed)
     detach(ctx, feed->name);
 }
 
-/* One read for a cursor: enough to fill a socket's buffer in a few, small enough to throw away. */
-#define CATCH_UP_BYTES (64u * KIB)
-
 static enum rc on_read(void *ctx, struct session *session, const struct subscription *sub,
                        uint32_t count_max)
 {
@@ -201,7 +196,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
     read->has_from = true;
     read->from = sub->cursor;
     read->count_max = count_max;
-    read->bytes_max = CATCH_UP_BYTES;
+    read->bytes_max = tune.catch_up_bytes;
     send_owner(reactor, read->partition, &read->mail);
     return RC_OK;
 }

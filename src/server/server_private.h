@@ -14,13 +14,6 @@
 #include "server/mesh.h"
 #include "server/reactor.h"
 
-/* Publishes that one reactor may have under way to one partition, in bytes: what bounds parcels,
- * batches and replies. One larger publish may always go alone. */
-#define CREDIT_BYTES_MAX (8u * MIB)
-
-/* What the whole of a reactor's feeds may hold. */
-#define FEEDS_BYTES_MAX (64u * MIB)
-
 struct server {
     const struct config *config;
     const struct clock *clock;

@@ -1,9 +1,8 @@
 /* How cursors move: from the feed's shared bytes, from the log when they have fallen behind, and
  * past what history no longer holds - never past anything in silence. */
+#include "base/tune.h"
 #include "session/session_private.h"
 #include "session/subscription.h"
-
-#define READ_COUNT_MAX 1000u
 
 /* How many messages the window lets it send now. */
 static uint64_t credit(const struct subscription *sub)
@@ -39,10 +38,10 @@ static void read_begin(struct subscription *sub)
     if (left == 0) {
         return; /* the next acknowledgement wakes it */
     }
-    if (sub->session->read_count == SESSION_READS_MAX) {
+    if (sub->session->read_count >= tune.session_reads) {
         return; /* it stays ready, and the next write tries again */
     }
-    const uint32_t count = left < READ_COUNT_MAX ? (uint32_t)left : READ_COUNT_MAX;
+    const uint32_t count = left < tune.read_count ? (uint32_t)left : tune.read_count;
     if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
         sub->tail_seq = sub->feed->next_seq;
         subscription_move(sub, SUB_READING);

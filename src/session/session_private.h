@@ -34,10 +34,6 @@ struct session {
     bool stalled;        /* the socket took no more at the last write */
 };
 
-/* [I11] Reads of one session under way or held at a time: enough to keep the socket busy while the
- * log is read, and a bound on what a client with a thousand subscriptions can make it hold. */
-#define SESSION_READS_MAX 4u
-
 void session_move(struct session *session, enum session_state next);
 /* Asks for the connection to be closed; the first code given stands. */
 void session_close_with(struct session *session, uint16_t code, const char *text);

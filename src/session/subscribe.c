@@ -1,5 +1,6 @@
 /* How a cursor begins, is acknowledged, loses its place, and ends. */
 #include "base/mem.h"
+#include "base/tune.h"
 #include "session/session_private.h"
 #include "session/subscription.h"
 
@@ -49,7 +50,7 @@ void subscription_move(struct subscription *sub, enum subscription_state next)
     ASSERT(sub_moves[sub->state] & (1u << next));
     session->read_count -= holds_read(sub->state);
     session->read_count += holds_read(next);
-    ASSERT(session->read_count <= SESSION_READS_MAX);
+    ASSERT(session->read_count <= tune.session_reads);
     sub->state = next;
     feed_touch(session->env->feeds, sub->feed);
     subscription_check(sub);

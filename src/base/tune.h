@@ -1,0 +1,46 @@
+/* Bounds of work and memory that are no settings, in one place, so that tests can make them tiny: a
+ * world with a credit of 2 KiB meets what a server with 8 MiB meets once a year.
+ *
+ * Nobody writes to it but a test or the simulator, before anything runs. What each is for is said
+ * where it is used.
+ *
+ * Thread: any; read only while a server runs.  Memory: none. */
+#ifndef BASE_TUNE_H
+#define BASE_TUNE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tune {
+    /* server */
+    size_t credit_bytes;   /* publishes that a reactor has under way to a partition; one larger
+                            * publish may always go alone */
+    size_t parcel_bytes;   /* a parcel of more leaves before the turn ends */
+    size_t feeds_bytes;    /* what the whole of a reactor's feeds may hold */
+    size_t tail_bytes;     /* [I11] what one batch may become when it is encoded for those who
+                            * follow (of messages of one byte, in a channel with a long name, a
+                            * hundredfold); what is beyond is told by number only */
+    size_t catch_up_bytes; /* one read for a cursor: enough to fill a socket's buffer in a few,
+                            * small enough to throw away */
+    size_t out_bytes;      /* what may wait to be sent before no more commands are taken */
+    size_t read_bytes;     /* taken from a socket at a time */
+    size_t flush_bytes;    /* gathered for one write */
+    unsigned flush_rounds; /* writes of one connection in one turn */
+    unsigned accepts;      /* of one turn */
+    unsigned mails;        /* of one turn */
+    unsigned host_reads;   /* of a partition at the reader at a time; more wait, in order */
+    /* session */
+    unsigned session_reads; /* [I11] of a session, under way or held: enough to keep the socket busy
+                             * while the log is read, and a bound on what a client with a thousand
+                             * subscriptions can make it hold */
+    uint32_t read_count;    /* messages that a cursor asks for at once */
+    /* core */
+    uint32_t producer_runs;  /* kept per producer and channel; 2^k up to PRODUCER_RUNS_MAX */
+    uint32_t channel_epochs; /* remembered per channel; 2^k up to CHANNEL_EPOCHS_MAX */
+};
+
+extern struct tune tune;
+/* What a server has. */
+extern const struct tune tune_default;
+
+#endif
