@@ -688,13 +688,29 @@ static enum rc give_history(struct conn *conn, struct mail_read *read)
     return session_on_history(conn->session, &give);
 }
 
+static enum rc give_digest(struct conn *conn, const struct mail_read *read)
+{
+    const struct session_digest give = mail_digest(read);
+    return session_on_digest(conn->session, &give);
+}
+
+static enum rc give_read(struct conn *conn, struct mail_read *read)
+{
+    switch (read->purpose) {
+    case READ_CATCH_UP: return give_catch_up(conn, read);
+    case READ_HISTORY: return give_history(conn, read);
+    case READ_DIGEST: return give_digest(conn, read);
+    }
+    UNREACHABLE();
+}
+
 void conn_on_read(struct conn *conn, struct mail_read *read)
 {
     enum rc rc = RC_OK;
     if (conn->phase == CONN_HTTP) {
-        http_on_history(conn, read);
+        http_on_read(conn, read);
     } else if (conn->session != NULL) {
-        rc = read->purpose == READ_CATCH_UP ? give_catch_up(conn, read) : give_history(conn, read);
+        rc = give_read(conn, read);
     }
     if (rc != RC_OK) {
         conn_kill(conn, "out of memory");

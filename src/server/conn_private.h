@@ -30,6 +30,7 @@ enum http_route {
     ROUTE_READYZ,
     ROUTE_PUBLISH,
     ROUTE_MESSAGES,
+    ROUTE_DIGEST,
 };
 
 /* One request being answered. */
@@ -45,7 +46,7 @@ struct exchange {
     const char *allow; /* 405: the method that would do */
     struct buf channel;
     struct buf body;
-    uint64_t from;
+    uint64_t from; /* of a digest: the seq */
     bool has_from;
     uint32_t limit;
     bool reverse;
@@ -115,7 +116,7 @@ void conn_ws_open(struct conn *conn);
 size_t http_input(struct conn *conn, const uint8_t *data, size_t size);
 void http_retry(struct conn *conn);
 void http_on_published(struct conn *conn, const struct publish_result *result);
-void http_on_history(struct conn *conn, const struct mail_read *read);
+void http_on_read(struct conn *conn, const struct mail_read *read);
 void exchange_free(struct exchange *exchange);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/tune.h"
 #include "core/command.h"
+#include "core/digest.h"
 #include "server/host_private.h"
 #include "server/logger.h"
 #include "wire/json_codec.h"
@@ -308,6 +309,31 @@ static void read_damage(void *ctx, uint64_t from, uint64_t to, const struct log_
     }
 }
 
+/* The record that holds the message wanted and the one behind it. */
+static enum rc digest_record(void *ctx, const struct record *record, uint64_t first_seq)
+{
+    struct mail_read *read = ctx;
+    struct command_publish publish = {0};
+    const enum rc rc = command_publish_decode(record->body, &publish);
+    if (rc != RC_OK || read->digest_seq < first_seq ||
+        read->digest_seq - first_seq >= publish.count) {
+        return RC_CORRUPT; /* not the record that the index tells of */
+    }
+    read->digest =
+        publish_digest(read->read.ret_digest, &publish, first_seq, read->digest_seq, read->node);
+    return RC_END;
+}
+
+/* At the owner, when the read is done. */
+static void digest_done(struct mail_read *read)
+{
+    if (read->damaged_count > 0) {
+        read->digest_missing = "damaged";
+    } else if (read->read.ret_seq == read->digest_seq + 1) {
+        read->digest = read->read.ret_digest; /* in front of a record: none was read */
+    }
+}
+
 static void read_run(struct job *job)
 {
     struct mail_read *read = CONTAINER_OF(job, struct mail_read, job);
@@ -373,7 +399,9 @@ static void read_done(struct job *job)
         return;
     }
     read->rc = read->read.rc;
-    if (read->rc == RC_OK && read->count == 0 && read->damaged_count == 0) {
+    if (read->purpose == READ_DIGEST) {
+        digest_done(read);
+    } else if (read->rc == RC_OK && read->count == 0 && read->damaged_count == 0) {
         read->rc = RC_CORRUPT; /* asked for what is there, got nothing */
     }
     if (read->chunk != NULL) {
@@ -388,7 +416,7 @@ static void read_submit(struct host *host, struct mail_read *read)
     read->host = host;
     read->node = (unsigned)host->server->config->node;
     read->read.ctx = read;
-    read->read.on_record = read_record;
+    read->read.on_record = read->purpose == READ_DIGEST ? digest_record : read_record;
     read->read.on_damage = read_damage;
     const enum rc rc = file_log_read_begin(host->log, &read->read);
     if (rc != RC_OK) {
@@ -401,6 +429,31 @@ static void read_submit(struct host *host, struct mail_read *read)
     worker_submit(&host->server->reader, host->reactor->index, &read->job);
 }
 
+/* False: nothing need be read. The digest of message n stands in the index with n + 1, or is rolled
+ * from there. */
+static bool digest_prepare(struct mail_read *read, const struct channel *channel)
+{
+    const struct position *position = &read->position;
+    const uint64_t seq = read->has_from ? read->from : position->latest;
+    read->digest_seq = seq;
+    read->digest = position->digest;
+    read->digest_missing = seq + 1 < position->earliest ? "trimmed"
+                           : seq > position->latest     ? "ahead"
+                                                        : NULL;
+    if (read->digest_missing != NULL || seq == position->latest) {
+        return false;
+    }
+    ASSERT(channel != NULL); /* or latest is 0 */
+    read->read = (struct log_read){
+        .kind = LOG_READ_DIGEST,
+        .channel_id = channel->id,
+        .seq = seq + 1,
+        .earliest = position->earliest,
+        .latest = position->latest,
+    };
+    return true;
+}
+
 /* Where to begin. False: nothing is there to read, or the cursor has been overtaken. */
 static bool read_prepare(struct host *host, struct mail_read *read)
 {
@@ -408,6 +461,9 @@ static bool read_prepare(struct host *host, struct mail_read *read)
     const struct position position = partition_position(host->partition, read->channel);
     read->rc = RC_OK;
     read->position = position;
+    if (read->purpose == READ_DIGEST) {
+        return digest_prepare(read, channel);
+    }
     if (read->purpose == READ_CATCH_UP && read->from < position.earliest) {
         read->trimmed = true;
         return false;

@@ -1,5 +1,5 @@
-/* The HTTP API ([P 5]): health, publish, history. One request of a connection at a time; the next
- * is parsed when the response stands in `out`. */
+/* The HTTP API ([P 5]): health, publish, history, digest. One request of a connection at a time;
+ * the next is parsed when the response stands in `out`. */
 #include "base/mem.h"
 #include "server/conn_private.h"
 #include "server/logger.h"
@@ -14,6 +14,7 @@
 #define JSON_TYPE             "application/json"
 #define CHANNELS_PREFIX       "/v1/channels/"
 #define MESSAGES_SUFFIX       "/messages"
+#define DIGEST_SUFFIX         "/digest"
 #define HISTORY_LIMIT_DEFAULT 100u
 
 void exchange_free(struct exchange *exchange)
@@ -239,11 +240,8 @@ static enum rc history_body(struct buf *to, const struct mail_read *read)
                        : rc;
 }
 
-void http_on_history(struct conn *conn, const struct mail_read *read)
+static void on_history(struct conn *conn, const struct mail_read *read)
 {
-    if (conn->exchange == NULL || !conn->exchange->waiting) {
-        return;
-    }
     if (read->rc != RC_OK) {
         respond_refusal(conn, 503, WIRE_ERROR_UNAVAILABLE, "the log could not be read");
         return;
@@ -255,6 +253,50 @@ void http_on_history(struct conn *conn, const struct mail_read *read)
         respond(conn, 200, buf_bytes(encode));
     }
     buf_clear(encode);
+}
+
+/* ---- digest ---------------------------------------------------------------------------------- */
+
+static void answer_digest(struct conn *conn)
+{
+    struct exchange *exchange = conn->exchange;
+    const struct wire_command command = {
+        .type = WIRE_DIGEST,
+        .channel = buf_bytes(&exchange->channel),
+        .has_seq = exchange->has_from,
+        .seq = exchange->from,
+    };
+    exchange->waiting = true;
+    if (router_digest(conn->reactor, conn->handle, &command) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+}
+
+static void on_digest(struct conn *conn, const struct mail_read *read)
+{
+    const struct session_digest digest = mail_digest(read);
+    const unsigned status = digest.rc != RC_OK       ? wire_error_status(WIRE_ERROR_UNAVAILABLE)
+                            : digest.missing != NULL ? wire_error_status(WIRE_ERROR_GAP)
+                                                     : 200;
+    struct buf *encode = &conn->reactor->encode;
+    if (digest_encode(encode, &digest, false) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    } else {
+        respond(conn, status, buf_bytes(encode));
+    }
+    buf_clear(encode);
+}
+
+void http_on_read(struct conn *conn, const struct mail_read *read)
+{
+    if (conn->exchange == NULL || !conn->exchange->waiting) {
+        return;
+    }
+    if (read->purpose == READ_DIGEST) {
+        on_digest(conn, read);
+    } else {
+        on_history(conn, read);
+    }
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -289,11 +331,10 @@ static bool path_ends(struct bytes path, const char *suffix)
 }
 
 /* The name between prefix and suffix; a '/' in it must have come as %2F. */
-static bool channel_of_path(struct bytes path, struct bytes *ret_name)
+static bool channel_of_path(struct bytes path, const char *suffix, struct bytes *ret_name)
 {
-    const size_t around = sizeof(CHANNELS_PREFIX) - 1 + sizeof(MESSAGES_SUFFIX) - 1;
-    if (!path_starts(path, CHANNELS_PREFIX) || !path_ends(path, MESSAGES_SUFFIX) ||
-        path.size <= around) {
+    const size_t around = sizeof(CHANNELS_PREFIX) - 1 + strlen(suffix);
+    if (!path_starts(path, CHANNELS_PREFIX) || !path_ends(path, suffix) || path.size <= around) {
         return false;
     }
     *ret_name = bytes_of(path.data + sizeof(CHANNELS_PREFIX) - 1, path.size - around);
@@ -312,7 +353,10 @@ static enum http_route route_of(struct bytes path)
     if (text_is(path, "/v1/publish")) {
         return ROUTE_PUBLISH;
     }
-    return channel_of_path(path, &name) ? ROUTE_MESSAGES : ROUTE_NONE;
+    if (channel_of_path(path, MESSAGES_SUFFIX, &name)) {
+        return ROUTE_MESSAGES;
+    }
+    return channel_of_path(path, DIGEST_SUFFIX, &name) ? ROUTE_DIGEST : ROUTE_NONE;
 }
 
 static void check_method(struct exchange *exchange, struct bytes method)
@@ -333,6 +377,7 @@ static void check_method(struct exchange *exchange, struct bytes method)
     case ROUTE_HEALTHZ:
     case ROUTE_READYZ:
     case ROUTE_MESSAGES:
+    case ROUTE_DIGEST:
         if (!get && !head) {
             exchange->allow = "GET, HEAD";
             refuse_later(exchange, 405, WIRE_ERROR_BAD_REQUEST, "this path takes GET");
@@ -382,7 +427,7 @@ static enum rc query_number(struct exchange *exchange, struct bytes query, const
     if (rc == RC_BAD ||
         (rc == RC_OK && *ret_found && !number_parse(buf_bytes(&value), ret_number))) {
         refuse_later(exchange, 400, WIRE_ERROR_BAD_REQUEST,
-                     "from and limit are whole numbers in decimal");
+                     "from, limit and seq are whole numbers in decimal");
         *ret_found = false;
     }
     buf_deinit(&value);
@@ -405,18 +450,33 @@ static enum rc query_reverse(struct exchange *exchange, struct bytes query)
     return rc == RC_NOMEM ? rc : RC_OK;
 }
 
-static enum rc parse_messages(struct exchange *exchange, const struct http_request *request)
+static enum rc parse_channel(struct exchange *exchange, const struct http_request *request,
+                             const char *suffix)
 {
     struct bytes name = {0};
-    (void)channel_of_path(request->path, &name);
-    enum rc rc = http_percent_decode(name, &exchange->channel);
+    (void)channel_of_path(request->path, suffix, &name);
+    const enum rc rc = http_percent_decode(name, &exchange->channel);
     if (rc == RC_BAD || (rc == RC_OK && !wire_channel_name_valid(buf_bytes(&exchange->channel)))) {
         refuse_later(exchange, 400, WIRE_ERROR_BAD_REQUEST,
                      "a channel name is 1 to 255 bytes of UTF-8 without control characters");
         return RC_OK;
     }
+    return rc;
+}
+
+static enum rc parse_digest(struct exchange *exchange, const struct http_request *request)
+{
+    const enum rc rc = parse_channel(exchange, request, DIGEST_SUFFIX);
+    return rc == RC_OK
+               ? query_number(exchange, request->query, "seq", &exchange->from, &exchange->has_from)
+               : rc;
+}
+
+static enum rc parse_messages(struct exchange *exchange, const struct http_request *request)
+{
     uint64_t limit = HISTORY_LIMIT_DEFAULT;
     bool found = false;
+    enum rc rc = parse_channel(exchange, request, MESSAGES_SUFFIX);
     if (rc == RC_OK) {
         rc = query_number(exchange, request->query, "limit", &limit, &found);
     }
@@ -431,6 +491,19 @@ static enum rc parse_messages(struct exchange *exchange, const struct http_reque
     }
     exchange->limit = limit > HISTORY_MESSAGES_MAX ? HISTORY_MESSAGES_MAX : (uint32_t)limit;
     return rc;
+}
+
+static enum rc parse_target(struct exchange *exchange, const struct http_request *request)
+{
+    switch (exchange->route) {
+    case ROUTE_MESSAGES: return parse_messages(exchange, request);
+    case ROUTE_DIGEST: return parse_digest(exchange, request);
+    case ROUTE_NONE:
+    case ROUTE_HEALTHZ:
+    case ROUTE_READYZ:
+    case ROUTE_PUBLISH: return RC_OK;
+    }
+    UNREACHABLE();
 }
 
 /* The upgrade: from here on the connection speaks frames, or is closed with a refusal. */
@@ -515,7 +588,7 @@ static void on_head(struct conn *conn, const struct http_request *request)
         conn->close_after_out = true;
         return;
     }
-    if (exchange->route == ROUTE_MESSAGES && parse_messages(exchange, request) != RC_OK) {
+    if (parse_target(exchange, request) != RC_OK) {
         conn_kill(conn, "out of memory");
     } else if (expects_continue(request)) {
         answer_expectation(conn);
@@ -554,6 +627,7 @@ static void on_complete(struct conn *conn)
     case ROUTE_READYZ: answer_readyz(conn); return;
     case ROUTE_PUBLISH: answer_publish(conn); return;
     case ROUTE_MESSAGES: answer_messages(conn); return;
+    case ROUTE_DIGEST: answer_digest(conn); return;
     case ROUTE_NONE: break;
     }
     UNREACHABLE();

@@ -50,3 +50,17 @@ void mail_free(struct mail *mail)
     }
     mem_free(mail);
 }
+
+struct session_digest mail_digest(const struct mail_read *read)
+{
+    ASSERT(read->purpose == READ_DIGEST);
+    return (struct session_digest){
+        .id = read->id,
+        .channel = read->channel,
+        .rc = read->rc,
+        .missing = read->digest_missing,
+        .position = read->position,
+        .seq = read->digest_seq,
+        .digest = read->digest,
+    };
+}

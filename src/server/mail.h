@@ -106,6 +106,7 @@ struct mail_ask {
 enum read_purpose {
     READ_CATCH_UP, /* frames for a subscription */
     READ_HISTORY,  /* elements of a history reply */
+    READ_DIGEST,   /* the channel's digest of a message */
 };
 
 struct mail_read {
@@ -116,8 +117,8 @@ struct mail_read {
     struct bytes channel; /* behind the struct */
     /* wanted */
     uint64_t sub_id; /* READ_CATCH_UP */
-    uint64_t id;     /* READ_HISTORY: of the command */
-    bool has_from;   /* READ_HISTORY */
+    uint64_t id;     /* READ_HISTORY, READ_DIGEST: of the command */
+    bool has_from;   /* READ_HISTORY, READ_DIGEST */
     bool reverse;
     uint64_t from;
     uint32_t count_max;
@@ -141,8 +142,13 @@ struct mail_read {
     struct position position;
     struct shared_chunk *chunk; /* READ_CATCH_UP */
     struct buf elements;        /* READ_HISTORY */
+    uint64_t digest_seq;        /* READ_DIGEST: of which message; the newest if !has_from */
+    uint64_t digest;
+    const char *digest_missing; /* static; why there is none, or NULL */
 };
 
+/* The result of a READ_DIGEST as sessions and the HTTP API take it; lent until mail_free(). */
+struct session_digest mail_digest(const struct mail_read *read);
 /* Frees a mail and what it owns, whatever its kind. NULL is allowed. */
 void mail_free(struct mail *mail);
 /* A zeroed mail of `size` bytes with a copy of `channel` behind it, or NULL; *ret_channel may be

@@ -139,6 +139,8 @@ MUST_USE enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64
                                 const struct command_message *messages);
 MUST_USE enum rc router_history(struct reactor *reactor, uint64_t handle,
                                 const struct wire_command *command);
+MUST_USE enum rc router_digest(struct reactor *reactor, uint64_t handle,
+                               const struct wire_command *command);
 /* Whether a publish of that size to the partition would find room. */
 bool router_has_room(const struct reactor *reactor, unsigned partition, size_t size);
 /* Sends the parcels that have filled in this turn. */

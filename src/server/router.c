@@ -137,6 +137,25 @@ enum rc router_history(struct reactor *reactor, uint64_t handle, const struct wi
     return RC_OK;
 }
 
+enum rc router_digest(struct reactor *reactor, uint64_t handle, const struct wire_command *command)
+{
+    struct bytes channel;
+    struct mail_read *read =
+        mail_new(MAIL_READ, sizeof(struct mail_read), command->channel, &channel);
+    if (read == NULL) {
+        return RC_NOMEM;
+    }
+    read->purpose = READ_DIGEST;
+    read->partition = partition_of(reactor, channel);
+    read->handle = handle;
+    read->channel = channel;
+    read->id = command->id;
+    read->has_from = command->has_seq;
+    read->from = command->seq;
+    send_owner(reactor, read->partition, &read->mail);
+    return RC_OK;
+}
+
 /* ---- what sessions ask ----------------------------------------------------------------------- */
 
 static enum rc on_publish(void *ctx, struct session *session, const struct command_publish *head,
@@ -206,6 +225,11 @@ static enum rc on_history(void *ctx, struct session *session, const struct wire_
     return router_history(ctx, conn_handle(session_user(session)), command);
 }
 
+static enum rc on_digest(void *ctx, struct session *session, const struct wire_command *command)
+{
+    return router_digest(ctx, conn_handle(session_user(session)), command);
+}
+
 static void on_wake(void *ctx, struct session *session)
 {
     (void)ctx;
@@ -224,6 +248,7 @@ const struct session_ops router_session_ops = {
     .detach = on_detach,
     .read = on_read,
     .history = on_history,
+    .digest = on_digest,
     .wake = on_wake,
     .chunk_unref = on_chunk_unref,
 };

@@ -242,6 +242,7 @@ static enum rc dispatch(struct session *session, const struct wire_command *comm
     case WIRE_ACK: return session_ack(session, command);
     case WIRE_UNSUBSCRIBE: return session_unsubscribe(session, command);
     case WIRE_HISTORY: return on_history(session, command);
+    case WIRE_DIGEST: return session_digest(session, command);
     case WIRE_PING: return on_ping(session, command);
     }
     UNREACHABLE();

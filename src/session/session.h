@@ -66,6 +66,17 @@ struct session_history {
     bool more;
 };
 
+/* The digest that was asked for, or why there is none. */
+struct session_digest {
+    uint64_t id;
+    struct bytes channel;
+    enum rc rc;          /* RC_OK, or the log could not be read */
+    const char *missing; /* "trimmed", "ahead", "damaged"; NULL: here it is */
+    struct position position;
+    uint64_t seq;
+    uint64_t digest;
+};
+
 /* What a session asks of its surroundings. Calls return at once; answers come later. */
 struct session_ops {
     /* `size` counts against the bounds and comes back with the answer.
@@ -80,6 +91,7 @@ struct session_ops {
     enum rc (*read)(void *ctx, struct session *session, const struct subscription *sub,
                     uint32_t count_max);
     enum rc (*history)(void *ctx, struct session *session, const struct wire_command *command);
+    enum rc (*digest)(void *ctx, struct session *session, const struct wire_command *command);
     /* There is something to send, or room to take more. */
     void (*wake)(void *ctx, struct session *session);
     void (*chunk_unref)(void *ctx, struct chunk *chunk);
@@ -126,7 +138,7 @@ void session_on_bad_text(struct session *session);
 void session_on_connect_timeout(struct session *session);
 /* Sends goaway. RC_NOMEM */
 MUST_USE enum rc session_goaway(struct session *session, const char *reason, uint64_t reconnect_ms);
-/* Publishes, subscribes and history reads sent on and not answered yet. */
+/* Publishes, subscribes and reads of histories and digests sent on and not answered yet. */
 uint32_t session_inflight(const struct session *session);
 
 /* ---- answers; RC_NOMEM: close the connection ------------------------------------------------ */
@@ -138,7 +150,10 @@ MUST_USE enum rc session_on_subscribed(struct session *session,
                                        const struct session_answer *answer);
 MUST_USE enum rc session_on_read(struct session *session, const struct session_read *read);
 MUST_USE enum rc session_on_history(struct session *session, const struct session_history *history);
+MUST_USE enum rc session_on_digest(struct session *session, const struct session_digest *digest);
 
+/* [P 8] The reply to `digest`, or the error; shared with the HTTP API. RC_NOMEM */
+MUST_USE enum rc digest_encode(struct buf *to, const struct session_digest *digest, bool with_type);
 /* The error for a refused publish; shared with the HTTP API. */
 void publish_error(struct wire_error *ret_error, uint64_t id, const struct publish_result *result);
 

@@ -49,6 +49,7 @@ MUST_USE enum rc session_refuse(struct session *session, uint64_t id, enum wire_
 MUST_USE enum rc session_subscribe(struct session *session, const struct wire_command *command);
 MUST_USE enum rc session_ack(struct session *session, const struct wire_command *command);
 MUST_USE enum rc session_unsubscribe(struct session *session, const struct wire_command *command);
+MUST_USE enum rc session_digest(struct session *session, const struct wire_command *command);
 struct subscription *session_sub_find(const struct session *session, struct bytes channel);
 struct bytes subscription_key(const void *value);
 

@@ -17,6 +17,7 @@ enum wire_type {
     WIRE_ACK,
     WIRE_UNSUBSCRIBE,
     WIRE_HISTORY,
+    WIRE_DIGEST,
     WIRE_PING,
 };
 
@@ -87,7 +88,7 @@ enum wire_from {
 struct wire_command {
     enum wire_type type;
     uint64_t id;          /* 0: none */
-    struct bytes channel; /* publish, subscribe, ack, unsubscribe, history */
+    struct bytes channel; /* publish, subscribe, ack, unsubscribe, history, digest */
 
     struct wire_producer producer; /* connect; HTTP publish */
     struct bytes token;            /* connect */
@@ -100,7 +101,7 @@ struct wire_command {
 
     enum wire_from from; /* subscribe */
     struct bytes epoch;  /* WIRE_FROM_EPOCH_SEQ: text, as the client sent it */
-    uint64_t seq;        /* subscribe, ack */
+    uint64_t seq;        /* subscribe, ack, digest */
     uint64_t time_ms;    /* WIRE_FROM_TIME */
     bool on_gap_reset;   /* "on_gap":"reset" */
     uint32_t window;     /* 0: none */
@@ -109,6 +110,8 @@ struct wire_command {
     uint64_t history_from;
     uint32_t limit; /* 1 … HISTORY_MESSAGES_MAX; default 100 */
     bool reverse;
+
+    bool has_seq; /* digest */
 };
 
 /* Memory that decoding needs beside the frame: unescaped names, batch items, base64. */
@@ -183,6 +186,14 @@ struct wire_notice {
     uint64_t next;
     uint64_t earliest; /* with has_range on unsubscribed reason gap */
     uint64_t latest;
+};
+
+struct wire_digest {
+    uint64_t id;
+    struct bytes channel;
+    uint64_t epoch;
+    uint64_t seq;
+    uint64_t digest;
 };
 
 /* Messages from … to, both included. */

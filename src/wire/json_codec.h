@@ -55,6 +55,9 @@ MUST_USE enum rc json_encode_history_tail(struct buf *to, bool more);
 MUST_USE enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range *ranges,
                                                   size_t count, bool more);
 
+MUST_USE enum rc json_encode_digest(struct buf *to, const struct wire_digest *digest,
+                                    bool with_type);
+
 /* A JSON string with quotes and escapes. */
 MUST_USE enum rc json_encode_string(struct buf *to, struct bytes text);
 

@@ -376,6 +376,16 @@ static enum rc take_history(struct decode *d, struct wire_command *c)
     return RC_OK;
 }
 
+/* Of message 0, before the first, there is a digest, too. */
+static enum rc take_digest(struct decode *d, struct wire_command *c)
+{
+    const struct members *m = &d->members;
+    const enum rc rc = take_channel(d, c);
+    c->has_seq = members_have(m, MEMBER_SEQ);
+    return rc == RC_OK && c->has_seq ? take_integer(d, &m->values[MEMBER_SEQ], "seq", 0, &c->seq)
+                                     : rc;
+}
+
 /* ---- one command ----------------------------------------------------------------------------- */
 
 #define KNOWN_ALWAYS (MEMBER_BIT(TYPE) | MEMBER_BIT(ID))
@@ -398,6 +408,7 @@ static const struct {
     [WIRE_HISTORY] = {{(const uint8_t *)"history", 7},
                       MEMBER_BIT(CHANNEL) | MEMBER_BIT(FROM) | MEMBER_BIT(LIMIT) |
                           MEMBER_BIT(REVERSE)},
+    [WIRE_DIGEST] = {{(const uint8_t *)"digest", 6}, MEMBER_BIT(CHANNEL) | MEMBER_BIT(SEQ)},
     [WIRE_PING] = {{(const uint8_t *)"ping", 4}, 0},
 };
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
@@ -423,7 +434,8 @@ static enum rc take_type(struct decode *d, enum wire_type *ret_type)
         }
     }
     return refuse_bad(d, "type",
-                      "expected connect, publish, subscribe, ack, unsubscribe, history or ping");
+                      "expected connect, publish, subscribe, ack, unsubscribe, history, digest or "
+                      "ping");
 }
 
 static enum rc take_body(struct decode *d, struct wire_command *c)
@@ -435,6 +447,7 @@ static enum rc take_body(struct decode *d, struct wire_command *c)
     case WIRE_ACK: return take_ack(d, c);
     case WIRE_UNSUBSCRIBE: return take_channel(d, c);
     case WIRE_HISTORY: return take_history(d, c);
+    case WIRE_DIGEST: return take_digest(d, c);
     case WIRE_PING: return RC_OK;
     }
     UNREACHABLE();

@@ -4,6 +4,7 @@
  * checks: json_encode_message() runs once a message for all subscribers of a channel, the replies
  * once a command. Members come in the order in which the protocol prints them; optional ones are
  * left out, never null. */
+#include "base/digest.h"
 #include "wire/base64.h"
 #include "wire/json_codec.h"
 
@@ -236,8 +237,8 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
     at = put_integer(at, connected->ping_ms);
     at = PUT(at, ",\"durability\":");
     at = put_string(at, durability);
-    at = PUT(at, ",\"features\":[\"batch\",\"data_base64\",\"from_time\",\"history\",\"producer\","
-                 "\"window\"]");
+    at = PUT(at, ",\"features\":[\"batch\",\"data_base64\",\"digest\",\"from_time\",\"history\","
+                 "\"producer\",\"window\"]");
     at = put_limits(at, connected);
     at = PUT(at, ",\"time\":");
     at = put_integer(at, connected->time_ms);
@@ -493,6 +494,26 @@ enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range
     if (more) {
         at = PUT(at, ",\"more\":true");
     }
+    *at++ = '}';
+    return object_end(to, at);
+}
+
+enum rc json_encode_digest(struct buf *to, const struct wire_digest *digest, bool with_type)
+{
+    uint8_t *at = object_begin(to, STRING_SIZE_MAX(digest->channel.size));
+    if (at == NULL) {
+        return RC_NOMEM;
+    }
+    char text[DIGEST_TEXT_SIZE];
+    digest_text(digest->digest, text);
+    at = PUT_HEAD(at, with_type, "digest", digest->id);
+    at = put_channel(at, digest->channel);
+    at = PUT(at, ",\"epoch\":");
+    at = put_epoch(at, digest->epoch);
+    at = PUT(at, ",\"seq\":");
+    at = put_integer(at, digest->seq);
+    at = PUT(at, ",\"digest\":");
+    at = put_text(at, text);
     *at++ = '}';
     return object_end(to, at);
 }

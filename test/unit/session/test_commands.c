@@ -48,6 +48,7 @@ static void any_first_command_but_connect_closes_with_4401(void **state)
         "{\"type\":\"unsubscribe\",\"id\":5,\"channel\":\"a\"}",
         "{\"type\":\"ack\",\"id\":5,\"channel\":\"a\",\"seq\":1}",
         "{\"type\":\"history\",\"id\":5,\"channel\":\"a\"}",
+        "{\"type\":\"digest\",\"id\":5,\"channel\":\"a\"}",
         "{\"type\":\"ping\",\"id\":5}",
     };
     for (size_t i = 0; i < LENGTH(texts); i++) {
@@ -344,6 +345,35 @@ static void history_tells_what_is_damaged(void **state)
                          "\"damaged\":[{\"from\":2,\"to\":3},{\"from\":7,\"to\":7}]}");
 }
 
+static void a_digest_is_told_for_every_message_that_is_kept(void **state)
+{
+    (void)state;
+    struct world_client *client = connected(0);
+    const unsigned a = world_channel(&w, "a");
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":2,\"channel\":\"a\"}");
+    assert_int_equal(session_inflight(client->session), 1);
+    world_expect(client, "{\"type\":\"digest\",\"id\":2,\"channel\":\"a\",\"seq\":0,"
+                         "\"digest\":\"1000000000000000\"}");
+    assert_int_equal(session_inflight(client->session), 0);
+    world_publish(&w, a, 5, 5);
+    world_trim(&w, a, 3);
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":3,\"channel\":\"a\",\"seq\":2}");
+    world_expect(client, "{\"type\":\"digest\",\"id\":3,\"seq\":2,"
+                         "\"digest\":\"1000000000000002\"}");
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":4,\"channel\":\"a\"}");
+    world_expect(client, "{\"type\":\"digest\",\"id\":4,\"seq\":5,"
+                         "\"digest\":\"1000000000000005\"}");
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":5,\"channel\":\"a\",\"seq\":1}");
+    world_expect(client, "{\"type\":\"error\",\"id\":5,\"code\":\"gap\",\"earliest\":3,"
+                         "\"latest\":5,\"reason\":\"trimmed\"}");
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":6,\"channel\":\"a\",\"seq\":6}");
+    world_expect(client, "{\"type\":\"error\",\"id\":6,\"code\":\"gap\",\"earliest\":3,"
+                         "\"latest\":5,\"reason\":\"ahead\"}");
+    w.fail_reads = true;
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":7,\"channel\":\"a\",\"seq\":4}");
+    world_expect(client, "{\"type\":\"error\",\"id\":7,\"code\":\"unavailable\"}");
+}
+
 static void goaway_says_why_and_when_to_come_again(void **state)
 {
     (void)state;
@@ -484,6 +514,7 @@ int main(void)
         STORY(the_answer_to_a_publish_may_come_after_the_session),
         STORY(history_gives_elements_bounds_and_more),
         STORY(history_tells_what_is_damaged),
+        STORY(a_digest_is_told_for_every_message_that_is_kept),
         STORY(goaway_says_why_and_when_to_come_again),
         STORY(a_subscription_too_many_or_twice_is_refused),
         STORY(every_position_has_its_answer),

@@ -22,6 +22,8 @@ static void tell(struct world *w, struct world_client *client, unsigned a, unsig
     world_owners_run(w);
     (void)world_text(client, "{\"type\":\"publish\",\"id\":5,\"channel\":\"b\",\"data\":1}");
     (void)world_text(client, "{\"type\":\"history\",\"id\":6,\"channel\":\"a\"}");
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":7,\"channel\":\"a\",\"seq\":5}");
+    (void)world_text(client, "{\"type\":\"digest\",\"id\":8,\"channel\":\"b\",\"seq\":50}");
     world_owners_run(w);
 }
 

@@ -280,7 +280,8 @@ static void check_text(struct world_client *client, json_t *text)
     } else if (strcmp(type, "subscribed") == 0) {
         check_subscribed(client, channel, text);
     } else {
-        ASSERT(strcmp(type, "published") == 0 || strcmp(type, "history") == 0);
+        ASSERT(strcmp(type, "published") == 0 || strcmp(type, "history") == 0 ||
+               strcmp(type, "digest") == 0);
     }
 }
 

@@ -10,6 +10,7 @@ enum world_kind {
     WORLD_DETACH,
     WORLD_READ,
     WORLD_HISTORY,
+    WORLD_DIGEST,
     WORLD_PUBLISH,
     WORLD_TAIL,
 };
@@ -23,6 +24,7 @@ struct world_mail {
     struct session_answer answer;
     struct session_read read;
     struct session_history history;
+    struct session_digest digest;
     struct publish_result result;
     uint64_t from;
     uint64_t latest; /* when the read began */
@@ -241,6 +243,18 @@ static enum rc on_history(void *ctx, struct session *session, const struct wire_
     return RC_OK;
 }
 
+static enum rc on_digest(void *ctx, struct session *session, const struct wire_command *command)
+{
+    struct world_mail *mail = request(ctx, command->channel, WORLD_DIGEST);
+    if (mail == NULL) {
+        return RC_NOMEM;
+    }
+    mail->handle = client_of(session)->handle;
+    mail->id = command->id;
+    mail->from = command->has_seq ? command->seq : UINT64_MAX;
+    return RC_OK;
+}
+
 static void on_wake(void *ctx, struct session *session)
 {
     (void)ctx;
@@ -253,6 +267,7 @@ const struct session_ops world_session_ops = {
     .detach = on_detach,
     .read = on_read,
     .history = on_history,
+    .digest = on_digest,
     .wake = on_wake,
     .chunk_unref = chunk_unref,
 };
@@ -399,7 +414,8 @@ bool world_request(struct world *w, unsigned channel)
     case WORLD_PUBLISH: publish_result(w, mail); break;
     case WORLD_ASK:
     case WORLD_READ:
-    case WORLD_HISTORY: list_push_back(&at->waiting, &mail->link); break;
+    case WORLD_HISTORY:
+    case WORLD_DIGEST: list_push_back(&at->waiting, &mail->link); break;
     case WORLD_TAIL: UNREACHABLE();
     }
     return true;
@@ -478,6 +494,29 @@ static void history_done(struct world *w, struct world_mail *mail)
     list_push_back(&at->mails, &mail->link);
 }
 
+static uint64_t world_digest_of(unsigned channel, uint64_t seq)
+{
+    return (channel + 1) * UINT64_C(0x1000000000000000) + seq;
+}
+
+static void digest_done(struct world *w, struct world_mail *mail)
+{
+    struct world_channel *at = &w->channels[mail->channel];
+    const uint64_t seq = mail->from == UINT64_MAX ? mail->latest : mail->from;
+    mail->digest = (struct session_digest){
+        .id = mail->id,
+        .channel = bytes_of_text(at->name),
+        .rc = w->fail_reads ? RC_IO : RC_OK,
+        .missing = seq + 1 < at->earliest ? "trimmed"
+                   : seq > at->latest     ? "ahead"
+                                          : NULL,
+        .position = position_of(at),
+        .seq = seq,
+        .digest = world_digest_of(mail->channel, seq),
+    };
+    list_push_back(&at->mails, &mail->link);
+}
+
 unsigned world_job_count(const struct world *w, unsigned channel)
 {
     const struct world_channel *at = &w->channels[channel];
@@ -505,6 +544,8 @@ bool world_job(struct world *w, unsigned channel, unsigned nth)
         answer(w, mail);
     } else if (mail->kind == WORLD_READ) {
         read_done(w, mail);
+    } else if (mail->kind == WORLD_DIGEST) {
+        digest_done(w, mail);
     } else {
         history_done(w, mail);
     }
@@ -553,6 +594,7 @@ static enum rc deliver_to(struct world *w, struct world_client *client, struct w
     case WORLD_ASK: return session_on_subscribed(client->session, &mail->answer);
     case WORLD_READ: return deliver_read(w, client, mail);
     case WORLD_HISTORY: return session_on_history(client->session, &mail->history);
+    case WORLD_DIGEST: return session_on_digest(client->session, &mail->digest);
     case WORLD_PUBLISH:
         return session_on_published(client->session, mail->id, &mail->result, mail->size);
     case WORLD_TAIL:

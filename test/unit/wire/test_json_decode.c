@@ -419,7 +419,7 @@ static void a_position_is_one_of_the_words_or_an_object(void **state)
     }
 }
 
-static void ack_unsubscribe_history_and_ping_are_taken(void **state)
+static void ack_unsubscribe_history_digest_and_ping_are_taken(void **state)
 {
     (void)state;
     assert_good("{\"type\":\"ack\",\"channel\":\"o\",\"seq\":9007199254740991}");
@@ -437,6 +437,12 @@ static void ack_unsubscribe_history_and_ping_are_taken(void **state)
     assert_int_equal(command.limit, 1);
     assert_good("{\"type\":\"history\",\"channel\":\"o\",\"limit\":5000}");
     assert_int_equal(command.limit, HISTORY_MESSAGES_MAX);
+    assert_good("{\"type\":\"digest\",\"id\":6,\"channel\":\"o\"}");
+    assert_int_equal(command.type, WIRE_DIGEST);
+    assert_false(command.has_seq);
+    assert_good("{\"type\":\"digest\",\"channel\":\"o\",\"seq\":0}");
+    assert_true(command.has_seq);
+    assert_int_equal(command.seq, 0);
     assert_good("{\"type\":\"ping\",\"id\":5}");
     assert_int_equal(command.type, WIRE_PING);
     assert_int_equal(command.id, 5);
@@ -542,7 +548,7 @@ int main(void)
         cmocka_unit_test(connect_takes_producer_and_token),
         cmocka_unit_test(subscribe_takes_every_kind_of_position),
         cmocka_unit_test(a_position_is_one_of_the_words_or_an_object),
-        cmocka_unit_test(ack_unsubscribe_history_and_ping_are_taken),
+        cmocka_unit_test(ack_unsubscribe_history_digest_and_ping_are_taken),
         cmocka_unit_test(an_http_publish_has_no_type_and_may_have_a_producer),
         cmocka_unit_test(running_out_of_memory_is_told_and_leaves_nothing_behind),
         cmocka_unit_test(a_message_of_an_error_holds_nothing_of_the_client),

@@ -82,8 +82,8 @@ static void connected_tells_who_we_are_and_what_the_limits_are(void **state)
         json_encode_connected(&out, &connected),
         "{\"type\":\"connected\",\"id\":1,\"connection\":\"77\",\"namespace\":\"default\","
         "\"node\":1,\"server\":\"seriatim/" SERIATIM_VERSION "\",\"ping_ms\":25000,"
-        "\"durability\":\"fsync\",\"features\":[\"batch\",\"data_base64\",\"from_time\","
-        "\"history\",\"producer\",\"window\"],\"limits\":{\"message_bytes\":1048576,"
+        "\"durability\":\"fsync\",\"features\":[\"batch\",\"data_base64\",\"digest\","
+        "\"from_time\",\"history\",\"producer\",\"window\"],\"limits\":{\"message_bytes\":1048576,"
         "\"frame_bytes\":4194304,\"batch_messages\":1000,\"subscriptions\":1024},"
         "\"time\":1780000000000}");
 }
@@ -218,6 +218,20 @@ static void a_history_reply_is_made_of_pieces(void **state)
                    "],\"damaged\":[{\"from\":3,\"to\":5}]}");
     ASSERT_ENCODES(json_encode_history_tail_damaged(&out, damaged, 2, true),
                    "],\"damaged\":[{\"from\":3,\"to\":5},{\"from\":9,\"to\":9}],\"more\":true}");
+}
+
+static void a_digest_has_16_digits(void **state)
+{
+    const struct wire_digest digest = {
+        .id = 9, .channel = CHANNEL, .epoch = 20605, .seq = 42, .digest = 0x0123456789abcdef};
+    (void)state;
+    ASSERT_ENCODES(json_encode_digest(&out, &digest, true),
+                   "{\"type\":\"digest\",\"id\":9,\"channel\":\"orders\",\"epoch\":\"k3t\","
+                   "\"seq\":42,\"digest\":\"0123456789abcdef\"}");
+    const struct wire_digest start = {.channel = CHANNEL, .epoch = 20605};
+    ASSERT_ENCODES(json_encode_digest(&out, &start, false),
+                   "{\"channel\":\"orders\",\"epoch\":\"k3t\",\"seq\":0,"
+                   "\"digest\":\"0000000000000000\"}");
 }
 
 static void strings_are_escaped_where_json_demands_it_and_nowhere_else(void **state)
@@ -425,6 +439,7 @@ static void without_memory_the_buffer_stays_as_it_was(void **state)
         json_encode_message(&to, &message, true),
         json_encode_history_head(&to, 1, CHANNEL, 1, 1, 1, true),
         json_encode_history_tail(&to, true),
+        json_encode_digest(&to, &(struct wire_digest){.channel = CHANNEL}, true),
         json_encode_string(&to, CHANNEL),
     };
     mem_fault_set(0, 0);
@@ -453,6 +468,7 @@ int main(void)
         cmocka_unit_test(pong_and_goaway_are_short),
         cmocka_unit_test(a_message_has_only_what_the_publisher_gave),
         cmocka_unit_test(a_history_reply_is_made_of_pieces),
+        cmocka_unit_test(a_digest_has_16_digits),
         cmocka_unit_test(strings_are_escaped_where_json_demands_it_and_nowhere_else),
         cmocka_unit_test(what_a_message_holds_comes_back_from_its_text),
         cmocka_unit_test(integers_are_written_as_printf_writes_them),

@@ -167,6 +167,8 @@ static const struct member_case {
      false,
      {"true", "false"},
      {"0", "1", "null", "\"true\"", "[]", "{}"}},
+    {"digest", "", "channel", true, {"\"c\""}, {NAME_ILL}},
+    {"digest", ",\"channel\":\"c\"", "seq", false, {"0", "1", "9007199254740991"}, {INTEGER_ILL}},
     {"ping", "", "id", false, {"1", "9007199254740991"}, {"0", INTEGER_ILL}},
 };
 

@@ -1,0 +1,74 @@
+/* The digest command: sent on to the channel's owner, and answered when its read comes back.
+ *
+ * Thread: the owning reactor.  Memory: none. */
+#include "session/session_private.h"
+
+#include <stdio.h>
+
+/* [I11] What a reply counts as until it is there: a channel's name with every byte escaped, and the
+ * rest. */
+#define DIGEST_REPLY_BYTES (2u * KIB)
+
+static_assert(6 * CHANNEL_NAME_BYTES_MAX + 256 <= DIGEST_REPLY_BYTES, "a reply fits");
+
+enum rc session_digest(struct session *session, const struct wire_command *command)
+{
+    ASSERT(command->type == WIRE_DIGEST);
+    const enum rc rc = session->env->ops->digest(session->env->ctx, session, command);
+    if (rc == RC_OK) {
+        session->inflight_count++;
+        session->inflight_bytes += DIGEST_REPLY_BYTES;
+    }
+    return rc;
+}
+
+static struct wire_error error_of(const struct session_digest *digest)
+{
+    struct wire_error error = {.id = digest->id, .code = WIRE_ERROR_UNAVAILABLE};
+    if (digest->rc != RC_OK) {
+        (void)snprintf(error.message, sizeof(error.message), "the log could not be read");
+        return error;
+    }
+    ASSERT(digest->missing != NULL);
+    error.code = WIRE_ERROR_GAP;
+    error.has_bounds = true;
+    error.epoch = digest->position.epoch;
+    error.earliest = digest->position.earliest;
+    error.latest = digest->position.latest;
+    error.reason = digest->missing;
+    (void)snprintf(error.message, sizeof(error.message),
+                   "the digest of message %llu is not there (%s): ask from earliest - 1 to latest",
+                   (unsigned long long)digest->seq, digest->missing);
+    return error;
+}
+
+enum rc digest_encode(struct buf *to, const struct session_digest *digest, bool with_type)
+{
+    if (digest->rc != RC_OK || digest->missing != NULL) {
+        const struct wire_error error = error_of(digest);
+        return json_encode_error(to, &error, with_type);
+    }
+    ASSERT(digest->seq + 1 >= digest->position.earliest);
+    ASSERT(digest->seq <= digest->position.latest);
+    const struct wire_digest reply = {
+        .id = digest->id,
+        .channel = digest->channel,
+        .epoch = digest->position.epoch,
+        .seq = digest->seq,
+        .digest = digest->digest,
+    };
+    return json_encode_digest(to, &reply, with_type);
+}
+
+enum rc session_on_digest(struct session *session, const struct session_digest *digest)
+{
+    ASSERT(session->inflight_count > 0);
+    ASSERT(session->inflight_bytes >= DIGEST_REPLY_BYTES);
+    session->inflight_count--;
+    session->inflight_bytes -= DIGEST_REPLY_BYTES;
+    if (session->state == SESSION_CLOSING) {
+        return RC_OK;
+    }
+    const enum rc rc = digest_encode(session->env->encode, digest, true);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
+}
