@@ -521,6 +521,11 @@ static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_ha
             *ret_hash = first->header.prev_hash;
             return RC_OK;
         }
+        if (first->number == 1) {
+            *ret_pos = 0;
+            *ret_hash = r->log->incarnation;
+            return RC_OK;
+        }
         struct checkpoint checkpoint;
         struct buf state = {0};
         enum rc rc =
@@ -529,11 +534,6 @@ static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_ha
         if (rc == RC_OK && checkpoint.incarnation == r->log->incarnation) {
             *ret_pos = checkpoint.pos;
             *ret_hash = checkpoint.hash;
-            return RC_OK;
-        }
-        if (first->number == 1) {
-            *ret_pos = 0;
-            *ret_hash = r->log->incarnation;
             return RC_OK;
         }
         if (rc != RC_OK && rc != RC_CORRUPT && rc != RC_NOT_FOUND) {

@@ -4,9 +4,7 @@
  * written ever comes back; a repair keeps all the rest and makes a log that starts without one.
  * Method: one base log with sealed, unsealed and checkpointed segments; each case plants damage in
  * a copy of it. world.c compares every record that comes back with what was written there. */
-#include "unit/log/world.h"
-
-#include "log/files.h"
+#include "unit/log/base.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,70 +12,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-struct base {
-    struct sim_disk *disk;
-    struct world world; /* its model is copied for each case; its log is closed */
-    uint64_t last_batch_pos;
-    struct log_place last_batch;
-    uint64_t last_end_at;
-    uint64_t last_segment;
-};
-
-static struct log_name seg(uint64_t number)
-{
-    return log_name_of(WORLD_FOLDER, number, ".seg");
-}
-
-static void base_make(struct base *base, bool checkpoints, bool seal_all)
-{
-    base->disk = sim_disk_open(9);
-    world_init(&base->world, sim_disk_storage(base->disk), 9);
-    struct world *world = &base->world;
-    world->no_checkpoints = !checkpoints;
-    assert_int_equal(world_open(world, false), RC_OK);
-    for (int i = 0; i < 48; i++) {
-        assert_int_equal(
-            world_publish(world, 1 + (uint32_t)prng_below(&world->prng, 5), LOG_SYNC_DATA), RC_OK);
-        if (seal_all || i < 30) {
-            assert_int_equal(world_chores(world), RC_OK);
-        }
-    }
-    base->last_batch_pos = world->batch.first_pos;
-    base->last_batch = world->batch.place;
-    base->last_end_at = world->batch.place.at + world->batch.bytes.size;
-    base->last_segment = world->batch.place.segment;
-    assert_true(base->last_segment > 5);
-    assert_int_equal(world->checkpoint_count > 1, checkpoints);
-    world_close(world);
-}
-
-static void base_drop(struct base *base)
-{
-    world_deinit(&base->world);
-    sim_disk_close(base->disk);
-}
-
-/* A case of its own: a copy of the disk, and of the model. */
-static struct sim_disk *case_begin(const struct base *base, struct world *world, uint64_t seed)
-{
-    struct sim_disk *disk = sim_disk_copy(base->disk, seed);
-    *world = base->world;
-    world->storage = sim_disk_storage(disk);
-    world->batch = (struct log_batch){0};
-    world->checkpoint = (struct buf){0};
-    world->damage_count = 0;
-    world->records = malloc(world->record_capacity * sizeof(*world->records));
-    assert_non_null(world->records);
-    bytes_copy(world->records, base->world.records, world->record_count * sizeof(*world->records));
-    return disk;
-}
-
-static void case_end(struct sim_disk *disk, struct world *world)
-{
-    world_deinit(world);
-    sim_disk_close(disk);
-}
 
 static bool has_damage(const struct world *world, bool torn)
 {

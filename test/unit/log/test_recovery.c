@@ -1,0 +1,182 @@
+/* Every call of the disk and every allocation fails in turn, in every recovery, repair and verify
+ * of a damaged log.
+ *
+ * Goal: a failure is told as what it is, never taken for an end or for damage, nothing leaks, and
+ * what a later start makes of the log is what it would have made without the failure. Method: for
+ * each damage of damages.c a run without faults says how it should end; then the k-th call fails,
+ * for all k, and the same is run again without faults over what that has left. */
+#include "unit/log/damages.h"
+#include "unit/log/flaky.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum mode {
+    MODE_OPEN,
+    MODE_REPAIR,
+    MODE_VERIFY,
+    MODE_COUNT,
+};
+
+enum fault {
+    FAULT_CALL,
+    FAULT_SHORT_READ,
+    FAULT_MEMORY,
+    FAULT_COUNT,
+};
+
+struct outcome {
+    enum rc rc;
+    uint64_t pos;
+    uint64_t damaged;
+    struct log_verify_result verified;
+};
+
+static void count_damage(void *ctx, const struct log_damage *damage)
+{
+    uint64_t *count = ctx;
+    assert_non_null(damage->file);
+    assert_non_null(damage->what);
+    *count += !damage->torn_tail;
+}
+
+/* One run over the storage that the world has now. */
+static struct outcome run(struct world *world, enum mode mode)
+{
+    struct outcome outcome = {0};
+    if (mode == MODE_VERIFY) {
+        uint64_t count = 0;
+        outcome.rc = file_log_verify(&world->storage, WORLD_FOLDER, count_damage, NULL, &count,
+                                     &outcome.verified);
+        if (outcome.rc == RC_OK) {
+            assert_int_equal(count, outcome.verified.damages);
+        }
+        return outcome;
+    }
+    world_forget_damages(world);
+    world->lossy = true;
+    outcome.rc = world_open(world, mode == MODE_REPAIR);
+    outcome.pos = world->pos;
+    return outcome;
+}
+
+/* What the log is worth after a run without faults. */
+static void weigh(struct world *world, enum mode mode, struct outcome *outcome)
+{
+    if (mode != MODE_VERIFY && outcome->rc == RC_OK) {
+        outcome->damaged = world_check_reads(world, true);
+    }
+    world_close(world);
+}
+
+static void assert_same(const char *name, uint64_t k, const struct outcome *a,
+                        const struct outcome *b)
+{
+    if (a->rc != b->rc || (a->rc == RC_OK && (a->pos != b->pos || a->damaged != b->damaged)) ||
+        a->verified.damages != b->verified.damages || a->verified.records != b->verified.records) {
+        print_error("%s, %u: %s, %u, %u damaged, %u damages; without the fault %s, %u, %u, %u\n",
+                    name, (unsigned)k, rc_name(a->rc), (unsigned)a->pos, (unsigned)a->damaged,
+                    (unsigned)a->verified.damages, rc_name(b->rc), (unsigned)b->pos,
+                    (unsigned)b->damaged, (unsigned)b->verified.damages);
+        fail();
+    }
+}
+
+/* The k-th time fails. False: there was no k-th time. */
+static bool fail_one(const struct base *base, const struct damage_case *damage, enum mode mode,
+                     enum fault fault, uint64_t k, const struct outcome *reference)
+{
+    struct world world;
+    struct sim_disk *disk = case_begin(base, &world, 1);
+    damage->plant(base, disk);
+    struct flaky flaky = {
+        .inner = sim_disk_storage(disk),
+        .fail_at = fault == FAULT_CALL ? k : 0,
+        .short_at = fault == FAULT_SHORT_READ ? k : 0,
+        .rc = RC_IO,
+    };
+    world.storage = flaky_storage(&flaky);
+    world.no_state_check = true; /* the model's own memory must not fail */
+    if (fault == FAULT_MEMORY) {
+        mem_fault_set(k, 0);
+    }
+    struct outcome outcome = run(&world, mode);
+    bool hit = flaky.hit;
+    if (fault == FAULT_MEMORY) {
+        hit = mem_fault_count() >= k;
+        mem_fault_set(0, 0);
+    }
+    const enum rc wanted = fault == FAULT_MEMORY ? RC_NOMEM : RC_IO;
+    if (hit && fault != FAULT_SHORT_READ && outcome.rc != wanted) {
+        print_error("%s, mode %d, %u: %s in place of %s\n", damage->name, (int)mode, (unsigned)k,
+                    rc_name(outcome.rc), rc_name(wanted));
+        fail();
+    }
+    world_close(&world);
+    world.storage = sim_disk_storage(disk);
+    if (fault != FAULT_SHORT_READ) { /* one that lies about a file's end may be believed */
+        outcome = run(&world, mode);
+        weigh(&world, mode, &outcome);
+        assert_same(damage->name, k, &outcome, reference);
+    }
+    case_end(disk, &world);
+    return hit;
+}
+
+static void fail_all(enum fault fault)
+{
+    for (size_t i = 0; i < damage_case_count; i++) {
+        const struct damage_case *damage = &damage_cases[i];
+        struct base base;
+        base_make_of(&base, 36, damage->checkpoints, damage->seal_all);
+if(getenv("DBG"))fprintf(stderr,"%s last %u\n",damage->name,(unsigned)base.last_segment);
+        for (int mode = 0; mode < MODE_COUNT; mode++) {
+            struct world world;
+            struct sim_disk *disk = case_begin(&base, &world, 1);
+            damage->plant(&base, disk);
+            struct outcome reference = run(&world, (enum mode)mode);
+            weigh(&world, (enum mode)mode, &reference);
+            case_end(disk, &world);
+            uint64_t k = 1;
+            while (fail_one(&base, damage, (enum mode)mode, fault, k, &reference)) {
+                k++;
+            }
+            assert_true(k > 5);
+        }
+        base_drop(&base);
+    }
+}
+
+static void a_call_of_the_disk_that_fails_is_told_and_harmless(void **state)
+{
+    (void)state;
+    fail_all(FAULT_CALL);
+}
+
+static void a_file_that_is_shorter_than_it_was_a_moment_ago_is_no_surprise(void **state)
+{
+    (void)state;
+    fail_all(FAULT_SHORT_READ);
+}
+
+static void an_allocation_that_fails_is_told_and_harmless(void **state)
+{
+    (void)state;
+    fail_all(FAULT_MEMORY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_of_the_disk_that_fails_is_told_and_harmless),
+        cmocka_unit_test(a_file_that_is_shorter_than_it_was_a_moment_ago_is_no_surprise),
+        cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
