@@ -101,6 +101,11 @@ const char *fault_text(enum fault_kind kind)
     return kinds[kind].text;
 }
 
+const char *fault_name(enum fault_kind kind)
+{
+    return kinds[kind].name;
+}
+
 const uint64_t *fault_counts(void)
 {
     return counts;

@@ -103,6 +103,7 @@ void fault_add(enum fault_kind kind, uint64_t count);
 /* All but those that are what another one did. */
 uint64_t fault_total(void);
 const char *fault_text(enum fault_kind kind);
+const char *fault_name(enum fault_kind kind);
 
 /* By kind, FAULT_COUNT_MAX of them. */
 const uint64_t *fault_counts(void);

@@ -106,7 +106,7 @@ static struct block *shelf_take(size_t size)
 
 static void shelf_put(struct block *block)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HEAP_SANITIZED
     free(block);
 #else
     const unsigned shelf = shelf_of(block->size);

@@ -13,6 +13,16 @@
 #include <setjmp.h>
 #include <stdbool.h>
 
+/* A sanitizer looks after the heap itself. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define HEAP_SANITIZED
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HEAP_SANITIZED
+#endif
+
 enum heap_owner {
     HEAP_WORLD, /* clients and the simulator */
     HEAP_SERVER,

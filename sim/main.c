@@ -1,27 +1,44 @@
 /* seriatim-sim: runs seeds, each a world of its own; see docs/TESTING.md. */
-#include "sim/world.h"
+#include "sim/jobs.h"
+#include "sim/plan.h"
+#include "sim/shrink.h"
+#include "sim/trace.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#define LISTED_MAX 100000u
 
 static struct {
     uint64_t seed;
     uint64_t runs;
     uint64_t minutes;
+    uint64_t jobs;
     bool verbose;
+    bool shrink;
+    bool marks_required;
     const char *seeds; /* a file of them */
 } options = {.seed = 1, .runs = 1};
 
 static const char usage[] =
-    "usage: seriatim-sim [--seed N] [--runs N] [--minutes N] [--seeds FILE] [--verbose]\n"
-    "  --seed N     the first seed (1)\n"
-    "  --runs N     how many, one after the other (1)\n"
-    "  --minutes N  as many as there is time for\n"
-    "  --seeds FILE the seeds in it, one a line; what follows a number is a comment\n"
-    "  --verbose    every event\n";
+    "usage: seriatim-sim [--seed N] [--runs N] [--minutes N] [--jobs N] [--seeds FILE]\n"
+    "                    [--set NAME=VALUE] [--shrink] [--marks-required] [--verbose]\n"
+    "  --seed N         the first seed (1)\n"
+    "  --runs N         how many, one after the other (1)\n"
+    "  --minutes N      as many as there is time for\n"
+    "  --jobs N         in so many processes (one a processor); the result is the same\n"
+    "  --seeds FILE     the seeds in it, one a line; what follows a number is a comment\n"
+    "  --set NAME=VALUE this value, whatever the seed says; NAME is a size, a setting or a\n"
+    "                   kind of faults (its rate in 100,000); may be repeated\n"
+    "  --shrink         for a seed that fails: look for a smaller world that fails so, too\n"
+    "  --marks-required a mark that is never reached is a failure\n"
+    "  --verbose        every event\n";
+
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool number(const char *text, uint64_t *ret_value)
 {
@@ -36,23 +53,62 @@ static bool number(const char *text, uint64_t *ret_value)
     return text[0] != '\0';
 }
 
+static bool set(char *text)
+{
+    char *equals = strchr(text, '=');
+    uint64_t value;
+    if (equals == NULL || !number(equals + 1, &value)) {
+        return false;
+    }
+    trace_replay("--set", text);
+    *equals = '\0';
+    return plan_set(text, value);
+}
+
+/* Options that are followed by a number. */
+static uint64_t *number_option(const char *name)
+{
+    return strcmp(name, "--seed") == 0      ? &options.seed
+           : strcmp(name, "--runs") == 0    ? &options.runs
+           : strcmp(name, "--minutes") == 0 ? &options.minutes
+           : strcmp(name, "--jobs") == 0    ? &options.jobs
+                                            : NULL;
+}
+
+static bool *flag_option(const char *name)
+{
+    return strcmp(name, "--verbose") == 0          ? &options.verbose
+           : strcmp(name, "--shrink") == 0         ? &options.shrink
+           : strcmp(name, "--marks-required") == 0 ? &options.marks_required
+                                                   : NULL;
+}
+
 static bool options_parse(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        uint64_t *value = strcmp(argv[i], "--seed") == 0      ? &options.seed
-                          : strcmp(argv[i], "--runs") == 0    ? &options.runs
-                          : strcmp(argv[i], "--minutes") == 0 ? &options.minutes
-                                                              : NULL;
-        if (strcmp(argv[i], "--verbose") == 0) {
-            options.verbose = true;
-        } else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
+        uint64_t *value = number_option(argv[i]);
+        bool *flag = flag_option(argv[i]);
+        if (flag != NULL) {
+            *flag = true;
+        } else if (i + 1 == argc) {
+            return false;
+        } else if (value != NULL) {
+            if (!number(argv[++i], value)) {
+                return false;
+            }
+        } else if (strcmp(argv[i], "--seeds") == 0) {
             options.seeds = argv[++i];
-        } else if (value == NULL || i + 1 == argc || !number(argv[++i], value)) {
+        } else if (strcmp(argv[i], "--set") != 0 || !set(argv[++i])) {
             return false;
         }
     }
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    options.jobs = options.jobs == 0 ? (uint64_t)(processors > 0 ? processors : 1) : options.jobs;
+    options.jobs = options.jobs > JOBS_MAX ? JOBS_MAX : options.jobs;
     return true;
 }
+
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static uint64_t now_s(void)
 {
@@ -61,54 +117,16 @@ static uint64_t now_s(void)
     return (uint64_t)now.tv_sec;
 }
 
-static bool more(uint64_t done, uint64_t began)
+static bool list_read(const char *name, struct seeds *seeds)
 {
-    return options.minutes > 0 ? now_s() - began < options.minutes * 60 : done < options.runs;
-}
-
-/* Every 100th seed twice: the same seed must make the same world. */
-static void twice(uint64_t seed, const struct world_result *first)
-{
-    struct world_result second;
-    world_run(seed, false, &second);
-    if (first->hash != second.hash) {
-        (void)printf("FAILED seed %llu: simulator: two runs differ, %016llx and %016llx\n",
-                     (unsigned long long)seed, (unsigned long long)first->hash,
-                     (unsigned long long)second.hash);
-        exit(1);
-    }
-}
-
-static struct world_result total;
-
-static void run(uint64_t seed, bool again)
-{
-    struct world_result result;
-    world_run(seed, options.verbose, &result);
-    if (again) {
-        twice(seed, &result);
-    }
-    total.hash = total.hash * 31 + result.hash;
-    total.faults += result.faults;
-    total.crashes += result.crashes;
-    total.messages += result.messages;
-    total.steps += result.steps;
-    for (unsigned i = 0; i < FAULT_COUNT_MAX; i++) {
-        total.kinds[i] += result.kinds[i];
-    }
-}
-
-static bool run_file(const char *name, uint64_t *ret_done)
-{
+    static uint64_t listed[LISTED_MAX];
     FILE *file = fopen(name, "r");
     char line[400];
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+    seeds->count = 0;
+    seeds->list = listed;
+    while (file != NULL && seeds->count < LISTED_MAX && fgets(line, sizeof(line), file) != NULL) {
         line[strspn(line, "0123456789")] = '\0';
-        uint64_t seed;
-        if (number(line, &seed)) {
-            run(seed, false);
-            (*ret_done)++;
-        }
+        seeds->count += number(line, &listed[seeds->count]);
     }
     if (file == NULL) {
         perror(name);
@@ -118,6 +136,46 @@ static bool run_file(const char *name, uint64_t *ret_done)
     return true;
 }
 
+static void report(const struct tally *tally)
+{
+    faults_print(tally->sum.kinds);
+    (void)printf("%llu seeds: %llu steps, %llu messages, %llu faults, %llu crashes, "
+                 "0 violations, hash %016llx\n",
+                 (unsigned long long)tally->seeds, (unsigned long long)tally->sum.steps,
+                 (unsigned long long)tally->sum.messages, (unsigned long long)tally->sum.faults,
+                 (unsigned long long)tally->sum.crashes, (unsigned long long)tally->sum.hash);
+}
+
+/* Prints what went wrong with a seed that failed in another process. */
+static int fail(const struct seeds *seeds, uint64_t index)
+{
+    struct tally tally = {0};
+    seed_run(seeds, index, false, &tally);
+    (void)printf("FAILED seed %llu: simulator: it fails among others, and not alone\n",
+                 (unsigned long long)seed_at(seeds, index));
+    return 1;
+}
+
+static int run(const struct seeds *seeds)
+{
+    static struct tally tally;
+    const uint64_t began = now_s();
+    uint64_t index;
+    const bool here = seeds->count == 1 || options.verbose; /* where a debugger looks */
+    for (uint64_t i = 0; here && i < seeds->count; i++) {
+        seed_run(seeds, i, options.verbose, &tally);
+    }
+    if (here) {
+        marks_add(&tally.marks);
+    } else if (!jobs_run(seeds, (unsigned)options.jobs, &tally, &index)) {
+        return fail(seeds, index);
+    }
+    report(&tally);
+    const unsigned missing = seeds->count == 1 ? 0 : marks_print(&tally.marks);
+    (void)printf("elapsed %llu s\n", (unsigned long long)(now_s() - began));
+    return missing > 0 && options.marks_required ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     if (!options_parse(argc, argv)) {
@@ -125,23 +183,13 @@ int main(int argc, char **argv)
         return 2;
     }
     json_object_seed(1);
-    const uint64_t began = now_s();
-    uint64_t done = 0;
-    if (options.seeds != NULL) {
-        if (!run_file(options.seeds, &done)) {
-            return 1;
-        }
-    } else {
-        for (; more(done, began); done++) {
-            run(options.seed + done, done % 100 == 0);
-        }
+    trace_watch();
+    struct seeds seeds = {.first = options.seed, .count = options.runs, .minutes = options.minutes};
+    if (options.minutes > 0) {
+        seeds.count = UINT64_MAX;
     }
-    faults_print(total.kinds);
-    (void)printf("%llu seeds: %llu steps, %llu messages, %llu faults, %llu crashes, "
-                 "0 violations, hash %016llx\n",
-                 (unsigned long long)done, (unsigned long long)total.steps,
-                 (unsigned long long)total.messages, (unsigned long long)total.faults,
-                 (unsigned long long)total.crashes, (unsigned long long)total.hash);
-    (void)printf("elapsed %llu s\n", (unsigned long long)(now_s() - began));
-    return 0;
+    if (options.seeds != NULL && !list_read(options.seeds, &seeds)) {
+        return 1;
+    }
+    return options.shrink ? shrink(options.seed) : run(&seeds);
 }

@@ -237,6 +237,7 @@ static struct told *know(unsigned channel, uint64_t seq, struct identity who)
         told->known = true;
         told->who = who;
         series_put(channel, who, seq);
+        told->who.n += model.message_count == model.plan.canary;
     }
     m->latest = seq > m->latest ? seq : m->latest;
     return told;

@@ -1,6 +1,10 @@
 #include "sim/plan.h"
 
+#include "base/bytes.h"
 #include "sim/trace.h"
+
+#include <stddef.h>
+#include <string.h>
 
 static uint64_t one_of(const uint64_t *values, unsigned count)
 {
@@ -72,6 +76,84 @@ static void draw_focus(struct plan *plan)
     plan->faults.rates[FAULT_CUT] = (unsigned)(sim_between(200, 1500) * 700 / plan->steps);
 }
 
+/* ---- values that are given ------------------------------------------------------------------- */
+
+static const struct field {
+    const char *name;
+    size_t at;
+    size_t size;
+} fields[] = {
+#define FIELD(name)                                                                                \
+    {                                                                                              \
+#name, offsetof(struct plan, name), sizeof(((struct plan *)NULL)->name)                    \
+    }
+    FIELD(steps),       FIELD(step_us),         FIELD(partitions),
+    FIELD(threads),     FIELD(segment_bytes),   FIELD(feed_bytes),
+    FIELD(inflight),    FIELD(durability_os),   FIELD(retention_messages),
+    FIELD(channels),    FIELD(retention_bytes), FIELD(publishers),
+    FIELD(subscribers), FIELD(readers),         FIELD(web_publishers),
+    FIELD(hostiles),    FIELD(messages_max),    FIELD(pad_max),
+    FIELD(batch_max),   FIELD(think_us),        FIELD(epochs_bump),
+    FIELD(latency_us),  FIELD(tiny_buffers),    FIELD(disk_slow_us),
+    FIELD(canary),
+#undef FIELD
+};
+#define FIELDS ((unsigned)(sizeof(fields) / sizeof(fields[0])))
+#define NAMES  (FIELDS + FAULT_COUNT)
+
+static struct {
+    bool given;
+    uint64_t value;
+} given[NAMES];
+
+const char *plan_name(unsigned index)
+{
+    if (index >= NAMES) {
+        return NULL;
+    }
+    return index < FIELDS ? fields[index].name : fault_name((enum fault_kind)(index - FIELDS));
+}
+
+/* Fields are bool, unsigned or uint64_t; the machine is little-endian. */
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a value's low bytes come first");
+
+uint64_t plan_get(const struct plan *plan, unsigned index)
+{
+    uint64_t value = 0;
+    ASSERT(index < NAMES);
+    if (index >= FIELDS) {
+        return plan->faults.rates[index - FIELDS];
+    }
+    bytes_copy(&value, (const char *)plan + fields[index].at, fields[index].size);
+    return value;
+}
+
+bool plan_set(const char *name, uint64_t value)
+{
+    bool found = false;
+    for (unsigned i = 0; i < NAMES; i++) {
+        if (strcmp(plan_name(i), name) == 0 || (i >= FIELDS && strcmp(name, "faults") == 0)) {
+            given[i].given = true;
+            given[i].value = value;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static void put_given(struct plan *plan)
+{
+    for (unsigned i = 0; i < NAMES; i++) {
+        if (given[i].given && i >= FIELDS) {
+            plan->faults.rates[i - FIELDS] = (unsigned)given[i].value;
+        } else if (given[i].given) {
+            bytes_copy((char *)plan + fields[i].at, &given[i].value, fields[i].size);
+        }
+    }
+}
+
+/* ---- a plan ---------------------------------------------------------------------------------- */
+
 void plan_draw(struct plan *ret_plan, uint64_t seed)
 {
     struct plan plan = {.seed = seed};
@@ -86,12 +168,14 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     if (sim_chance(50)) {
         draw_focus(&plan);
     }
+    put_given(&plan);
     *ret_plan = plan;
 }
 
 void plan_settings_change(struct plan *plan)
 {
     draw_settings(plan);
+    put_given(plan);
 }
 
 void plan_trace(const struct plan *plan)

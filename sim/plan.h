@@ -41,6 +41,7 @@ struct plan {
     bool tiny_buffers;
     uint64_t disk_slow_us;
     unsigned out_of_memory; /* allocations fail */
+    uint64_t canary;        /* that message is remembered wrongly: the run must fail; 0: none */
     struct faults faults;
 };
 
@@ -48,6 +49,15 @@ struct plan {
 void plan_draw(struct plan *ret_plan, uint64_t seed);
 /* Other settings of the server, for a restart. */
 void plan_settings_change(struct plan *plan);
+
+/* From now on every plan has this value there, whatever is drawn: the name of a field of struct
+ * plan, or of a kind of faults, whose rate it is; "faults" is all kinds. False: there is no such
+ * name. */
+bool plan_set(const char *name, uint64_t value);
+/* The names that can be set, NULL behind the last. */
+const char *plan_name(unsigned index);
+/* The value there. */
+uint64_t plan_get(const struct plan *plan, unsigned index);
 void plan_trace(const struct plan *plan);
 
 #endif

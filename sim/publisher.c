@@ -284,7 +284,8 @@ static void link_act(struct publisher *publisher, struct link *link)
     const unsigned channel = (unsigned)sim_below(clients_plan.channels);
     struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
     unsigned *next = &outbox->next[index_of(publisher, link)];
-    if (!clients_calm && sim_chance(3) && outbox->made > 0) { /* impatience, or a number far ahead */
+    if (!clients_calm && sim_chance(3) &&
+        outbox->made > 0) { /* impatience, or a number far ahead */
         *next = sim_chance(80) ? outbox->acked + 1 : (unsigned)sim_between(1, outbox->made);
     } else if (clients_calm && link_asks_out(link, ASK_PUBLISH) == 0 && *next > outbox->made) {
         *next = outbox->acked + 1;

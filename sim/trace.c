@@ -5,12 +5,18 @@
 #include "base/prng.h"
 #include "sim/heap.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
 
 #define LINES      70u
 #define LINE_BYTES 240u
+
+/* Of the processor's time, for one world. */
+#define PATIENCE_S 60
 
 #define WALL_START_MS 1780000000000u
 
@@ -22,9 +28,12 @@ static struct {
     uint64_t hash;
     uint64_t count;
     bool verbose;
+    char replay[TRACE_REPLAY_BYTES]; /* what goes with the seed in the command */
     struct prng prng;
     char lines[LINES][LINE_BYTES];
 } state;
+
+static struct failure *failure_to;
 
 void trace_begin(uint64_t seed, bool verbose)
 {
@@ -35,6 +44,8 @@ void trace_begin(uint64_t seed, bool verbose)
     state.prng.state = seed * 0x9E3779B97F4A7C15u + 1;
     sim_now_us = 1000000;
     sim_wall_skew_ms = 0;
+    const struct itimerval patience = {.it_value = {.tv_sec = PATIENCE_S}};
+    (void)setitimer(ITIMER_VIRTUAL, &patience, NULL);
 }
 
 uint64_t sim_wall_ms(void)
@@ -77,6 +88,11 @@ uint64_t trace_hash(void)
     return state.hash;
 }
 
+void trace_fail_to(struct failure *failure)
+{
+    failure_to = failure;
+}
+
 static void print_last(void)
 {
     const uint64_t first = state.count > LINES ? state.count - LINES : 0;
@@ -92,12 +108,42 @@ void trace_fail(const char *invariant, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(what, sizeof(what), format, args);
     va_end(args);
+    if (failure_to != NULL) {
+        failure_to->failed = true;
+        (void)snprintf(failure_to->invariant, sizeof(failure_to->invariant), "%s", invariant);
+        (void)snprintf(failure_to->what, sizeof(failure_to->what), "%s", what);
+        _Exit(1);
+    }
     (void)printf("seed %llu: the last events (ms):\n", (unsigned long long)state.seed);
     print_last();
-    (void)printf("FAILED seed %llu: %s: %s\nreplay: build/seriatim-sim --seed %llu --verbose\n",
-                 (unsigned long long)state.seed, invariant, what, (unsigned long long)state.seed);
+    (void)printf("FAILED seed %llu: %s: %s\nreplay: build/seriatim-sim --seed %llu%s --verbose\n",
+                 (unsigned long long)state.seed, invariant, what, (unsigned long long)state.seed,
+                 state.replay);
     (void)fflush(stdout);
     _Exit(1);
+}
+
+void trace_replay(const char *option, const char *value)
+{
+    const size_t used = strlen(state.replay);
+    (void)snprintf(state.replay + used, sizeof(state.replay) - used, " %s %s", option, value);
+}
+
+static void on_signal(int number)
+{
+    trace_fail("simulator", number == SIGVTALRM ? "it does not end" : "signal %d", number);
+}
+
+void trace_watch(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigaction(SIGVTALRM, &action, NULL);
+#ifndef HEAP_SANITIZED /* a sanitizer tells more */
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        (void)sigaction(signals[i], &action, NULL);
+    }
+#endif
 }
 
 /* In place of base/assert.c. */

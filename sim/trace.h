@@ -10,9 +10,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define TRACE_REPLAY_BYTES 2000u
+
 void trace_begin(uint64_t seed, bool verbose);
+/* From now on a signal, or a world that takes a minute of the processor, is a broken promise. */
+void trace_watch(void);
+/* An option that belongs to the command that replays. */
+void trace_replay(const char *option, const char *value);
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t trace_hash(void);
+/* Who wants to know of a broken promise instead of printing it. */
+struct failure {
+    bool failed;
+    char invariant[60];
+    char what[400];
+};
+void trace_fail_to(struct failure *failure);
 /* A promise was broken: prints seed, invariant, the last lines and the command; ends with 1. */
 _Noreturn void trace_fail(const char *invariant, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

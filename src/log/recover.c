@@ -20,6 +20,7 @@
  * With `repair` all segments are read first, and all damage in them cut out (repair.c).
  *
  * A crash in here is harmless: each change is one that the next start would make again. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "log/checkpoint.h"
 #include "log/internal.h"
@@ -139,6 +140,7 @@ static enum rc take_stock(struct recovery *r)
         }
     }
     if (rc == RC_OK && r->listing.count == 0) {
+        MARK("recovery: the first segment is made");
         rc = create_first(r);
     }
     return rc == RC_OK ? listing_open_headers(&log->storage, log->folder, &r->listing) : rc;
@@ -180,6 +182,7 @@ static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
     const enum rc rc =
         checkpoint_read(&r->log->storage, r->log->folder, found->number, &checkpoint, &r->state);
     if (rc == RC_CORRUPT) {
+        MARK("recovery: a checkpoint is not whole");
         report_file(r, found->number, ".ckp", "checkpoint");
         found->has_checkpoint = false;
         return RC_OK;
@@ -195,6 +198,7 @@ static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
         found->has_checkpoint = false;
         return RC_OK;
     }
+    MARK("recovery: begins at a checkpoint");
     *ret_taken = true;
     r->start = item;
     r->pos = checkpoint.pos;
@@ -221,6 +225,7 @@ static enum rc choose_start(struct recovery *r, size_t item)
     if (!is_beginning) {
         return RC_CORRUPT;
     }
+    MARK("recovery: begins at the beginning");
     r->start = 0;
     r->pos = 0;
     r->hash = r->log->incarnation;
@@ -300,6 +305,7 @@ static enum rc add_history(struct recovery *r, size_t *ret_missing)
             return rc;
         }
         if (summary == NULL && *ret_missing == r->start) {
+            MARK("recovery: below the checkpoint an index is missing");
             *ret_missing = i;
         }
         const struct segment_header *header = &r->listing.items[i].header;
@@ -379,6 +385,13 @@ static enum rc on_segment(struct recovery *r, const struct walk *walk)
      * are. */
     if (!r->unsealed) {
         rc = load_summary(r, item, false, &summary);
+    }
+    if (r->unsealed) {
+        MARK("recovery: behind a segment without an index all are indexed anew");
+    } else if (summary != NULL) {
+        MARK("recovery: a sealed segment above the checkpoint");
+    } else {
+        MARK("recovery: the first segment to index");
     }
     r->unsealed = summary == NULL;
     r->last_at = 0;
@@ -461,6 +474,7 @@ static enum rc take_step(struct recovery *r, struct walk *walk, const struct wal
     case WALK_SEGMENT: return on_segment(r, walk);
     case WALK_NOTE: report_step(r, step, false); return RC_OK;
     case WALK_HEAL:
+        MARK("recovery: a segment's header is written again");
         report_step(r, step, true);
         rc = log_heal_header(r->log, walk);
         if (rc == RC_OK) {
@@ -468,10 +482,12 @@ static enum rc take_step(struct recovery *r, struct walk *walk, const struct wal
         }
         return rc == RC_OK ? on_segment(r, walk) : rc;
     case WALK_CUT:
+        MARK("recovery: a torn tail is cut");
         report_step(r, step, true);
         rc = cut_tail(r, walk);
         return rc == RC_OK ? RC_END : rc;
     case WALK_DROP:
+        MARK("recovery: a torn new segment is removed");
         report_step(r, step, true);
         rc = drop_segment(r, walk);
         return rc == RC_OK ? RC_END : rc;
@@ -520,6 +536,9 @@ static enum rc open_committer(struct recovery *r, const struct walk *walk)
     log->committer.next_hash = walk->hash;
     log->committer.unsynced_mode = walk->unsynced;
     log->committer.marked = walk->unsynced;
+    if (r->last_at == 0) {
+        MARK("recovery: the newest segment is empty");
+    }
     log->committer.last_at = r->last_at;
     log->committer.last_pos = r->last_pos;
     log->committer.last_hash = r->last_hash;
