@@ -62,10 +62,12 @@ export async function runCli(args, { input, env, timeoutMs = 60_000 } = {}) {
 
 export class Server {
   /** `flags` are added to the command line; `data` and `port` make a restart of an earlier one;
-   *  `env` is added to the environment; `under` is a program, with arguments, that ends in ours. */
+   *  `env` is added to the environment; `under` is a program, with arguments, that ends in ours;
+   *  `host` is the address to listen on, where it is not this network's own. */
   static async start(options = {}) {
     const server = new Server();
     server.data = options.data ?? temporaryDir();
+    server.host = options.host ?? '127.0.0.1';
     server.port = options.port ?? (await freePort());
     server.flags = options.flags ?? [];
     server.env = options.env ?? {};
@@ -76,11 +78,11 @@ export class Server {
   }
 
   get http() {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${this.host}:${this.port}`;
   }
 
   get ws() {
-    return `ws://127.0.0.1:${this.port}/v1/ws`;
+    return `ws://${this.host}:${this.port}/v1/ws`;
   }
 
   get pid() {
@@ -88,7 +90,7 @@ export class Server {
   }
 
   #spawn() {
-    const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`];
+    const args = ['serve', '--data', this.data, '--listen', `${this.host}:${this.port}`];
     this.stderr = '';
     this.stdout = '';
     const [program, ...all] = [...this.under, binary, ...args, ...this.flags];
