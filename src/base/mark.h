@@ -26,9 +26,18 @@ struct mark {
         mark_at_->reached = true;                                                                  \
     } while (0)
 
+/* Where there is no branch to stand in. `condition` has no effect of its own. */
+#define MARK_IF(condition, what)                                                                   \
+    do {                                                                                           \
+        if (condition) {                                                                           \
+            MARK(what);                                                                            \
+        }                                                                                          \
+    } while (0)
+
 #else
 
-#define MARK(what) ((void)0)
+#define MARK(what)               ((void)0)
+#define MARK_IF(condition, what) ((void)sizeof(condition))
 
 #endif
 

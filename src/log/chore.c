@@ -2,6 +2,7 @@
  *
  * Thread: the keeper's; at most one chore of a log at a time.  Memory: results belong to the chore,
  * file_log_chore_end() frees them. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "log/checkpoint.h"
 #include "log/internal.h"
@@ -56,6 +57,7 @@ static enum rc do_seal(struct file_log *log, struct log_chore *chore)
     }
     if (rc == RC_OK) {
         ASSERT(seal->summary->head.end_pos == seal->head.end_pos);
+        MARK("keeper: a segment is sealed");
         log->keeper.sealed_end = chore->segment + 1;
     }
     return rc;
@@ -65,11 +67,13 @@ static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
 {
     const struct log_name name = log_name_of(log->folder, chore->segment, ".new");
     if (log->keeper.prepared == chore->segment) {
+        MARK("keeper: the next segment is prepared already");
         return RC_OK;
     }
     if (log->keeper.prepared != 0) {
         /* One that came too late, for the committer had to make its own. It wants higher numbers
          * only by now, so nobody else touches this name. */
+        MARK("keeper: a segment prepared too late gets another number");
         const struct log_name late = log_name_of(log->folder, log->keeper.prepared, ".new");
         const enum rc rc = files_rename(&log->storage, late.text, name.text);
         if (rc == RC_OK) {
@@ -86,8 +90,10 @@ static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
         rc = files_rename(&log->storage, temporary.text, name.text);
     }
     if (rc == RC_OK) {
+        MARK("keeper: a segment is prepared");
         log->keeper.prepared = chore->segment;
     } else if (files_remove(&log->storage, temporary.text) != RC_OK) {
+        MARK("keeper: a prepared file stays half made");
         return rc; /* the next start removes it */
     }
     return rc;
@@ -97,6 +103,7 @@ static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore
 {
     /* Replay begins at the newest checkpoint and trusts the indexes below it. */
     if (chore->segment > log->keeper.sealed_end) {
+        MARK("keeper: a checkpoint waits for indexes below it");
         return RC_AGAIN;
     }
     struct segment_header header;
@@ -112,6 +119,7 @@ static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore
         .pos = header.first_pos,
         .hash = header.prev_hash,
     };
+    MARK("keeper: a checkpoint is written");
     return checkpoint_write(&log->storage, log->folder, &checkpoint, buf_bytes(&chore->state));
 }
 
@@ -139,6 +147,7 @@ static size_t merge_entries(struct buf *entries)
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         if (kept > 0 && array[kept - 1].channel_id == array[i].channel_id) {
+            MARK("keeper: a survey finds a channel in two segments");
             array[kept - 1].end_seq = array[i].end_seq;
         } else {
             array[kept++] = array[i];
@@ -170,6 +179,7 @@ static enum rc survey_segment(const struct file_log *log, uint64_t number, struc
     struct index_summary *summary;
     enum rc rc = index_summary_open(&log->storage, log->folder, number, &summary);
     if (rc == RC_NOT_FOUND || rc == RC_CORRUPT) {
+        MARK("keeper: a survey passes over a missing index");
         return RC_OK; /* nobody can read what is in there; readers are told so */
     }
     if (rc != RC_OK) {
@@ -246,6 +256,7 @@ static enum rc do_remove(const struct file_log *log, const struct log_chore *cho
     }
     for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
         if (listing.items[i].number < chore->segment) {
+            MARK("keeper: an old segment is removed");
             rc = remove_segment(log, &listing.items[i]);
         }
     }

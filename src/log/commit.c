@@ -26,6 +26,8 @@
  * Thread: the committer's.  Memory: nothing is allocated here. */
 #include "log/internal.h"
 
+#include "base/mark.h"
+
 /* What must be free before a log that ran out of space goes on: a segment or this, whichever is
  * less, and the reserve for index and checkpoint. */
 #define REOPEN_ROOM_MAX (16u * MIB)
@@ -35,6 +37,9 @@ static enum rc stop(struct file_log *log, enum rc rc, bool dead)
 {
     ASSERT(rc != RC_OK);
     log->committer.state = dead ? COMMITTER_DEAD : COMMITTER_STOPPED;
+    MARK_IF(dead, "commit: a sync fails, the log is dead");
+    MARK_IF(!dead && rc == RC_NOSPACE, "commit: no space, the log stops");
+    MARK_IF(!dead && rc != RC_NOSPACE, "commit: a write fails, the log stops");
     return !dead && rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;
 }
 
@@ -48,6 +53,7 @@ static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacit
         const struct log_name prepared = log_name_of(log->folder, number, ".new");
         const enum rc rc = files_rename(&log->storage, prepared.text, name.text);
         if (rc == RC_OK) {
+            MARK("commit: rolls to a prepared segment");
             *ret_ahead = true;
             return files_open(&log->storage, name.text, STORAGE_WRITE, ret_file);
         }
@@ -55,6 +61,7 @@ static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacit
             return rc;
         }
     }
+    MARK("commit: rolls to a segment of its own making");
     return files_create_anew(&log->storage, name.text, ret_file);
 }
 
@@ -70,6 +77,7 @@ static enum rc remove_left_over(struct file_log *log)
         rc = files_sync_dir(&log->storage, log->folder);
     }
     if (rc == RC_OK) {
+        MARK("commit: what a failed roll left is removed");
         log->committer.left_over = 0;
     }
     return rc;
@@ -82,6 +90,7 @@ static void take_back(const struct file_log *log, uint64_t first, uint64_t end)
     uint64_t size = 0;
     enum rc rc = files_size(&log->storage, log->committer.file, &size);
     if (rc == RC_OK && size > first) {
+        MARK("commit: a refused batch is taken back");
         rc = files_fill_zero(&log->storage, log->committer.file, first, end < size ? end : size);
     }
     if (rc == RC_OK) {
@@ -123,7 +132,9 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     const uint64_t needed = SEGMENT_HEADER_SIZE + (uint64_t)batch->bytes.size;
     ASSERT(needed <= SEGMENT_BYTES_MAX);
     const uint64_t capacity = needed > log->segment_bytes ? needed : log->segment_bytes;
+    MARK_IF(needed > log->segment_bytes, "commit: a batch larger than a segment");
     if (log->committer.dirty) {
+        MARK("commit: a roll syncs what was not synced");
         const enum rc rc = files_sync(&log->storage, log->committer.file);
         if (rc != RC_OK) {
             return stop(log, rc, true);
@@ -139,6 +150,7 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
         rc = write_first(log, file, number, ahead, batch, &dead);
     }
     if (rc != RC_OK) {
+        MARK("commit: a roll fails");
         files_close(&log->storage, file);
         (void)!remove_left_over(log); /* as take_back(); reopen() tries again */
         return stop(log, rc, dead);
@@ -178,6 +190,7 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
 {
     ASSERT(batch->bytes.size > 0);
     if (log->committer.state != COMMITTER_OPEN) {
+        MARK("commit: a batch for a log that has stopped");
         return RC_UNAVAILABLE;
     }
     ASSERT(batch->first_pos == log->committer.next_pos);
@@ -187,6 +200,8 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
     }
     const bool must_mark = sync == LOG_SYNC_NONE && !log->committer.marked;
     const bool fits = log->committer.at + batch->bytes.size <= log->committer.capacity;
+    MARK_IF(must_mark, "commit: rolls to mark a segment as unsynced");
+    MARK_IF(!fits, "commit: a full segment is rolled away from");
     const enum rc rc = fits && !must_mark ? append(log, batch, sync) : roll(log, batch);
     if (rc != RC_OK) {
         return rc;
@@ -215,6 +230,7 @@ static enum rc check_room(const struct file_log *log)
     }
     const uint64_t room =
         log->segment_bytes < REOPEN_ROOM_MAX ? log->segment_bytes : REOPEN_ROOM_MAX;
+    MARK_IF(free_bytes < room + REOPEN_RESERVE, "commit: no room to reopen yet");
     return free_bytes < room + REOPEN_RESERVE ? RC_NOSPACE : RC_OK;
 }
 
@@ -234,6 +250,7 @@ static enum rc zero_tail(const struct file_log *log, struct storage_file *file)
             return RC_IO;
         }
         if (rc == RC_OK && !bytes_are_zero(bytes_of(bytes, got))) {
+            MARK("commit: reopen zeroes what a failed write left");
             rc = files_fill_zero(&log->storage, file, at, at + got);
         }
         at += got;
@@ -273,6 +290,7 @@ static enum rc restore_tail(struct file_log *log)
     if (rc == RC_OK) {
         rc = files_sync(&log->storage, file);
         if (rc != RC_OK) {
+            MARK("commit: the sync of a reopen fails");
             log->committer.state = COMMITTER_DEAD;
         }
     }
@@ -294,6 +312,7 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
         return RC_OK;
     }
     if (log->committer.state == COMMITTER_DEAD) {
+        MARK("commit: a dead log is not reopened");
         return RC_IO;
     }
     /* First what gives room back. */
@@ -307,6 +326,7 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
     if (rc != RC_OK) {
         return rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;
     }
+    MARK("commit: a stopped log is open again");
     log->committer.state = COMMITTER_OPEN;
     return RC_OK;
 }

@@ -1,5 +1,7 @@
 #include "log/listing.h"
 
+#include "base/mark.h"
+
 #include <stdlib.h>
 
 struct collector {
@@ -181,6 +183,7 @@ static enum rc remove_rubbish(const struct storage *storage, const char *folder)
         rc = sweeper.rc;
     }
     for (size_t at = 0; rc == RC_OK && at < sweeper.names.size; at += sizeof(struct log_name)) {
+        MARK("listing: a temporary or prepared file is removed");
         const char *entry = (const char *)sweeper.names.data + at;
         uint64_t number = 0;
         const char *suffix = NULL;
@@ -207,6 +210,7 @@ static enum rc tidy_orphan(const struct storage *storage, const char *folder,
         return files_rename(storage, from.text, to.text);
     }
     for (size_t i = 0; in_front && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        MARK("listing: what a removal left in front is removed");
         const struct log_name name = log_name_of(folder, found->number, suffixes[i]);
         const enum rc rc = files_remove(storage, name.text);
         if (rc != RC_OK) {

@@ -9,6 +9,7 @@
  * on_damage, and so does a range that no index knows of. There is no silent gap.
  *
  * Thread: begin and end the owner's, do the reader's.  Memory: begin allocates, end frees. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "log/internal.h"
 
@@ -166,6 +167,9 @@ enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
     case LOG_READ_TIME: place_by_time(log, read, p); break;
     case LOG_READ_DIGEST: place_of_digest(log, read, p); break;
     }
+    MARK_IF(p->truncated, "read: more places than one read takes");
+    MARK_IF(p->sealed_first && p->count > 0, "read: from sealed segments into the newest");
+    MARK_IF(!p->sealed_first, "read: only the newest segments");
     p->snapshot = log->owner.snapshot;
     snapshot_ref(p->snapshot);
     read->rc = RC_OK;
@@ -211,6 +215,7 @@ static enum rc missing(const struct job *job, uint64_t from, uint64_t to)
 {
     ASSERT(from <= to);
     if (job->removed) {
+        MARK("read: what is wanted was removed meanwhile");
         return RC_NOT_FOUND;
     }
     if (job->bad_index != 0) {
@@ -317,6 +322,7 @@ static enum rc probe(struct job *job, size_t i, struct index_row *ret_row)
     struct storage_file *file;
     enum rc rc = reader_file(log, summary->head.number, true, &file);
     if (rc == RC_NOT_FOUND) {
+        MARK("read: an index file is gone");
         job->removed = true;
         return RC_END;
     }

@@ -334,6 +334,7 @@ static enum rc begin(struct recovery *r)
         return rc;
     }
     const size_t wanted = r->start;
+    MARK("recovery: replay begins further back, where an index is missing");
     rc = choose_start(r, missing);
     if (rc == RC_CORRUPT && r->options->repair) {
         /* Nothing can index it again: its messages are lost to readers, the state is not. */
@@ -386,13 +387,8 @@ static enum rc on_segment(struct recovery *r, const struct walk *walk)
     if (!r->unsealed) {
         rc = load_summary(r, item, false, &summary);
     }
-    if (r->unsealed) {
-        MARK("recovery: behind a segment without an index all are indexed anew");
-    } else if (summary != NULL) {
-        MARK("recovery: a sealed segment above the checkpoint");
-    } else {
-        MARK("recovery: the first segment to index");
-    }
+    MARK_IF(r->unsealed, "recovery: behind a segment without an index all are indexed anew");
+    MARK_IF(summary != NULL, "recovery: a sealed segment above the checkpoint");
     r->unsealed = summary == NULL;
     r->last_at = 0;
     r->batch_at = SEGMENT_HEADER_SIZE;
@@ -506,6 +502,7 @@ static enum rc settle_tail(const struct recovery *r, struct storage_file *file, 
     uint8_t bytes[4096];
     enum rc rc = RC_OK;
     for (uint64_t at = r->batch_at; rc == RC_OK && at < end;) {
+        MARK_IF(at == r->batch_at, "recovery: the last batch is written again before it is shown");
         const size_t size = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
         rc = files_read_exact(storage, file, bytes, size, at);
         if (rc == RC_OK) {
@@ -536,9 +533,8 @@ static enum rc open_committer(struct recovery *r, const struct walk *walk)
     log->committer.next_hash = walk->hash;
     log->committer.unsynced_mode = walk->unsynced;
     log->committer.marked = walk->unsynced;
-    if (r->last_at == 0) {
-        MARK("recovery: the newest segment is empty");
-    }
+    MARK_IF(r->last_at == 0, "recovery: the newest segment is empty");
+    MARK_IF(walk->unsynced, "recovery: the log goes on in an unsynced segment");
     log->committer.last_at = r->last_at;
     log->committer.last_pos = r->last_pos;
     log->committer.last_hash = r->last_hash;
@@ -550,6 +546,7 @@ static enum rc open_committer(struct recovery *r, const struct walk *walk)
 static enum rc replay(struct recovery *r)
 {
     if (r->has_state) {
+        MARK("recovery: a state is loaded from a checkpoint");
         const enum rc rc = r->options->on_state(r->options->ctx, r->pos, buf_bytes(&r->state));
         if (rc != RC_OK) {
             return rc;

@@ -1,5 +1,7 @@
 #include "log/walk.h"
 
+#include "base/mark.h"
+
 void walk_begin(struct walk *walk, const struct storage *storage, const char *folder,
                 uint32_t partition, struct listing *listing, size_t item, uint64_t pos,
                 uint64_t hash)
@@ -158,15 +160,27 @@ static enum decision decide(enum tail tail, enum next next, bool unsynced)
 {
     const unsigned mode = unsynced ? UNSYNCED : SYNCED;
     enum decision decision = DECIDE_DAMAGE;
+    char letter = '\0';
     size_t rows = 0;
     for (size_t i = 0; i < sizeof(decisions) / sizeof(decisions[0]); i++) {
         if ((decisions[i].tails & (1u << tail)) != 0 && (decisions[i].nexts & (1u << next)) != 0 &&
             (decisions[i].modes & mode) != 0) {
             decision = decisions[i].decision;
+            letter = decisions[i].letter;
             rows++;
         }
     }
     ASSERT(rows == 1);
+    MARK_IF(letter == 'A', "walk: row A, zeros and no segment behind, the end of the log");
+    MARK_IF(letter == 'B', "walk: row B, a segment that a crash began is dropped");
+    MARK_IF(letter == 'C', "walk: row C, a full segment ends, the next one follows");
+    MARK_IF(letter == 'D', "walk: row D, a lost header is computed from the first record");
+    MARK_IF(letter == 'E', "walk: row E, records have become zeros");
+    MARK_IF(letter == 'F', "walk: row F, a torn tail");
+    MARK_IF(letter == 'G', "walk: row G, a patchwork in an unsynced segment");
+    MARK_IF(letter == 'H', "walk: row H, damage with later batches behind it");
+    MARK_IF(letter == 'I', "walk: row I, rubbish behind the last record");
+    MARK_IF(letter == 'J', "walk: row J, damage and a segment that does not continue the chain");
     return decision;
 }
 
@@ -189,6 +203,7 @@ static enum rc judge_tail(struct walk *walk, uint64_t next_pos, enum tail *ret_t
     }
     rc = scan_behind(&walk->scan, walk->partition, walk->pos, 0, next_pos, ret_behind);
     *ret_tail = ret_behind->later_batch ? TAIL_BEHIND : TAIL_TORN;
+    MARK_IF(ret_behind->found, "walk: whole records of the same batch stand behind a bad one");
     return rc;
 }
 
@@ -327,6 +342,7 @@ static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *w
         tail = TAIL_BEHIND;
     }
     if (next == NEXT_NONE && is_truncated(walk, tail)) {
+        MARK("walk: a truncated segment");
         tail = TAIL_BEHIND; /* what stood behind was there once */
         what = "truncated";
     }
