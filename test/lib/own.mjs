@@ -2,6 +2,9 @@
 // mounts and networks go with them, whatever happens to the test, kill -9 included.
 
 import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import process from 'node:process';
 
 const INSIDE = 'TEST_OWN_NAMESPACES';
@@ -26,13 +29,17 @@ export async function inOwnNamespaces(name) {
   if (way === null) {
     skipAll(name, 'this user may not make namespaces of mounts, networks and processes');
   }
-  const child = spawn('unshare', [...way, process.execPath, ...process.argv.slice(1)],
-    { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } });
+  // What it leaves on the disk is in here.
+  const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'seriatim-own-'));
+  // Each link of the chain dies with the one before it, however that one ends.
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...way, process.execPath,
+    ...process.argv.slice(1)],
+  { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1', TMPDIR: temporary } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => child.kill('SIGKILL')); // --kill-child: everything inside goes too
   }
-  process.on('exit', () => child.kill('SIGKILL'));
   const code = await new Promise((resolve) => child.on('close', resolve));
+  fs.rmSync(temporary, { recursive: true, force: true });
   process.exit(code ?? 1);
 }
 
