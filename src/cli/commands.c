@@ -70,6 +70,41 @@ const struct cli_command cli_commands[] = {
      "there is any; a torn tail, which the next start cuts off, is told but is none. The server\n"
      "should not be running: what it is writing looks like damage.\n",
      cli_log},
+    {"verify", "load a running server and check every promise of order",
+     "Usage: seriatim verify [OPTION ...]\n\n"
+     "Loads a running server with numbered producers and resuming subscribers, on channels of its\n"
+     "own; checks that nothing is lost, doubled, out of order, changed or told differently to\n"
+     "different subscribers, also while the server is killed and restarted; reads every channel\n"
+     "back at the end. Prints a line a second and an exact account, and ends with status 1 at the\n"
+     "first violation.\n\n"
+     "  --rate N           messages a second, in all (default 1000). Latencies count from when a\n"
+     "                     message was due, whatever the server did in between\n"
+     "  --seconds N        for how long (default 10), or\n"
+     "  --messages N       how many in all\n"
+     "  --channels N       channels (default 8)\n"
+     "  --producers N      producers, a connection each (default 4)\n"
+     "  --subscribers N    subscribers of each channel, a connection each (default 2)\n"
+     "  --size BYTES       of a message's data (default 128, at least 64)\n"
+     "  --batch N          messages of one publish (default 1)\n"
+     "  --inflight N       publishes of a producer without an answer, at most (default 256)\n"
+     "  --window N         messages of a subscriber without an ack, at most (default 0: no acks)\n"
+     "  --restart-subscribers MS   cut each subscriber's connection about so often, at random\n"
+     "                     moments, and resume (default 1000; 0: never)\n"
+     "  --restart-producers MS     the same for producers, who send again (default 0)\n"
+     "  --patience SECONDS give up when nothing moves for so long (default 60)\n"
+     "  --seed N           of payloads and restarts (default: random)\n"
+     "  --prefix NAME      of channels and producers (default: random); never use one twice\n"
+     "  --tolerate WHAT    gap: what is told as gone is no violation (for a server that trims);\n"
+     "                     epoch: neither is a new epoch of a channel\n"
+     "  --keep-going       count all violations instead of ending at the first\n"
+     "  --no-audit         do not read the channels back at the end\n"
+     "  --json FILE        write the account as JSON; `-`: to standard output\n"
+     "  --url URL          the server (default $SERIATIM_URL or ws://127.0.0.1:8470/v1/ws)\n\n"
+     "Exit status: 0 all promises kept; 1 a violation, or the server was away for too long (the\n"
+     "account says which); 2 wrong usage. docs/VERIFY.md explains the account.\n\n"
+     "Example:\n"
+     "  seriatim verify --rate 10000 --seconds 60 --batch 10 --restart-subscribers 500\n",
+     cli_verify},
     {"version", "print the version", "Usage: seriatim version\n", cli_version},
     {"help", "print help on a command", "Usage: seriatim help [COMMAND]\n", cli_help},
 };

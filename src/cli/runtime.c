@@ -45,11 +45,23 @@ int runtime_stopped(void)
     return stop_signal;
 }
 
-uint64_t runtime_now_ms(void)
+uint64_t runtime_now_ns(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t runtime_now_ms(void)
+{
+    return runtime_now_ns() / 1000000u;
+}
+
+void runtime_stop_waiting(void)
+{
+    const struct sigaction action = {.sa_handler = SIG_DFL};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
 }
 
 uint64_t runtime_random(void)
@@ -62,11 +74,17 @@ uint64_t runtime_random(void)
 
 void runtime_wait(struct pollfd *fds, nfds_t count, uint64_t deadline_ms)
 {
-    const uint64_t now = runtime_now_ms();
-    const uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
-    const struct timespec timeout = {.tv_sec = (time_t)(left / 1000),
-                                     .tv_nsec = (long)(left % 1000) * 1000000};
-    const bool for_ever = deadline_ms == UINT64_MAX;
+    runtime_wait_ns(fds, count,
+                    deadline_ms > UINT64_MAX / 1000000u ? UINT64_MAX : deadline_ms * 1000000u);
+}
+
+void runtime_wait_ns(struct pollfd *fds, nfds_t count, uint64_t deadline_ns)
+{
+    const uint64_t now = runtime_now_ns();
+    const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+    const struct timespec timeout = {.tv_sec = (time_t)(left / 1000000000u),
+                                     .tv_nsec = (long)(left % 1000000000u)};
+    const bool for_ever = deadline_ns == UINT64_MAX;
     if (ppoll(fds, count, for_ever ? NULL : &timeout, &waiting_mask) < 0) {
         for (nfds_t i = 0; i < count; i++) {
             fds[i].revents = 0; /* a signal: nothing is known of them */

@@ -17,10 +17,14 @@ void runtime_init(void);
 /* The signal that asked us to end, 0: none. */
 int runtime_stopped(void);
 uint64_t runtime_now_ms(void);
+uint64_t runtime_now_ns(void);
 uint64_t runtime_random(void);
+/* A second signal ends the program at once. */
+void runtime_stop_waiting(void);
 /* Waits until a descriptor is ready, `deadline_ms` has come, or a signal. Those with fd -1 are
  * passed over. */
 void runtime_wait(struct pollfd *fds, nfds_t count, uint64_t deadline_ms);
+void runtime_wait_ns(struct pollfd *fds, nfds_t count, uint64_t deadline_ns);
 
 /* The URL given, else SERIATIM_URL, else the default. RC_USAGE: told on standard error */
 MUST_USE enum rc runtime_url(const char *command, const char *given, struct client_url *ret_url);

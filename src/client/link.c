@@ -133,6 +133,18 @@ void link_close(struct link *link)
     mem_free(link);
 }
 
+void link_cut(struct link *link, uint64_t now_ms, uint64_t wait_ms)
+{
+    if (link->conn == NULL || link->state == LINK_STATE_FAILED) {
+        return;
+    }
+    say_why(link, "cut by ourselves");
+    drop_conn(link);
+    const uint64_t due = now_ms + wait_ms;
+    link->due_ms = due > link->not_before ? due : link->not_before;
+    link_move(link, LINK_STATE_WAITING);
+}
+
 int link_fd(const struct link *link)
 {
     return link->conn == NULL ? -1 : client_conn_fd(link->conn);
@@ -265,6 +277,10 @@ static enum link_event_type on_greeting(struct link *link, const struct client_m
 static enum link_event_type on_text(struct link *link, struct bytes text, uint64_t now_ms,
                                     struct client_message *ret_message)
 {
+    if (link->state == LINK_STATE_READY && link->options.take != NULL &&
+        link->options.take(link->options.ctx, text)) {
+        return LINK_NONE;
+    }
     if (client_message_parse(text, ret_message) != RC_OK) {
         failed(link, "the server sent something that is no message of the protocol");
         return LINK_NONE;

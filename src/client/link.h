@@ -25,6 +25,10 @@ struct link_options {
     struct client_url url;
     const char *producer; /* NULL: none; lives as long as the link */
     uint64_t producer_epoch;
+    /* Is shown every text that comes while READY before it is parsed. True: it was dealt with, and
+     * is no event. NULL: none. For who takes so many that parsing them all would be too slow. */
+    bool (*take)(void *ctx, struct bytes text);
+    void *ctx;
 };
 
 enum link_event_type {
@@ -46,6 +50,10 @@ MUST_USE enum rc link_open(const struct link_options *options, uint64_t seed, ui
                            struct link **ret_link);
 /* Says goodbye where it can. NULL is allowed. */
 void link_close(struct link *link);
+
+/* Cuts the connection without a word, as a crash would, whatever was received or not yet sent; the
+ * next attempt is `wait_ms` from now. LINK_LOST follows, if there was one. */
+void link_cut(struct link *link, uint64_t now_ms, uint64_t wait_ms);
 
 int link_fd(const struct link *link); /* -1: nothing to poll for now */
 short link_events(const struct link *link);

@@ -34,9 +34,10 @@ static enum client_type type_of(const struct client_message *message)
     return type;
 }
 
-enum rc client_message_parse(struct bytes text, struct client_message *ret_message)
+/* Everything but the type. */
+static enum rc parse_object(struct bytes text, struct client_message *ret_message)
 {
-    struct client_message message = {.text = text};
+    struct client_message message = {.text = text, .type = CLIENT_OTHER};
     struct json_scan scan;
     json_scan_init(&scan, text);
     if (json_scan_open(&scan, '{') != RC_OK) {
@@ -62,12 +63,27 @@ enum rc client_message_parse(struct bytes text, struct client_message *ret_messa
         message.seen |= 1u << field;
         message.fields[field] = value;
     }
-    if (json_scan_end(&scan) != RC_OK || !client_message_has(&message, CLIENT_FIELD_TYPE)) {
+    if (json_scan_end(&scan) != RC_OK) {
+        return RC_BAD;
+    }
+    *ret_message = message;
+    return RC_OK;
+}
+
+enum rc client_message_parse(struct bytes text, struct client_message *ret_message)
+{
+    struct client_message message;
+    if (parse_object(text, &message) != RC_OK || !client_message_has(&message, CLIENT_FIELD_TYPE)) {
         return RC_BAD;
     }
     message.type = type_of(&message);
     *ret_message = message;
     return RC_OK;
+}
+
+enum rc client_message_parse_element(struct bytes text, struct client_message *ret_message)
+{
+    return parse_object(text, ret_message);
 }
 
 bool client_message_has(const struct client_message *message, enum client_field field)

@@ -19,6 +19,8 @@
     X(MESSAGE, "message")                                                                          \
     X(GAP, "gap")                                                                                  \
     X(RESET, "reset")                                                                              \
+    X(HISTORY, "history")                                                                          \
+    X(DIGEST, "digest")                                                                            \
     X(GOAWAY, "goaway")                                                                            \
     X(ERROR, "error")                                                                              \
     X(OTHER, "")
@@ -51,7 +53,17 @@ enum client_type {
     X(RECONNECT_AFTER_MS, "reconnect_after_ms")                                                    \
     X(PING_MS, "ping_ms")                                                                          \
     X(DATA, "data")                                                                                \
-    X(DATA_BASE64, "data_base64")
+    X(DATA_BASE64, "data_base64")                                                                  \
+    X(KEY, "key")                                                                                  \
+    X(PRODUCER, "producer")                                                                        \
+    X(PRODUCER_SEQ, "producer_seq")                                                                \
+    X(MESSAGE_ID, "message_id")                                                                    \
+    X(TIME, "time")                                                                                \
+    X(MESSAGE_COUNT, "count")                                                                      \
+    X(MESSAGES, "messages")                                                                        \
+    X(MORE, "more")                                                                                \
+    X(DIGEST, "digest")                                                                            \
+    X(DAMAGED, "damaged")
 
 enum client_field {
 #define X(name, text) CLIENT_FIELD_##name,
@@ -69,6 +81,9 @@ struct client_message {
 
 /* RC_BAD  not such an object */
 MUST_USE enum rc client_message_parse(struct bytes text, struct client_message *ret_message);
+/* As above for an element of a history's `messages`, which has no `type`; it is CLIENT_OTHER. */
+MUST_USE enum rc client_message_parse_element(struct bytes text,
+                                              struct client_message *ret_message);
 
 bool client_message_has(const struct client_message *message, enum client_field field);
 /* False: not there, or no integer of the wire. */

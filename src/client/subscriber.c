@@ -183,6 +183,8 @@ enum subscriber_event subscriber_on_message(struct subscriber *subscriber,
     case CLIENT_CONNECTED:
     case CLIENT_PUBLISHED:
     case CLIENT_GOAWAY:
+    case CLIENT_HISTORY:
+    case CLIENT_DIGEST:
     case CLIENT_OTHER: return SUBSCRIBER_NOTHING; /* [P 2] what we do not know is ignored */
     }
     UNREACHABLE();
