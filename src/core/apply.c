@@ -28,6 +28,7 @@
  * A publish that was refused once may be accepted when it is replayed behind a hole (what it was
  * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. */
 #include "base/hash.h"
+#include "base/mark.h"
 #include "core/digest.h"
 #include "core/epoch.h"
 #include "core/snowflake.h"
@@ -60,6 +61,7 @@ static enum rc doubt_decide(struct state *state, struct channel *channel,
     struct channel_private *private = channel->private_;
     ASSERT(state->in_doubt); /* so this is replay, where a failure ends it all */
     if (record->channel_prev != private->applied_prev_pos) {
+        MARK("doubt: a channel has lost records");
         const enum rc rc = channel_epoch_reserve(channel);
         if (rc != RC_OK) {
             return rc;
@@ -68,6 +70,7 @@ static enum rc doubt_decide(struct state *state, struct channel *channel,
                              hash_bytes(record->body, 0));
         private->resync = true;
     }
+    MARK_IF(record->channel_prev == private->applied_prev_pos, "doubt: a channel has lost nothing");
     private->in_doubt = false;
     return RC_OK;
 }
@@ -92,6 +95,8 @@ static enum rc publish_look(struct state *state, const struct record *record,
     if (!is_known(work->channel)) {
         const bool lost = beginning_lost(state, record->channel_prev);
         const uint64_t base = state->in_doubt && !lost ? state->base_clean : state_base(state);
+        MARK_IF(lost, "doubt: a new channel has lost its beginning");
+        MARK_IF(state->in_doubt && !lost, "doubt: a new channel that begins behind what was lost");
         work->first_epoch = epoch_of_name(base, publish->channel);
         work->any_start = lost;
         work->result.epoch = work->first_epoch;
@@ -106,6 +111,7 @@ static enum rc publish_look(struct state *state, const struct record *record,
         }
     }
     if (channel->last_time_ms > work->now_ms) {
+        MARK("apply: the time stands, the clock has gone back");
         work->now_ms = channel->last_time_ms;
     }
     if (publish->producer.size > 0) {
@@ -128,7 +134,10 @@ static void publish_judge(const struct state *state, struct publish_work *work)
             producer_is_expired(work->producer, state->settings.producer_idle_ms, work->now_ms);
         producer_judge(work->producer, publish, expired, work->any_start,
                        channel != NULL ? channel->earliest : 1, result);
+        MARK_IF(work->any_start, "producer: any number may come first behind a loss");
+        MARK_IF(expired, "producer: it has been idle for too long");
     } else if (work->producer != NULL && publish->producer_epoch < work->producer->epoch) {
+        MARK("producer: fenced without a number");
         result->verdict = PUBLISH_PRODUCER_FENCED; /* [P 3 connect] also without a number */
     } else {
         result->verdict = PUBLISH_ACCEPTED;
@@ -143,6 +152,7 @@ static void publish_judge(const struct state *state, struct publish_work *work)
                                channel == NULL ||
                                map_count(&channel->private_->producers) < CHANNEL_PRODUCERS_MAX;
     if (!seq_fits || !number_fits || !producer_fits) {
+        MARK("apply: a limit of the channel is reached");
         result->verdict = PUBLISH_LIMIT;
     }
 }
@@ -152,11 +162,13 @@ static void publish_undo(struct state *state, struct publish_work *work)
 {
     if (work->producer_made) {
         struct channel_private *private = work->channel->private_;
+        MARK("apply: a producer that could not be stored is dropped");
         const void *removed = map_remove(&private->producers, producer_id(work->producer));
         ASSERT(removed == work->producer);
         producer_close(work->producer);
     }
     if (work->channel_made) {
+        MARK("apply: a channel that could not be stored is dropped");
         table_drop(&state->channels, work->channel);
     }
 }
@@ -176,6 +188,7 @@ static enum rc publish_prepare_producer(struct publish_work *work)
             return rc;
         }
         work->producer = producer;
+        MARK("producer: it is new to the channel");
         work->producer_made = true;
     }
     return producer_reserve(work->producer, work->channel->earliest);
@@ -227,6 +240,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
     struct command_publish *publish = &work->publish;
     struct channel *channel = work->channel;
     if (channel->id == 0) {
+        MARK("apply: a channel is made");
         table_number(&state->channels, channel, work->first_epoch);
         channel->private_->resync = work->any_start;
     }
@@ -245,6 +259,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
     }
     const uint64_t keep = state->settings.retention_messages;
     if (keep > 0 && channel->latest - channel->earliest + 1 > keep) {
+        MARK("retention: the oldest messages go by number");
         channel->earliest = channel->latest - keep + 1;
     }
     work->result.has_seq = true;
@@ -295,6 +310,7 @@ static enum rc apply_publish(struct state *state, const struct record *record,
     }
     /* Also what was refused is a record of its channel, and has taken its ticks. */
     const uint64_t tick_last = work.publish.tick + work.publish.count - 1;
+    MARK_IF(work.result.verdict != PUBLISH_ACCEPTED, "apply: a record is refused");
     if (tick_last > state->tick_max) {
         state->tick_max = tick_last;
     }
@@ -323,6 +339,7 @@ static enum rc apply_trim(struct state *state, const struct record *record)
         return rc;
     }
     if (state->in_doubt) {
+        MARK("doubt: a trim behind a loss says nothing");
         return RC_OK;
     }
     struct bytes rest = trim.entries;
@@ -330,11 +347,16 @@ static enum rc apply_trim(struct state *state, const struct record *record)
     while (command_trim_next(&rest, &entry)) {
         struct channel *channel = table_by_id(&state->channels, entry.channel_id);
         if (channel == NULL || entry.earliest <= channel->earliest) {
+            MARK("retention: a trim comes after the messages went");
             continue;
         }
+        MARK_IF(entry.earliest > channel->latest, "retention: a trim empties a channel");
+        MARK_IF(entry.earliest <= channel->latest,
+                "retention: a trim takes the beginning of a channel");
         channel->earliest = entry.earliest > channel->latest ? channel->latest + 1 : entry.earliest;
         /* Without an idle time producers live as long as there is history. */
         if (channel->earliest > channel->latest && state->settings.producer_idle_ms == 0) {
+            MARK("retention: with its messages a channel forgets its producers");
             channel_producers_expire_all(channel);
         }
         channel_check(channel);
@@ -344,6 +366,7 @@ static enum rc apply_trim(struct state *state, const struct record *record)
 
 static enum rc apply_settings(struct state *state, const struct record *record)
 {
+    MARK("apply: the settings change");
     return command_settings_decode(record->body, &state->settings);
 }
 
@@ -353,6 +376,7 @@ static void epoch_change(const struct apply_env *env, struct channel *channel, u
 {
     channel_epoch_change(channel, good_end, pos, salt);
     if (env->live) {
+        MARK("epoch: subscribers are told of a new one");
         env->ops->epoch_changed(env->ctx, channel);
     }
 }
@@ -378,11 +402,13 @@ static enum rc doubt_end(struct state *state, const struct record *record,
     if (rc != RC_OK) {
         return rc;
     }
+    MARK_IF(doubt->kind == DOUBT_END, "doubt: what a hole began ends");
     state->in_doubt = false;
     state->doubt_first = 0;
     state->doubt_end = 0;
     state->base_clean = 0;
     if (doubt->kind == DOUBT_ALL) {
+        MARK("doubt: every channel gets a new epoch");
         state_base_change(state, record->pos, doubt->salt);
     }
     for (size_t i = 0; i < state->channels.count; i++) {
@@ -411,6 +437,7 @@ static enum rc doubt_list(struct state *state, const struct record *record,
         if (channel == NULL) {
             continue;
         }
+        MARK("doubt: the channels of a list get a new epoch");
         uint64_t good_end = entry.good_end == 0 ? 1 : entry.good_end;
         if (good_end > channel->latest + 1) {
             good_end = channel->latest + 1;
@@ -448,6 +475,7 @@ static enum rc apply_hole(struct state *state, const struct record *record)
     }
     if (!state->in_doubt) {
         state->in_doubt = true;
+        MARK("doubt: a hole in the log");
         state->base_clean = state_base(state);
         state->doubt_first = hole.first_pos;
         state->doubt_end = hole.end_pos;
@@ -456,6 +484,7 @@ static enum rc apply_hole(struct state *state, const struct record *record)
      * seen cannot be the one before of a channel that we do not know, unless it was refused. */
     state->doubt_first = hole.first_pos < state->doubt_first ? hole.first_pos : state->doubt_first;
     state->doubt_end = hole.end_pos > state->doubt_end ? hole.end_pos : state->doubt_end;
+    MARK_IF(state->doubt_first != hole.first_pos, "doubt: another hole");
     state_base_change(state, record->pos, hole.salt);
     for (size_t i = 0; i < state->channels.count; i++) {
         state->channels.by_id[i]->private_->in_doubt = true;

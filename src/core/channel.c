@@ -1,6 +1,7 @@
 #include "core/channel.h"
 
 #include "base/digest.h"
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "core/epoch.h"
@@ -156,14 +157,17 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
 
     uint64_t epoch = epoch_next(channel->epoch, pos, salt);
     while (epoch_is_used(channel, epoch)) {
+        MARK("epoch: one that was used before is passed over");
         epoch = epoch_next(epoch, pos, salt);
     }
     for (uint32_t i = 0; i < private->epoch_count; i++) {
         if (private->epochs[i].good_end > good_end) {
+            MARK("epoch: an older one is good for less");
             private->epochs[i].good_end = good_end;
         }
     }
     if (private->epoch_count == tune.channel_epochs) {
+        MARK("epoch: the oldest one known is forgotten");
         private->epoch_count--;
         bytes_move(private->epochs, private->epochs + 1,
                    private->epoch_count * sizeof(*private->epochs));
@@ -175,6 +179,7 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
 
     /* What its producers have been told is stored may be gone: they cannot send it again. */
     for (struct list *at = private->idle.next; at != &private->idle; at = at->next) {
+        MARK("epoch: its producers may go on anywhere");
         CONTAINER_OF(at, struct producer, idle_link)->resync = true;
     }
     channel_check(channel);

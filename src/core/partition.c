@@ -19,6 +19,7 @@
 #include "core/partition.h"
 
 #include "base/hash.h"
+#include "base/mark.h"
 #include "base/mem.h"
 #include "core/snowflake.h"
 #include "core/state.h"
@@ -230,6 +231,7 @@ static enum rc start_append(struct partition *p)
     ASSERT(p->phase == PARTITION_RUNNING && filling_of(p)->log.first_pos == p->applied_pos);
     if (p->start_doubt != 0 && filling_of(p)->count == 0) {
         buf_clear(&p->scratch);
+        MARK("partition: doubt is appended");
         rc = command_doubt_encode(&p->scratch, (enum doubt_kind)p->start_doubt, p->start_salt, NULL,
                                   0);
         if (rc == RC_OK) {
@@ -241,6 +243,7 @@ static enum rc start_append(struct partition *p)
     }
     if (!settings_equal(&p->start_settings, &p->state.settings)) {
         buf_clear(&p->scratch);
+        MARK("partition: new settings are appended");
         rc = command_settings_encode(&p->scratch, &p->start_settings);
         if (rc == RC_OK) {
             rc = append_command(p, RECORD_SETTINGS, buf_bytes(&p->scratch));
@@ -286,6 +289,7 @@ static enum rc append_admit(struct partition *p, size_t body_size)
 {
     ASSERT(p->phase != PARTITION_RECOVERING);
     if (p->phase == PARTITION_STOPPED) {
+        MARK("partition: a command while it is stopped");
         return RC_UNAVAILABLE;
     }
     if (p->start_due) {
@@ -296,6 +300,7 @@ static enum rc append_admit(struct partition *p, size_t body_size)
     }
     const size_t before = pending_bytes(p);
     if (before > 0 && before + record_size(body_size) > p->pending_bytes_max) {
+        MARK("partition: too much is pending");
         return RC_FULL;
     }
     return pending_reserve(filling_of(p));
@@ -316,6 +321,8 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
         return rc;
     }
     const uint64_t time_ms = now_ms > private->append_time_ms ? now_ms : private->append_time_ms;
+    MARK_IF(now_ms < private->append_time_ms,
+            "partition: the clock has gone back, the time of a channel has not");
     const uint64_t tick = p->ops->ticks_take(p->ctx, now_ms, count);
     command_publish_stamp(p->scratch.data, time_ms, tick);
     struct log_batch *log = &filling_of(p)->log;
@@ -353,6 +360,7 @@ enum rc partition_publish(struct partition *partition, const struct partition_ta
     rc = publish_append(partition, channel, body, publish.count, now_ms);
     if (rc != RC_OK) {
         if (channel->id == 0 && channel->private_->pending == 0) {
+            MARK("partition: a name without a message is dropped");
             table_drop(channels, channel);
         }
         return rc;
@@ -429,6 +437,7 @@ static void channel_release(struct partition *p, struct channel *channel)
     ASSERT(channel->private_->pending > 0);
     channel->private_->pending--;
     if (channel->private_->pending == 0 && channel->id == 0) {
+        MARK("partition: with its last pending record a name goes");
         table_drop(&p->state.channels, channel);
     }
 }
@@ -436,6 +445,7 @@ static void channel_release(struct partition *p, struct channel *channel)
 /* Forgets a pending record: the channel is again as the last record applied has left it. */
 static void channel_roll_back(struct partition *p, struct channel *channel)
 {
+    MARK("partition: a channel is as its last record left it");
     channel->prev_pos_ = channel->private_->applied_prev_pos;
     channel->private_->append_time_ms = channel->last_time_ms;
     channel_release(p, channel);
@@ -473,6 +483,9 @@ static void partition_fail(struct partition *p, size_t from)
     struct batch *lost[2] = {committing_of(p), filling_of(p)};
     const size_t first[2] = {from, 0};
     const size_t count[2] = {lost[0]->count, lost[1]->count};
+    MARK_IF(count[0] > from && count[1] > 0, "partition: two batches fail at once");
+    MARK_IF(from > 0, "partition: out of memory in the middle of a batch");
+    MARK_IF(from == 0, "partition: a batch fails, and it stops");
     p->phase = PARTITION_STOPPED;
     p->committing = false;
     for (size_t b = 0; b < 2; b++) {
@@ -527,6 +540,8 @@ void partition_commit_done(struct partition *partition, enum rc rc)
         partition_fail(partition, 0);
         return;
     }
+    MARK_IF(batch->count > 1, "partition: one batch has several records");
+    MARK_IF(filling_of(partition)->count > 0, "partition: more waits while a batch is committed");
     partition->ops->batch_begin(partition->ctx, &batch->log);
     struct bytes rest = buf_bytes(&batch->log.bytes);
     struct log_place place = batch->log.place;
@@ -558,6 +573,8 @@ void partition_resume(struct partition *partition)
     ASSERT(partition->phase == PARTITION_STOPPED);
     partition->phase = PARTITION_RUNNING;
     batch_start(partition, filling_of(partition), partition->applied_pos, partition->applied_hash);
+    MARK_IF(!settings_equal(&partition->start_settings, &partition->state.settings),
+            "partition: after a failure the settings are appended again");
     partition->start_due = partition->start_doubt != 0 ||
                            !settings_equal(&partition->start_settings, &partition->state.settings);
     partition_check(partition);

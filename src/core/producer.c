@@ -1,5 +1,6 @@
 #include "core/producer.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 
@@ -73,21 +74,25 @@ static void judge_seen(const struct producer *producer, const struct command_pub
     const uint64_t number = publish->producer_seq;
     const uint64_t end = number + publish->count;
     const uint32_t at = run_find(producer, number);
+    MARK_IF(at == producer->run_count, "producer: a duplicate older than its runs");
     for (uint32_t i = at < producer->run_count ? at : 0; i < producer->run_count; i++) {
         const struct producer_run *run = producer_run_at(producer, i);
         if (run->producer_seq >= end) {
             break;
         }
         if (run->seq == 0) {
+            MARK("producer: a number that fell into a gap");
             result->verdict = PUBLISH_OUT_OF_SEQUENCE;
             result->expected = producer->last + 1;
             return;
         }
     }
+    MARK("producer: a duplicate");
     result->verdict = PUBLISH_DUPLICATE;
     if (at < producer->run_count) {
         const struct producer_run *run = producer_run_at(producer, at);
         const uint64_t seq = run->seq + (number - run->producer_seq);
+        MARK_IF(seq < earliest, "producer: a duplicate of a message that is trimmed");
         result->has_seq = seq >= earliest;
         result->seq = result->has_seq ? seq : 0;
     }
@@ -100,23 +105,31 @@ void producer_judge(const struct producer *producer, const struct command_publis
     const uint64_t number = publish->producer_seq;
     ASSERT(number >= 1);
     if (producer == NULL || publish->producer_epoch > producer->epoch) {
+        MARK_IF(producer == NULL && number > 1 && !any_start, "producer: unknown to the channel");
+        MARK_IF(producer != NULL, "producer: a new epoch's first number");
+        MARK_IF(number > 1 && any_start, "producer: begins in the middle behind a loss");
         result->verdict = number == 1 || any_start ? PUBLISH_ACCEPTED : PUBLISH_PRODUCER_UNKNOWN;
         return;
     }
     if (publish->producer_epoch < producer->epoch) {
+        MARK("producer: fenced");
         result->verdict = PUBLISH_PRODUCER_FENCED;
         return;
     }
     if (expired) {
+        MARK("producer: expired, and so unknown");
         result->verdict = PUBLISH_PRODUCER_UNKNOWN;
         return;
     }
     const uint64_t next = producer->last + 1;
     if (number == next || (number > next && producer->resync)) {
+        MARK_IF(number != next, "producer: numbers are missing behind a loss");
         result->verdict = PUBLISH_ACCEPTED;
     } else if (number + publish->count <= next) {
         judge_seen(producer, publish, earliest, result);
     } else {
+        MARK_IF(number < next, "producer: a batch that is stored in part");
+        MARK_IF(number > next, "producer: a number is missing");
         result->verdict = PUBLISH_OUT_OF_SEQUENCE;
         result->expected = next;
     }
@@ -141,6 +154,7 @@ static void runs_drop(struct producer *producer, uint32_t count)
 {
     ASSERT(count <= producer->run_count);
     if (count > 0) {
+        MARK("producer: runs below the earliest message are dropped");
         producer->run_first = (producer->run_first + count) & (producer->run_capacity - 1);
         producer->run_count -= count;
     }
@@ -183,6 +197,7 @@ void producer_run_push(struct producer *producer, struct producer_run run)
     ASSERT(producer->run_count == 0 ||
            producer_run_at(producer, producer->run_count - 1)->producer_seq < run.producer_seq);
     if (producer->run_count == tune.producer_runs) {
+        MARK("producer: the oldest run makes room");
         runs_drop(producer, 1);
     }
     ASSERT(producer->run_count < producer->run_capacity);
@@ -207,6 +222,7 @@ void producer_accept(struct producer *producer, const struct command_publish *pu
     if (publish->producer_epoch != producer->epoch) {
         ASSERT(publish->producer_epoch > producer->epoch);
         runs_drop(producer, producer->run_count);
+        MARK("producer: takes a new epoch");
         producer->epoch = publish->producer_epoch;
         producer->last = 0;
         producer->expired = false;
@@ -216,10 +232,12 @@ void producer_accept(struct producer *producer, const struct command_publish *pu
     ASSERT(number > producer->last); /* I5, I6: last + 1, or ahead after a loss */
     const bool gap = number > producer->last + 1;
     if (gap) {
+        MARK("producer: keeps a gap");
         const uint64_t from = producer->last + 1;
         producer_run_push(producer, (struct producer_run){from, 0});
     }
     if (gap || !run_goes_on(producer, number, seq)) {
+        MARK("producer: begins a run");
         producer_run_push(producer, (struct producer_run){number, seq});
     }
     producer->resync = false;
@@ -237,6 +255,7 @@ void producer_expire(struct producer *producer)
     producer->run_first = 0;
     producer->run_count = 0;
     producer->run_capacity = 0;
+    MARK("producer: expires");
     producer->expired = true;
     producer->resync = false;
     producer_check(producer);
