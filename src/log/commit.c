@@ -12,6 +12,9 @@
  *                       have left, and goes on if that succeeds; for want of space, only when there
  *                       is room for a segment again
  *   a roll fails        as a write. The file that may have been begun is removed by reopen()
+ *   memory runs out     of a committed batch only the beginning was applied. STOPPED: reopen()
+ *   while applying      zeroes the rest of it as well, for its publishers are told that nothing was
+ *                       stored; then file_log_reopened() tells the owner's side
  *   a sync fails        DEAD: the kernel may have dropped the pages and forgotten the error; no
  * call on this file says any more what is on disk. Only a new start reads it back
  *
@@ -275,7 +278,42 @@ static enum rc check_last(const struct file_log *log, struct storage_file *file)
     return same ? RC_OK : RC_IO;
 }
 
-static enum rc restore_tail(struct file_log *log)
+/* Of the last batch only what stands before `pos` was applied: the rest counts no more. */
+static enum rc cut_back(struct file_log *log, struct storage_file *file, uint64_t pos,
+                        uint64_t hash)
+{
+    uint64_t at = log->committer.last_at;
+    uint64_t here = log->committer.last_pos;
+    ASSERT(at > 0 && here <= pos); /* the one who applies has no older batch than the last */
+    for (;;) {
+        uint8_t header[RECORD_HEADER_SIZE];
+        const enum rc rc = files_read_exact(&log->storage, file, header, sizeof(header), at);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        const uint32_t body_size = bytes_load_u32(header + 4);
+        if (bytes_load_u64(header + 16) != here || body_size > RECORD_BODY_BYTES_MAX) {
+            return RC_IO;
+        }
+        if (here == pos && bytes_load_u64(header + 24) == hash) {
+            break;
+        }
+        here++;
+        at += record_size(body_size);
+        if (here > pos || at >= log->committer.at) {
+            return RC_IO;
+        }
+    }
+    if (at == log->committer.last_at) {
+        log->committer.last_at = 0; /* nothing is left of it to know the file by */
+    }
+    log->committer.at = at;
+    log->committer.next_pos = pos;
+    log->committer.next_hash = hash;
+    return RC_OK;
+}
+
+static enum rc restore_tail(struct file_log *log, uint64_t pos, uint64_t hash)
 {
     const struct log_name name = log_name_of(log->folder, log->committer.number, ".seg");
     struct storage_file *file;
@@ -284,6 +322,9 @@ static enum rc restore_tail(struct file_log *log)
         return rc;
     }
     rc = check_last(log, file);
+    if (rc == RC_OK && pos < log->committer.next_pos) {
+        rc = cut_back(log, file, pos, hash);
+    }
     if (rc == RC_OK) {
         rc = zero_tail(log, file);
     }
@@ -306,22 +347,23 @@ static enum rc restore_tail(struct file_log *log)
 
 enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
 {
-    ASSERT(pos == log->committer.next_pos);
-    ASSERT(hash == log->committer.next_hash);
-    if (log->committer.state == COMMITTER_OPEN) {
+    ASSERT(pos <= log->committer.next_pos);
+    ASSERT(pos < log->committer.next_pos || hash == log->committer.next_hash);
+    if (log->committer.state == COMMITTER_OPEN && pos == log->committer.next_pos) {
         return RC_OK;
     }
     if (log->committer.state == COMMITTER_DEAD) {
         MARK("commit: a dead log is not reopened");
         return RC_IO;
     }
+    log->committer.state = COMMITTER_STOPPED; /* until what is not to be there is gone */
     /* First what gives room back. */
     enum rc rc = remove_left_over(log);
     if (rc == RC_OK) {
         rc = check_room(log);
     }
     if (rc == RC_OK) {
-        rc = restore_tail(log);
+        rc = restore_tail(log, pos, hash);
     }
     if (rc != RC_OK) {
         return rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;

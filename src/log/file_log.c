@@ -140,6 +140,22 @@ bool file_log_committed(struct file_log *log, const struct log_batch *batch)
     return oldest_to_seal(log) != NULL;
 }
 
+void file_log_reopened(struct file_log *log)
+{
+    const uint64_t end_pos = log->committer.next_pos;
+    ASSERT(log->committer.state == COMMITTER_OPEN);
+    ASSERT(end_pos >= catalogue_newest(log)->end_pos);
+    if (note_roll(log, log->committer.number) != RC_OK) {
+        return; /* nothing more is indexed: see `broken` */
+    }
+    struct segment *newest = catalogue_newest(log);
+    if (newest->end_pos < end_pos) {
+        newest->end_pos = end_pos;
+        newest->end_hash = log->committer.next_hash;
+        newest->end_at = log->committer.at;
+    }
+}
+
 bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch *batch,
                              uint64_t *ret_segment)
 {

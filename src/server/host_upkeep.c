@@ -210,6 +210,7 @@ static void reopen_done(struct job *job)
     struct host *host = CONTAINER_OF(job, struct host, reopen_job);
     host->reopen_out = false;
     if (host->reopen_rc == RC_OK) {
+        file_log_reopened(host->log);
         partition_resume(host->partition);
         if (host->losses_due) {
             host_doubt_losses(host);

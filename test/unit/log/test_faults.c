@@ -244,6 +244,62 @@ static void owner_and_keeper_survive_failing_allocations(void **state)
     }
 }
 
+/* ---- memory runs out while a batch is applied ---------------------------------------------- */
+
+static void what_was_not_applied_of_a_batch_is_cut_and_never_seen_again(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct sim_disk *disk = sim_disk_open(seed);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), seed);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        for (int i = 0; i < 12; i++) {
+            const uint64_t before = world.pos;
+            const uint32_t count = 2 + (uint32_t)prng_below(&world.prng, 6);
+            const uint32_t applied = (uint32_t)prng_below(&world.prng, count);
+            assert_int_equal(world_publish_part(&world, count, applied), RC_OK);
+            assert_int_equal(world.pos, before + applied);
+            if (i % 3 != 0) {
+                assert_int_equal(world_publish(&world, 3, LOG_SYNC_DATA), RC_OK);
+            }
+            assert_int_equal(world_chores(&world), RC_OK);
+            assert_int_equal(world_check_reads(&world, false), 0);
+        }
+        const uint64_t pos = world.pos;
+        world_close(&world);
+        sim_disk_restart(disk, SIM_LOSE_SOME);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_int_equal(world.pos, pos); /* nothing more, and nothing less */
+        assert_int_equal(world.damage_count, 0);
+        check_survivor(&world, disk);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+}
+
+static void a_cut_that_fails_keeps_the_log_closed_until_a_restart(void **state)
+{
+    (void)state;
+    static const enum sim_call kinds[] = {SIM_OPEN, SIM_READ, SIM_WRITE, SIM_SYNC_DATA};
+    for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+        struct sim_disk *disk = sim_disk_open(kind);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), 21);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_int_equal(world_publish(&world, 2, LOG_SYNC_DATA), RC_OK);
+        /* The batch itself takes a write and a sync; the cut comes behind it. */
+        const uint64_t skip = kinds[kind] == SIM_WRITE || kinds[kind] == SIM_SYNC_DATA ? 2 : 1;
+        sim_disk_fail(disk, kinds[kind], skip, false, RC_IO);
+        assert_int_equal(world_publish_part(&world, 5, 2), RC_IO);
+        check_refuses(&world);
+        assert_int_equal(world_check_reads(&world, false), 0);
+        check_survivor(&world, disk);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+}
+
 /* ---- a full disk --------------------------------------------------------------------------- */
 
 static void a_full_disk_heals_when_there_is_room(void **state)
@@ -323,6 +379,8 @@ int main(void)
         cmocka_unit_test(every_allocation_that_fails_at_start_is_told),
         cmocka_unit_test(a_commit_allocates_nothing),
         cmocka_unit_test(owner_and_keeper_survive_failing_allocations),
+        cmocka_unit_test(what_was_not_applied_of_a_batch_is_cut_and_never_seen_again),
+        cmocka_unit_test(a_cut_that_fails_keeps_the_log_closed_until_a_restart),
         cmocka_unit_test(a_full_disk_heals_when_there_is_room),
         cmocka_unit_test(a_crash_with_a_full_disk_keeps_what_was_acknowledged),
     };

@@ -245,20 +245,20 @@ void world_deinit(struct world *world)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-/* What the owner does when a batch is committed. */
-static enum rc apply(struct world *world)
+/* What the owner does when a batch is committed, with its records below `end_pos`. */
+static enum rc apply(struct world *world, uint64_t end_pos)
 {
     const struct log_batch *batch = &world->batch;
     uint64_t segment;
     if (!world->no_checkpoints && file_log_checkpoint_due(world->log, batch, &segment)) {
         state_at(world, batch->first_pos);
         state_encode(world, batch->first_pos, &world->checkpoint);
-        state_at(world, batch->end_pos);
+        state_at(world, end_pos);
         world->checkpoint_segment = segment;
         world->checkpoint_pos = batch->first_pos;
     }
     struct log_place place = batch->place;
-    for (uint64_t pos = batch->first_pos; pos < batch->end_pos; pos++) {
+    for (uint64_t pos = batch->first_pos; pos < end_pos; pos++) {
         const struct world_record *record = &world->records[pos];
         const enum rc rc =
             file_log_index_add(world->log, place, record->channel, record->first_seq, record->count,
@@ -268,11 +268,11 @@ static enum rc apply(struct world *world)
         }
         place.at += (uint32_t)record_size(record->body_size);
     }
-    (void)file_log_committed(world->log, batch);
     return RC_OK;
 }
 
-enum rc world_publish(struct world *world, uint32_t count, enum log_sync sync)
+/* Makes a batch and hands it to the log. */
+static enum rc commit(struct world *world, uint32_t count, enum log_sync sync)
 {
     world->record_count = (size_t)world->pos; /* an attempt before it was cut by a reopen */
     batch_begin(&world->batch, WORLD_PARTITION, world->pos, world->hash);
@@ -288,7 +288,15 @@ enum rc world_publish(struct world *world, uint32_t count, enum log_sync sync)
     }
     if (rc != RC_OK) {
         state_at(world, world->pos);
-        return rc; /* the attempt stays in the model: it may yet turn out to be on disk */
+    }
+    return rc; /* the attempt stays in the model: it may yet turn out to be on disk */
+}
+
+enum rc world_publish(struct world *world, uint32_t count, enum log_sync sync)
+{
+    enum rc rc = commit(world, count, sync);
+    if (rc != RC_OK) {
+        return rc;
     }
     world->pos = world->batch.end_pos;
     world->hash = world->batch.end_hash;
@@ -296,7 +304,50 @@ enum rc world_publish(struct world *world, uint32_t count, enum log_sync sync)
     if (sync == LOG_SYNC_DATA) {
         world->acked_pos = world->pos;
     }
-    return apply(world);
+    rc = apply(world, world->pos);
+    if (rc == RC_OK) {
+        (void)file_log_committed(world->log, &world->batch);
+    }
+    return rc;
+}
+
+/* The hash in front of the record that stands `nth` in the batch. */
+static uint64_t batch_hash(const struct log_batch *batch, uint32_t nth)
+{
+    struct bytes rest = buf_bytes(&batch->bytes);
+    for (uint32_t i = 0;; i++) {
+        struct record record;
+        const enum rc rc = record_decode(rest, &record);
+        ASSERT(rc == RC_OK);
+        if (i == nth) {
+            return record.prev_hash;
+        }
+        rest.data += record.size;
+        rest.size -= record.size;
+    }
+}
+
+enum rc world_publish_part(struct world *world, uint32_t count, uint32_t applied)
+{
+    ASSERT(applied < count);
+    enum rc rc = commit(world, count, LOG_SYNC_DATA);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint64_t end_pos = world->batch.first_pos + applied;
+    rc = apply(world, end_pos);
+    state_at(world, end_pos);
+    ASSERT(rc == RC_OK);
+    world->pos = end_pos;
+    world->hash = batch_hash(&world->batch, applied);
+    world->written_pos = end_pos;
+    world->acked_pos = end_pos;
+    rc = file_log_reopen(world->log, world->pos, world->hash);
+    if (rc == RC_OK) {
+        world->record_count = (size_t)end_pos;
+        file_log_reopened(world->log);
+    }
+    return rc;
 }
 
 enum rc world_chores(struct world *world)

@@ -88,6 +88,9 @@ void world_close(struct world *world);
 
 /* Writes `count` records as one batch. */
 enum rc world_publish(struct world *world, uint32_t count, enum log_sync sync);
+/* As world_publish(), but memory runs out when so many of the records are applied (fewer than
+ * `count`): the rest is cut. What file_log_reopen() says of that; no more is lost if it fails. */
+enum rc world_publish_part(struct world *world, uint32_t count, uint32_t applied);
 /* Does all that the keeper is asked to do. The first failure, or RC_OK. */
 enum rc world_chores(struct world *world);
 /* Removes what is over bytes_max, with a survey before. */
