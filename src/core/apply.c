@@ -111,7 +111,6 @@ static enum rc publish_look(struct state *state, const struct record *record,
         }
     }
     if (channel->last_time_ms > work->now_ms) {
-        MARK("apply: the time stands, the clock has gone back");
         work->now_ms = channel->last_time_ms;
     }
     if (publish->producer.size > 0) {

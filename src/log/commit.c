@@ -193,7 +193,6 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
 {
     ASSERT(batch->bytes.size > 0);
     if (log->committer.state != COMMITTER_OPEN) {
-        MARK("commit: a batch for a log that has stopped");
         return RC_UNAVAILABLE;
     }
     ASSERT(batch->first_pos == log->committer.next_pos);
@@ -353,7 +352,6 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
         return RC_OK;
     }
     if (log->committer.state == COMMITTER_DEAD) {
-        MARK("commit: a dead log is not reopened");
         return RC_IO;
     }
     log->committer.state = COMMITTER_STOPPED; /* until what is not to be there is gone */

@@ -1,4 +1,5 @@
 /* A socket from accept to close: bytes in, bytes out, deadlines. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/tune.h"
@@ -244,13 +245,17 @@ static void ws_overdue(struct conn *conn, uint64_t now)
 {
     const struct config *config = conn->reactor->server->config;
     if (!session_ready(conn->session)) {
+        MARK("conn: upgraded, and no connect in time");
         session_on_connect_timeout(conn->session);
         conn_wake(conn);
     } else if (conn->message_ms != 0 && now >= conn->message_ms + config->message_timeout_ms) {
+        MARK("conn: a message takes too long");
         conn_ws_close(conn, WS_CLOSE_POLICY, "a message took too long");
     } else if (conn->ping_sent && now >= conn->heard_ms + config->pong_timeout_ms) {
+        MARK("conn: no pong in time");
         conn_ws_close(conn, WS_CLOSE_POLICY, "nothing has come for too long");
     } else if (!conn->ping_sent) {
+        MARK("conn: a ping");
         conn->ping_sent = true;
         if (ws_frame_append(&conn->out, WS_PING, (struct bytes){0}) != RC_OK) {
             conn_kill(conn, "out of memory");
@@ -265,10 +270,12 @@ static void http_overdue(struct conn *conn)
     if (!idle &&
         http_response_append(&conn->out, 408, "text/plain", NULL,
                              BYTES_LITERAL("the request took too long\n"), true) == RC_OK) {
+        MARK("http: a request takes too long");
         conn->close_after_out = true;
         conn_wake(conn);
         return;
     }
+    MARK("http: no request in time");
     conn_kill(conn, "no request in time");
 }
 
@@ -283,12 +290,14 @@ void conn_on_timer(struct timer *timer, struct reactor *reactor)
     const uint64_t due = conn_deadline(conn);
     if (due != 0 && due <= now) {
         if (conn->want_write && now >= conn->tx_ms + config->write_timeout_ms) {
+            MARK("conn: takes no bytes for too long");
             conn_kill(conn, "it takes no bytes");
         } else if (conn->phase == CONN_WS) {
             ws_overdue(conn, now);
         } else if (conn->phase == CONN_HTTP && !conn->close_after_out) {
             http_overdue(conn);
         } else {
+            MARK("conn: the peer does not close in time");
             conn_kill(conn, "the peer did not close in time");
         }
     }
@@ -339,6 +348,7 @@ static void conn_input(struct conn *conn, uint8_t *data, size_t size)
         data += used;
         size -= used;
     }
+    MARK_IF(size > 0 && !conn->dead, "conn: input waits");
     if (size > 0 && !conn->dead && buf_append(&conn->in, bytes_of(data, size)) != RC_OK) {
         conn_kill(conn, "out of memory");
     }
@@ -350,6 +360,7 @@ static void conn_resume(struct conn *conn)
     if (conn->blocked || conn->in.size == 0 || !can_take(conn)) {
         return;
     }
+    MARK("conn: input that has waited is taken");
     struct buf in = conn->in;
     conn->in = (struct buf){0};
     conn_input(conn, in.data, in.size);
@@ -360,6 +371,7 @@ static void conn_resume(struct conn *conn)
 static void on_eof(struct conn *conn)
 {
     if (conn->phase == CONN_HTTP && !conn->eof && conn_out_size(conn) > 0) {
+        MARK("http: the client ends its side and is still answered");
         conn->eof = true;
         conn->close_after_out = true;
         conn_wake(conn);
@@ -372,6 +384,7 @@ static void conn_read(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
     if (!can_take(conn) || conn->in.size > 0) {
+        MARK("conn: it is not listened to for a while");
         conn->reading = false; /* conn_turn() tells the loop */
         conn_wake(conn);
         return;
@@ -400,6 +413,7 @@ void conn_on_events(struct conn *conn, uint32_t events)
     }
     if ((events & LOOP_WRITE) != 0) {
         conn->want_write = false;
+        MARK("conn: takes bytes again");
         conn->heard_ms = conn->reactor->mono_ms; /* who takes bytes is there */
         conn->ping_sent = false;
         conn_timer_set(conn);
@@ -409,6 +423,7 @@ void conn_on_events(struct conn *conn, uint32_t events)
         if (conn->reading) {
             conn_read(conn);
         } else if ((events & LOOP_HANGUP) != 0) {
+            MARK("conn: gone while it is not listened to");
             conn_kill(conn, "the peer has gone");
         }
     }
@@ -481,6 +496,8 @@ static bool flush_once(struct conn *conn)
         conn_kill(conn, "out of memory");
         return false;
     }
+    MARK_IF(written < total, "conn: takes less than there is");
+    MARK_IF(written == 0, "conn: takes nothing");
     conn->want_write = written < total;
     return !conn->want_write;
 }
@@ -499,11 +516,13 @@ static void conn_flush(struct conn *conn)
             break;
         }
         if (round + 1 == tune.flush_rounds) {
+            MARK("conn: has more than its turn");
             conn->more = true; /* others first, then again */
         }
     }
     if (!conn->dead && conn->want_write) {
         if (conn->session != NULL) {
+            MARK("conn: its session stalls");
             session_stalled(conn->session);
         }
         conn_timer_set(conn);
@@ -533,8 +552,11 @@ static void check_session(struct conn *conn)
 static void interest_update(struct conn *conn)
 {
     const bool was_reading = conn->reading;
+    MARK_IF(conn->reading && conn->phase == CONN_WS && !can_take(conn),
+            "conn: backpressure, reading stops");
     conn->reading = conn->phase == CONN_LINGER || (conn->in.size == 0 && can_take(conn));
     if (conn->reading && !was_reading) {
+        MARK("conn: reading goes on");
         /* Its silence counts from now, and so does what it has begun to say. */
         conn->heard_ms = conn->reactor->mono_ms;
         conn->message_ms = conn->message_ms == 0 ? 0 : conn->reactor->mono_ms;
@@ -594,6 +616,7 @@ void conn_block(struct conn *conn, size_t size)
     ASSERT(!conn->blocked);
     conn->blocked = true;
     conn->blocked_partition = reactor->full_partition;
+    MARK("credit: a publish waits for room");
     conn->blocked_size = size;
     list_push_back(&reactor->blocked[conn->blocked_partition], &conn->blocked_link);
     reactor->blocked_count++;
@@ -617,12 +640,15 @@ static void unblock_partition(struct reactor *reactor, unsigned partition)
     while (!list_empty(waiting)) {
         struct conn *conn = CONTAINER_OF(waiting->next, struct conn, blocked_link);
         if (!router_has_room(reactor, partition, conn->blocked_size)) {
+            MARK("credit: room, but not enough for who is next");
             return;
         }
         conn_block_end(conn);
         if (!conn->dead && conn->phase == CONN_WS) {
+            MARK("credit: a publish that waited goes on");
             conn_ws_retry(conn);
         } else if (!conn->dead) {
+            MARK("credit: a publish over HTTP that waited goes on");
             http_retry(conn);
         }
         conn_wake(conn);
@@ -732,6 +758,7 @@ void conns_goaway(struct reactor *reactor)
         if (conn->phase == CONN_WS && session_ready(conn->session)) {
             /* [P 3] goaway: spread, so that clients don't come back all at once. */
             const uint64_t after = prng_below(&prng, config->reconnect_spread_ms + 1);
+            MARK("conn: goaway");
             if (session_goaway(conn->session, "draining", after) != RC_OK) {
                 conn_kill(conn, "out of memory");
             }

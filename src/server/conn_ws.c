@@ -1,6 +1,7 @@
 /* A connection after the upgrade: frames to session, session to frames. */
 #include "server/conn_private.h"
 
+#include "base/mark.h"
 #include "server/logger.h"
 
 #define PONG_AT_ONCE_BYTES 4096u
@@ -43,6 +44,7 @@ void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
 /* [WS 5.5.1] the peer's Close is answered with one of the same code, unless ours is out already. */
 static void on_close(struct conn *conn, const struct ws_event *event)
 {
+    MARK("conn: the peer closes");
     if (!conn->close_sent) {
         conn_ws_close(conn, event->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : event->code, "");
     }
@@ -53,6 +55,7 @@ static void on_close(struct conn *conn, const struct ws_event *event)
 /* [WS 7.1.7] after a violation there is nothing to wait for. */
 static void on_violation(struct conn *conn, const struct ws_event *event)
 {
+    MARK("conn: broken frames");
     if (event->code == WS_CLOSE_UTF8 && conn->phase == CONN_WS) {
         session_on_bad_text(conn->session);
     }
@@ -72,6 +75,7 @@ static void on_ping(struct conn *conn, struct bytes payload)
         conn_wake(conn);
         return;
     }
+    MARK("conn: a pong waits for its turn");
     buf_clear(&conn->pong);
     if (buf_append(&conn->pong, bytes_of(&mark, 1)) != RC_OK ||
         buf_append(&conn->pong, payload) != RC_OK) {
@@ -94,6 +98,7 @@ static void on_message(struct conn *conn, const struct ws_event *event)
 {
     if (event->opcode != WS_TEXT) {
         /* [P 1] seriatim.v1.json: text frames */
+        MARK("conn: a binary message");
         conn_ws_close(conn, WS_CLOSE_UNSUPPORTED, "this subprotocol has text frames only");
         return;
     }

@@ -1,5 +1,6 @@
 #include "server/host.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "core/snowflake.h"
@@ -26,6 +27,8 @@ static void log_failed(struct host *host, enum rc rc)
                   FIELD_TEXT("reason", rc_text(rc)));
     }
     host->failed = true;
+    MARK_IF(rc == RC_NOSPACE, "host: stopped, the disk is full");
+    MARK_IF(rc == RC_IO, "host: stopped for good");
     host->reopen_useless = rc != RC_NOSPACE && rc != RC_NOMEM;
     stats_flag_set(&host->server->ready[host->number], false);
 }
@@ -62,6 +65,7 @@ static void commit_done(struct job *job)
     }
     partition_commit_done(host->partition, host->commit_rc);
     if (partition_stopped(host->partition)) {
+        MARK("host: stopped, barriers are lifted");
         host_barriers_lift(host);
     }
     /* Memory ran out in the middle of applying: what is in the log can be neither shown nor taken
@@ -90,6 +94,7 @@ void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t s
     const unsigned to = (unsigned)(handle >> 56);
     struct mail_replies **slot = &reactor->replies[to];
     if (*slot != NULL && (*slot)->partition != host->number) {
+        MARK("host: replies of two partitions to one reactor");
         mesh_send(&host->server->mesh, reactor->index, to, &(*slot)->mail);
         *slot = NULL;
     }
@@ -131,6 +136,7 @@ static struct bytes topic_key(const void *value)
 static struct topic *topic_of(struct host *host, struct channel *channel, uint64_t first_seq)
 {
     if (channel->user == NULL && first_seq == 1) {
+        MARK("host: the first message of a channel");
         channel->user = map_find(&host->topics, channel->name);
     }
     return channel->user;
@@ -152,6 +158,7 @@ static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq
         list_push_back(&host->open_topics, &topic->open_link);
     }
     if (host->tail_bytes > tune.tail_bytes || shared_chunk_skipped(topic->open)) {
+        MARK("host: one batch is too much for those who follow");
         shared_chunk_skip(topic->open, publish->count);
         return;
     }
@@ -278,12 +285,14 @@ static bool channel_refused(struct host *host, struct bytes body)
 static void take_entry(struct host *host, const struct parcel_entry *entry, struct bytes body)
 {
     if (channel_refused(host, body)) {
+        MARK("host: one channel too many");
         refuse(host, entry, body, PUBLISH_LIMIT);
         return;
     }
     const struct partition_tag tag = {.a = entry->handle, .b = entry->id, .c = entry->size};
     const enum rc rc = partition_publish(host->partition, &tag, body, host->reactor->wall_ms);
     if (rc != RC_OK) {
+        MARK("host: a publish is refused at once");
         refuse(host, entry, body, PUBLISH_UNAVAILABLE);
     }
 }
@@ -314,6 +323,7 @@ static void starting_check(struct host *host)
     }
     if (!host->losses_due && host->starting && !host->commit_out && settled &&
         !partition_doubt_due(host->partition)) {
+        MARK_IF(partition_stopped(host->partition), "host: starts with a log that takes nothing");
         host->starting = false;
         channels_count(host);
         stats_flag_set(&host->server->ready[host->number], !partition_stopped(host->partition));

@@ -4,6 +4,7 @@
  * Commands of a connection are carried out in the order sent ([P 2]), but a publish takes effect
  * only once it is committed. So what comes behind publishes waits (the barrier) until all that was
  * appended before it has been applied. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "core/command.h"
@@ -55,6 +56,7 @@ void host_on_detach(struct host *host, struct mail_channel *mail)
         if (topic->watchers == 0) {
             struct channel *channel = partition_channel_find(host->partition, topic->name);
             if (channel != NULL) {
+                MARK("host: nobody follows a channel any more");
                 channel->user = NULL;
             }
             (void)map_remove(&host->topics, topic->name);
@@ -93,6 +95,7 @@ static void answer_seq(struct host *host, struct mail_ask *ask)
     const struct session_ask *want = &ask->ask;
     struct session_answer *give = &ask->answer;
     if (want->from == WIRE_FROM_EPOCH_SEQ && !want->has_epoch) {
+        MARK("subscribe: an epoch that is none of ours");
         give->verdict = POSITION_EPOCH; /* no epoch that we could have given */
     } else {
         give->verdict = partition_position_judge(host->partition, want->channel, want->has_epoch,
@@ -123,12 +126,16 @@ static void time_done(struct job *job)
     file_log_read_end(host->log, &ask->read);
     answer_prepare(host, ask);
     if (ask->read.rc == RC_NOT_FOUND) {
+        MARK("subscribe: by time, and retention was faster");
         answer_time(host, ask); /* retention was faster: search in what is left */
     } else if (ask->read.rc != RC_OK) {
+        MARK("subscribe: by time, and the log cannot be read");
         ask->answer.failed = true;
         send_back(host, &ask->mail, MAIL_ANSWER);
     } else {
         const uint64_t earliest = ask->answer.position.earliest;
+        MARK_IF(ask->read.ret_seq <= earliest, "subscribe: by time, from the earliest on");
+        MARK_IF(ask->read.ret_seq > earliest, "subscribe: by time, in the history");
         ask->answer.next = ask->read.ret_seq > earliest ? ask->read.ret_seq : earliest;
         answer(host, ask);
     }
@@ -142,6 +149,7 @@ static void answer_time(struct host *host, struct mail_ask *ask)
     ask->answer.next = ask->answer.position.latest + 1;
     if (channel == NULL || channel->earliest > channel->latest ||
         channel->last_time_ms < ask->ask.time_ms) {
+        MARK("subscribe: by time, and nothing is as new");
         answer(host, ask);
         return;
     }
@@ -204,6 +212,7 @@ static enum rc add_element(struct mail_read *read, const struct wire_message *me
         return rc;
     }
     if (read->count > 0 && read->elements.size + read->encode.size + 1 > read->bytes_max) {
+        MARK("history: its bytes are full");
         buf_clear(&read->encode);
         return RC_END;
     }
@@ -230,7 +239,9 @@ static enum rc add(struct mail_read *read, const struct command_publish *publish
     }
     read->count++;
     read->next = read->reverse ? wire.seq - 1 : wire.seq + 1;
+    MARK_IF(read->count == read->count_max, "read: has as many messages as it may");
     const size_t bytes = read->chunk != NULL ? read->chunk->bytes_.size : read->elements.size;
+    MARK_IF(bytes >= read->bytes_max, "read: has as many bytes as it may");
     return read->count == read->count_max || bytes >= read->bytes_max ? RC_END : RC_OK;
 }
 
@@ -243,6 +254,7 @@ static enum rc record_forward(struct mail_read *read, const struct command_publi
         if (first_seq + nth < read->read.seq || first_seq + nth > read->read.latest) {
             continue;
         }
+        MARK_IF(nth > 0 && read->count == 0, "read: begins in the middle of a batch");
         const enum rc rc = add(read, publish, &message, first_seq, nth);
         if (rc != RC_OK) {
             return rc;
@@ -266,6 +278,7 @@ static enum rc record_backward(struct mail_read *read, const struct command_publ
         for (uint32_t i = 0; i < left; i++) {
             (void)command_message_next(&rest, &message);
         }
+        MARK("history: backwards in a batch");
         const enum rc rc = add(read, publish, &message, first_seq, left - 1);
         if (rc != RC_OK) {
             return rc;
@@ -279,6 +292,7 @@ static enum rc read_record(void *ctx, const struct record *record, uint64_t firs
     struct mail_read *read = ctx;
     struct command_publish publish = {0};
     if (read->damaged_more || (read->damaged_count > 0 && read->purpose == READ_CATCH_UP)) {
+        MARK("read: damage behind messages");
         return RC_END; /* the hole is told first */
     }
     const enum rc rc = command_publish_decode(record->body, &publish);
@@ -298,6 +312,7 @@ static void read_damage(void *ctx, uint64_t from, uint64_t to, const struct log_
               FIELD_U64("from", from), FIELD_U64("to", to));
     struct wire_range *last =
         read->damaged_count == 0 ? NULL : &read->damaged[read->damaged_count - 1];
+    MARK_IF(last == NULL, "read: meets damage");
     if (last != NULL && from == last->to + 1) {
         last->to = to;
     } else if (last != NULL && to + 1 == last->from) {
@@ -319,6 +334,7 @@ static enum rc digest_record(void *ctx, const struct record *record, uint64_t fi
         read->digest_seq - first_seq >= publish.count) {
         return RC_CORRUPT; /* not the record that the index tells of */
     }
+    MARK("digest: rolled from the record before");
     read->digest =
         publish_digest(read->read.ret_digest, &publish, first_seq, read->digest_seq, read->node);
     return RC_END;
@@ -330,6 +346,7 @@ static void digest_done(struct mail_read *read)
     if (read->damaged_count > 0) {
         read->digest_missing = "damaged";
     } else if (read->read.ret_seq == read->digest_seq + 1) {
+        MARK("digest: it stands in the index");
         read->digest = read->read.ret_digest; /* in front of a record: none was read */
     }
 }
@@ -395,6 +412,7 @@ static void read_done(struct job *job)
     host->reads_out--;
     file_log_read_end(host->log, &read->read);
     if (read->read.rc == RC_NOT_FOUND) {
+        MARK("read: again, for retention was faster");
         read_again(host, read);
         return;
     }
@@ -437,6 +455,8 @@ static bool digest_prepare(struct mail_read *read, const struct channel *channel
     const uint64_t seq = read->has_from ? read->from : position->latest;
     read->digest_seq = seq;
     read->digest = position->digest;
+    MARK_IF(seq + 1 < position->earliest, "digest: of a message that is trimmed");
+    MARK_IF(seq > position->latest, "digest: of a message that is ahead");
     read->digest_missing = seq + 1 < position->earliest ? "trimmed"
                            : seq > position->latest     ? "ahead"
                                                         : NULL;
@@ -465,6 +485,7 @@ static bool read_prepare(struct host *host, struct mail_read *read)
         return digest_prepare(read, channel);
     }
     if (read->purpose == READ_CATCH_UP && read->from < position.earliest) {
+        MARK("read: retention was there before it");
         read->trimmed = true;
         return false;
     }
@@ -478,6 +499,7 @@ static bool read_prepare(struct host *host, struct mail_read *read)
         seq = !read->has_from || seq < position.earliest ? position.earliest : seq;
     }
     if (seq < position.earliest || seq > position.latest) {
+        MARK("history: from where nothing is");
         return false;
     }
     read->read = (struct log_read){
@@ -517,10 +539,13 @@ static void run_one(struct host *host, struct mail *mail)
 
 void host_waiting_run(struct host *host)
 {
+    MARK_IF(!list_empty(&host->waiting) && !reader_has_room(host),
+            "host: as many reads as may be, others wait");
     while (!list_empty(&host->waiting) && reader_has_room(host)) {
         struct mail *mail = CONTAINER_OF(host->waiting.next, struct mail, link);
         if (barrier_of(mail) > partition_applied_pos(host->partition) &&
             !partition_stopped(host->partition)) {
+            MARK("barrier: a read waits for the publishes before it");
             return;
         }
         list_remove(&mail->link);
@@ -533,8 +558,10 @@ void host_barriers_lift(struct host *host)
     for (struct list *at = host->waiting.next; at != &host->waiting; at = at->next) {
         struct mail *mail = CONTAINER_OF(at, struct mail, link);
         if (mail->kind == MAIL_ASK) {
+            MARK("barrier: lifted for a subscribe");
             ((struct mail_ask *)mail)->barrier_pos = 0;
         } else {
+            MARK("barrier: lifted for a read");
             ((struct mail_read *)mail)->barrier_pos = 0;
         }
     }

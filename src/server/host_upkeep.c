@@ -1,6 +1,7 @@
 /* What a partition's log needs beside commits, done by the keeper one chore at a time: sealing full
  * segments, writing the next one ahead, checkpoints, retention; and the way back from a full disk.
  */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "core/command.h"
 #include "server/host_private.h"
@@ -32,6 +33,8 @@ void host_batch_begin(struct host *host, const struct log_batch *batch)
     }
     struct log_chore *checkpoint = &host->checkpoint;
     buf_clear(&checkpoint->state);
+    MARK_IF(host->checkpoint_due,
+            "keeper: a checkpoint that has not been written yet is passed over");
     host->checkpoint_due = false;
     if (partition_state_encode(host->partition, &checkpoint->state) == RC_OK) {
         checkpoint->kind = LOG_CHORE_CHECKPOINT;
@@ -50,6 +53,7 @@ static bool all_trimmed(struct host *host, const struct log_chore *survey)
         const struct channel *channel =
             partition_channel_by_id(host->partition, survey->entries[i].channel_id);
         if (channel != NULL && channel->earliest < survey->entries[i].end_seq) {
+            MARK("retention: old segments hold messages that must be kept, or trimmed");
             return false;
         }
     }
@@ -82,9 +86,11 @@ static void survey_done(struct host *host, const struct log_chore *survey)
     }
     host->trim_segment = survey->segment;
     if (survey->entry_count == 0 || all_trimmed(host, survey)) {
+        MARK("retention: all in the old segments is trimmed");
         host->trim_pos = 0;
         host->upkeep = UPKEEP_TRIMMING;
     } else if (host->survey_may_trim && trim(host, survey) == RC_OK) {
+        MARK("retention: a trim is appended");
         host->upkeep = UPKEEP_TRIMMING;
         partition_flush(host->partition);
     }
@@ -117,6 +123,7 @@ static void retention_run(struct host *host)
         segment = file_log_retention_candidate(host->log, bytes_max, oldest);
     }
     if (segment > 0) {
+        MARK("retention: by bytes or age");
         survey_begin(host, segment, true);
         return;
     }
@@ -127,6 +134,7 @@ static void retention_run(struct host *host)
         segment = file_log_retention_candidate(
             host->log, stats.bytes - stats.bytes / 8 * host->survey_eighths + 1, 0);
         if (segment > 0) {
+            MARK("retention: by number, are old segments empty?");
             survey_begin(host, segment, false);
         }
     }
@@ -149,12 +157,14 @@ static void chore_done(struct job *job)
     host->chore_out = false;
     if (chore->kind == LOG_CHORE_CHECKPOINT && chore->rc == RC_AGAIN && !host->checkpoint_due) {
         /* Something below it is not sealed yet: its turn comes again, with the same state. */
+        MARK("keeper: a checkpoint comes again, its segment is not sealed");
         host->checkpoint = *chore;
         host->checkpoint.private_ = NULL;
         host->checkpoint_due = true;
         chore->state = (struct buf){0};
         host->chore_wait = true;
     } else if (chore->rc != RC_OK) {
+        MARK("keeper: a chore fails");
         chore_failed(host, chore);
         host->chore_wait = true; /* until the next tick: the disk may be full */
     }
@@ -210,6 +220,7 @@ static void reopen_done(struct job *job)
     struct host *host = CONTAINER_OF(job, struct host, reopen_job);
     host->reopen_out = false;
     if (host->reopen_rc == RC_OK) {
+        MARK("host: accepts commands again");
         file_log_reopened(host->log);
         partition_resume(host->partition);
         if (host->losses_due) {
@@ -220,6 +231,7 @@ static void reopen_done(struct job *job)
         stats_flag_set(&host->server->ready[host->number], true);
         log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));
     } else if (host->reopen_rc != RC_NOSPACE) {
+        MARK("host: a reopen fails for good");
         host->reopen_useless = true;
         log_event(LEVEL_ERROR, "log stays closed until the server is restarted",
                   FIELD_U64("partition", host->number),

@@ -1,5 +1,6 @@
 #include "server/reactor.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "io/socket.h"
@@ -145,6 +146,7 @@ static void shed(struct reactor *reactor)
     if (socket_accept(reactor->listen.fd, &fd, peer) == RC_OK) {
         turn_away(fd);
     }
+    MARK("accept: no descriptors are left");
     reactor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (reactor->mono_ms >= reactor->shed_told_ms + 1000) {
         reactor->shed_told_ms = reactor->mono_ms;
@@ -169,6 +171,7 @@ static void accept_some(struct reactor *reactor)
         if (admitted(reactor, peer)) {
             hand_out(reactor, fd, peer);
         } else {
+            MARK("accept: too many connections, one is turned away");
             turn_away(fd);
         }
     }
@@ -269,6 +272,7 @@ static void tell_drained(struct reactor *reactor)
     struct server *server = reactor->server;
     struct mail *mail = mail_new(MAIL_DRAINED, sizeof(*mail), (struct bytes){0}, NULL);
     if (mail != NULL) {
+        MARK("reactor: drained");
         reactor->drained_told = true;
         mesh_send(&server->mesh, reactor->index, server_main_endpoint(server), mail);
     }

@@ -6,6 +6,7 @@
  * socket that makes it. Everything else to an owner goes behind the parcel, so that commands of a
  * connection reach a partition in the order sent. */
 #include "base/hash.h"
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "server/host.h"
@@ -88,6 +89,7 @@ enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, si
     const unsigned partition = partition_of(reactor, head->channel);
     /* A small publish must not slip past a large one for ever: who waits goes first. */
     const bool behind = !reactor->unblocking && !list_empty(&reactor->blocked[partition]);
+    MARK_IF(behind, "credit: a publish waits behind others");
     if (behind || !router_has_room(reactor, partition, size)) {
         reactor->full_partition = partition;
         return RC_FULL;
@@ -103,6 +105,7 @@ enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, si
     }
     reactor->credit_used[partition] += size;
     if (parcel->bytes.size >= tune.parcel_bytes) {
+        MARK("router: a full parcel goes at once");
         parcel_send(reactor, partition);
     }
     return RC_OK;
@@ -281,6 +284,7 @@ static void on_answer(struct reactor *reactor, struct mail_ask *ask)
 {
     /* Nobody is left: the detach of its feed has overtaken the ask, which waited at the owner. */
     if (feed_find(&reactor->feeds, ask->answer.channel) == NULL) {
+        MARK("router: an answer for nobody");
         detach(reactor, ask->answer.channel);
     }
     struct conn *conn = conn_find(reactor, ask->handle);
@@ -294,6 +298,7 @@ static void on_tail(struct reactor *reactor, struct mail_tail *tail)
 {
     struct feed *feed = feed_find(&reactor->feeds, tail->chunk->channel);
     if (feed == NULL) {
+        MARK("router: a tail for nobody");
         /* An answer that was still waiting at the owner made us a follower after we had gone. */
         detach(reactor, tail->chunk->channel);
     } else {

@@ -1,5 +1,6 @@
 /* How cursors move: from the feed's shared bytes, from the log when they have fallen behind, and
  * past what history no longer holds - never past anything in silence. */
+#include "base/mark.h"
 #include "base/tune.h"
 #include "session/session_private.h"
 #include "session/subscription.h"
@@ -26,6 +27,7 @@ static const struct chunk *source(struct subscription *sub)
     }
     const struct chunk *chunk = feed_chunk_of(sub->feed, sub->cursor);
     if (chunk == NULL) {
+        MARK("deliver: a follower is overtaken by its feed and falls behind");
         subscription_move(sub, SUB_BEHIND);
     }
     return chunk;
@@ -36,13 +38,16 @@ static void read_begin(struct subscription *sub)
     const struct session_env *env = sub->session->env;
     const uint64_t left = credit(sub);
     if (left == 0) {
+        MARK("deliver: the window is full, nothing is read ahead");
         return; /* the next acknowledgement wakes it */
     }
     if (sub->session->read_count >= tune.session_reads) {
+        MARK("deliver: as many reads as one connection may have");
         return; /* it stays ready, and the next write tries again */
     }
     const uint32_t count = left < tune.read_count ? (uint32_t)left : tune.read_count;
     if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
+        MARK("deliver: a cursor behind reads the log");
         sub->tail_seq = sub->feed->next_seq;
         subscription_move(sub, SUB_READING);
     }
@@ -71,6 +76,7 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
         left -= to - from;
         seq += to - from;
         chunk = sub->state == SUB_FOLLOWING ? feed_chunk_of(sub->feed, seq) : NULL;
+        MARK_IF(left == 0 && sub->window > 0, "deliver: the window ends what is sent");
     }
     return bytes;
 }
@@ -110,6 +116,11 @@ static void catch_up_done(struct subscription *sub)
     const struct feed *feed = sub->feed;
     ASSERT(sub->cursor <= feed->next_seq);
     const bool in_feed = sub->cursor == feed->next_seq || feed_chunk_of(feed, sub->cursor) != NULL;
+    MARK_IF(!in_feed, "deliver: one read is not enough to catch up");
+    MARK_IF(in_feed && sub->cursor < feed->next_seq,
+            "deliver: handed over to the live tail in its middle");
+    MARK_IF(in_feed && sub->cursor == feed->next_seq,
+            "deliver: handed over to the live tail at its end");
     subscription_move(sub, in_feed ? SUB_FOLLOWING : SUB_BEHIND);
 }
 
@@ -122,12 +133,14 @@ static void advance(const struct session_slice *slice, uint32_t frames)
         catch_up_done(sub);
     } else if (sub->state == SUB_FOLLOWING && sub->cursor == sub->feed->next_seq) {
         list_remove(&sub->ready_link);
+        MARK("deliver: a follower stands at the end of the tail");
         sub->feed->at_end++;
         feed_touch(sub->session->env->feeds, sub->feed);
     }
     if (!list_empty(&sub->ready_link)) {
         /* It has more: the connection's other channels first. */
         list_remove(&sub->ready_link);
+        MARK("deliver: a channel with more lets the others go first");
         list_push_back(&sub->session->ready, &sub->ready_link);
     }
 }
@@ -144,6 +157,8 @@ static enum rc advance_part(struct session *session, const struct session_slice 
     }
     ASSERT(frame < slice->to);
     const size_t rest = chunk->ends[frame] - start - size;
+    MARK_IF(rest > 0, "deliver: a frame is cut");
+    MARK_IF(frame > slice->from, "deliver: a write ends in the middle of some frames");
     const enum rc rc =
         buf_append(session->out, bytes_of(chunk->bytes + chunk->ends[frame] - rest, rest));
     advance(slice, frame + 1 - slice->from);
@@ -174,6 +189,7 @@ void session_stalled(struct session *session)
     for (at = session->ready.next; at != &session->ready; at = at->next) {
         struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
         if (sub->state == SUB_CATCHING_UP) {
+            MARK("deliver: what was read is not kept for a slow connection");
             subscription_drop_chunk(sub);
             subscription_move(sub, SUB_BEHIND);
         }
@@ -203,11 +219,14 @@ static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reas
         sub->cursor = end;
         sub->acked = end - 1;
         subscription_move(sub, SUB_BEHIND);
+        MARK("gap: told, and the subscription goes on");
         if (end == sub->feed->next_seq || feed_chunk_of(sub->feed, end) != NULL) {
+            MARK("gap: behind it stands the live tail");
             subscription_move(sub, SUB_FOLLOWING);
         }
         subscription_wake(sub);
     } else {
+        MARK("gap: it ends the subscription");
         rc = json_encode_unsubscribed(session->env->encode, &notice);
         subscription_end(sub);
     }
@@ -231,6 +250,7 @@ static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
     sub->chunk = chunk;
     if (sub->session->stalled) {
         /* Nobody knows when it could go out: it is read again then. */
+        MARK("deliver: a read comes for a connection that takes nothing");
         subscription_drop_chunk(sub);
         subscription_move(sub, SUB_BEHIND);
     } else {
@@ -243,6 +263,7 @@ enum rc session_on_read(struct session *session, const struct session_read *read
 {
     struct subscription *sub = session_sub_find(session, read->channel);
     if (sub == NULL || sub->id != read->sub_id || session->state != SESSION_READY) {
+        MARK("deliver: a read comes too late for its subscription");
         if (read->chunk != NULL) {
             session->env->ops->chunk_unref(session->env->ctx, read->chunk);
         }
@@ -254,10 +275,13 @@ enum rc session_on_read(struct session *session, const struct session_read *read
         return RC_OK;
     }
     if (read->trimmed) {
+        MARK("gap: retention has overtaken a cursor");
         return tell_gap(sub, read->position.earliest, "trimmed", &read->position);
     }
     if (read->damaged_end > 0) {
+        MARK("gap: what a cursor wanted is damaged");
         return tell_gap(sub, read->damaged_end, "damaged", &read->position);
     }
+    MARK("deliver: a subscription ends, the log cannot be read");
     return tell_failure(sub);
 }

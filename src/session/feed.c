@@ -1,5 +1,6 @@
 #include "session/feed.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "session/session.h"
 #include "session/subscription.h"
@@ -133,6 +134,7 @@ static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 {
     while (feed->chunk_count_ > 0 && (feed->bytes_ + size > table->feed_bytes_max_ ||
                                       table->bytes_ + size > table->table_bytes_max_)) {
+        MARK("feed: its bound drops the oldest chunk");
         drop_oldest(table, feed);
     }
 }
@@ -140,6 +142,7 @@ static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *chunk)
 {
     if (!feed->attached) {
+        MARK("feed: a tail comes before its answer");
         table->ops_->chunk_unref(table->ctx_, chunk);
         return;
     }
@@ -160,6 +163,7 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
     } else {
         /* Told by number only, or out of memory: the feed forgets everything, its followers read
          * the log. */
+        MARK_IF(!told, "feed: a tail is told by number only");
         while (feed->chunk_count_ > 0) {
             drop_oldest(table, feed);
         }
@@ -223,6 +227,7 @@ void feed_table_trim(struct feed_table *table)
         struct feed *feed = CONTAINER_OF(node, struct feed, dirty_link_);
         const uint64_t min = wanted_min(feed);
         while (feed->chunk_count_ > 0 && chunk_end_seq(chunk_nth(feed, 0)) <= min) {
+            MARK("feed: what all have is dropped");
             drop_oldest(table, feed);
         }
     }

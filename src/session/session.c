@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "session/session_private.h"
 #include "session/subscription.h"
@@ -80,6 +81,10 @@ bool session_ready(const struct session *session)
 
 bool session_can_take(const struct session *session)
 {
+    MARK_IF(session->inflight_count >= session->env->inflight_max,
+            "session: as many commands under way as may be");
+    MARK_IF(session->inflight_bytes >= session->env->inflight_bytes_max,
+            "session: as many bytes under way as may be");
     return session->state != SESSION_CLOSING &&
            session->inflight_count < session->env->inflight_max &&
            session->inflight_bytes < session->env->inflight_bytes_max;
@@ -133,6 +138,7 @@ enum rc session_goaway(struct session *session, const char *reason, uint64_t rec
 
 void session_on_bad_text(struct session *session)
 {
+    MARK("session: a text that is not UTF-8");
     /* Out of memory: the close code alone must do. */
     (void)!session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST, "the frame is not UTF-8");
     session_close_with(session, WS_CLOSE_UTF8, "not UTF-8");
@@ -141,6 +147,7 @@ void session_on_bad_text(struct session *session)
 void session_on_connect_timeout(struct session *session)
 {
     if (session->state == SESSION_OPENING) {
+        MARK("session: no connect in time");
         session_close_with(session, WS_CLOSE_UNAUTHORIZED, "no connect in time");
     }
 }
@@ -150,6 +157,7 @@ static enum rc on_connect(struct session *session, const struct wire_command *co
 {
     const struct session_env *env = session->env;
     if (session->state == SESSION_READY) {
+        MARK("session: connects twice");
         return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
                               "this connection is connected already");
     }
@@ -192,6 +200,7 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
 {
     const struct session_env *env = session->env;
     if (command->has_producer_seq && session->producer_id == NULL) {
+        MARK("session: a number without a producer");
         return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
                               "producer_seq needs a producer in connect");
     }
@@ -269,6 +278,7 @@ static enum rc on_early(struct session *session, uint64_t id)
 enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms)
 {
     if (session->state == SESSION_CLOSING) {
+        MARK("session: a command while it closes");
         return RC_OK; /* the peer may still talk; we no longer listen */
     }
     const struct json_codec_limits limits = {.message_bytes = session->env->message_bytes_max};
@@ -276,9 +286,11 @@ enum rc session_on_text(struct session *session, struct bytes text, uint64_t now
     struct wire_error error = {0};
     const enum rc rc = json_command_decode(text, &limits, session->env->scratch, &command, &error);
     if (rc == RC_BAD) {
+        MARK("session: a text that is no object");
         return on_not_a_command(session);
     }
     if (rc == RC_PROTOCOL) {
+        MARK("session: a command that is not right");
         const enum rc sent = session_send_error(session, &error);
         if (session->state == SESSION_OPENING) {
             session_close_with(session, WS_CLOSE_UNAUTHORIZED, "the first command must be connect");
@@ -289,6 +301,7 @@ enum rc session_on_text(struct session *session, struct bytes text, uint64_t now
         return rc;
     }
     if (session->state == SESSION_OPENING && command.type != WIRE_CONNECT) {
+        MARK("session: the first command is not connect");
         return on_early(session, command.id);
     }
     return dispatch(session, &command, text.size, now_ms);
@@ -379,9 +392,11 @@ enum rc session_on_history(struct session *session, const struct session_history
     session->inflight_count--;
     session->inflight_bytes -= HISTORY_BYTES_MAX;
     if (session->state == SESSION_CLOSING) {
+        MARK("session: a history comes while it closes");
         return RC_OK;
     }
     if (history->rc != RC_OK) {
+        MARK("session: a history fails, the log cannot be read");
         return session_refuse(session, history->id, WIRE_ERROR_UNAVAILABLE,
                               "the log could not be read");
     }

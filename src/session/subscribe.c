@@ -1,4 +1,5 @@
 /* How a cursor begins, is acknowledged, loses its place, and ends. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "session/session_private.h"
@@ -133,6 +134,7 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
 {
     const struct session_env *env = session->env;
     if (session_sub_find(session, command->channel) != NULL) {
+        MARK("subscribe: to a channel it has already");
         return session_refuse(session, command->id, WIRE_ERROR_ALREADY_SUBSCRIBED,
                               "this connection is subscribed to the channel already");
     }
@@ -169,9 +171,9 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
 static const char *gap_reason(enum position_verdict verdict)
 {
     switch (verdict) {
-    case POSITION_TRIMMED: return "trimmed";
-    case POSITION_EPOCH: return "epoch";
-    case POSITION_AHEAD: return "ahead";
+    case POSITION_TRIMMED: MARK("subscribe: the position is trimmed"); return "trimmed";
+    case POSITION_EPOCH: MARK("subscribe: the position is of a lost epoch"); return "epoch";
+    case POSITION_AHEAD: MARK("subscribe: the position is ahead"); return "ahead";
     case POSITION_OK: break;
     }
     UNREACHABLE();
@@ -197,6 +199,8 @@ static enum rc refuse_gap(struct session *session, uint64_t id, const struct ses
 /* The owner's tail begins behind what it told: everything up to `latest` is in the log. */
 static void feed_attach(struct feed *feed, const struct session_answer *answer)
 {
+    MARK_IF(feed->id != answer->feed_id, "subscribe: an answer for a feed that was there before");
+    MARK_IF(feed->attached, "subscribe: to a feed that others follow");
     if (feed->id == answer->feed_id && !feed->attached) {
         feed->attached = true;
         feed->next_seq = answer->position.latest + 1;
@@ -221,6 +225,9 @@ static enum rc start(struct subscription *sub, const struct session_answer *answ
     }
     ASSERT(sub->feed->next_seq == answer->position.latest + 1);
     ASSERT(answer->next <= sub->feed->next_seq);
+    MARK_IF(answer->verdict != POSITION_OK, "subscribe: goes on behind a gap");
+    MARK_IF(answer->next == sub->feed->next_seq, "subscribe: begins at the end");
+    MARK_IF(answer->next < sub->feed->next_seq, "subscribe: begins in the history");
     sub->cursor = answer->next;
     sub->acked = answer->next - 1;
     subscription_move(sub, SUB_FOLLOWING);
@@ -234,16 +241,19 @@ enum rc session_on_subscribed(struct session *session, const struct session_answ
     ASSERT(session->inflight_count > 0);
     session->inflight_count--;
     if (sub == NULL || sub->id != answer->sub_id) {
+        MARK("subscribe: unsubscribed before the answer came");
         return RC_OK; /* ended meanwhile */
     }
     ASSERT(sub->state == SUB_ATTACHING);
     if (answer->failed) { /* then the owner sends no tail on its account either */
+        MARK("subscribe: fails, the log cannot be read");
         const uint64_t id = sub->request_id;
         subscription_end(sub);
         return session_refuse(session, id, WIRE_ERROR_UNAVAILABLE, "the log could not be read");
     }
     feed_attach(sub->feed, answer);
     if (answer->verdict != POSITION_OK && !sub->on_gap_reset) {
+        MARK("subscribe: refused for a gap");
         const uint64_t id = sub->request_id;
         subscription_end(sub);
         return refuse_gap(session, id, answer);
@@ -255,14 +265,17 @@ enum rc session_ack(struct session *session, const struct wire_command *command)
 {
     struct subscription *sub = session_sub_find(session, command->channel);
     if (sub == NULL || sub->state == SUB_ATTACHING) {
+        MARK("ack: of a channel that is not subscribed");
         return session_refuse(session, command->id, WIRE_ERROR_NOT_SUBSCRIBED,
                               "this connection is not subscribed to the channel");
     }
     if (command->seq >= sub->cursor) {
+        MARK("ack: beyond what was sent");
         return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
                               "the acknowledgement is beyond what was sent");
     }
     if (command->seq > sub->acked) {
+        MARK("ack: opens the window");
         sub->acked = command->seq;
         subscription_wake(sub);
     }
@@ -279,6 +292,7 @@ enum rc session_unsubscribe(struct session *session, const struct wire_command *
     /* A subscribe still on its way is answered before it ends: each command has one reply. */
     enum rc rc = RC_OK;
     if (sub->state == SUB_ATTACHING) {
+        MARK("unsubscribe: before the subscription had begun");
         rc = session_refuse(session, sub->request_id, WIRE_ERROR_NOT_SUBSCRIBED,
                             "unsubscribed before the subscription had begun");
     }
