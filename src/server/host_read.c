@@ -417,6 +417,10 @@ static void read_done(struct job *job)
         return;
     }
     read->rc = read->read.rc;
+    if (read->chunk != NULL && read->count == 0) {
+        shared_chunk_unref(read->chunk); /* memory ran out at its first message */
+        read->chunk = NULL;
+    }
     if (read->purpose == READ_DIGEST) {
         digest_done(read);
     } else if (read->rc == RC_OK && read->count == 0 && read->damaged_count == 0) {
