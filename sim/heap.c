@@ -44,7 +44,7 @@ uint64_t heap_blocks(enum heap_owner owner)
 void heap_fail_at(uint64_t k)
 {
     fail_left = k;
-    failed = false;
+    failed = failed && k > 0;
 }
 
 bool heap_has_failed(void)

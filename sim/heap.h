@@ -35,9 +35,9 @@ uint64_t heap_blocks(enum heap_owner owner);
 /* Frees all blocks of that owner. */
 void heap_drop(enum heap_owner owner);
 
-/* The server's allocation number k from now fails (0: none). */
+/* The server's allocation number k from now fails; 0: none, and none has failed so far. */
 void heap_fail_at(uint64_t k);
-/* Whether one has failed since heap_fail_at(). */
+/* Whether one has failed. */
 bool heap_has_failed(void);
 /* Where an assertion goes that follows a failed allocation. */
 extern jmp_buf heap_crash;

@@ -2,6 +2,8 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "core/command.h"
+#include "core/snowflake.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -36,8 +38,10 @@ struct series {
 
 static struct {
     struct plan plan;
-    bool retention; /* some setting so far has removed messages … */
-    bool whole;     /* … whole segments of them */
+    bool retention;      /* some setting so far has removed messages … */
+    bool whole;          /* … whole segments of them */
+    uint64_t keep_least; /* messages of a channel; the smallest setting so far, 0: none */
+    uint64_t keep_most;  /* the largest; UINT64_MAX: all */
     struct channel_model channels[PLAN_CHANNELS_MAX];
     struct series series[PRODUCERS_MAX][EPOCHS_MAX][PLAN_CHANNELS_MAX];
     uint64_t message_count;
@@ -59,6 +63,13 @@ void model_plan(const struct plan *plan)
     model.plan = *plan;
     model.retention = model.retention || plan->retention_messages > 0 || plan->retention_bytes > 0;
     model.whole = model.whole || plan->retention_bytes > 0;
+    const uint64_t keep = plan->retention_messages;
+    if (keep > 0 && (model.keep_least == 0 || keep < model.keep_least)) {
+        model.keep_least = keep;
+    }
+    if (keep == 0 || keep > model.keep_most) {
+        model.keep_most = keep == 0 ? UINT64_MAX : keep;
+    }
 }
 
 void model_end(void)
@@ -78,9 +89,14 @@ const char *model_channel_name(unsigned channel)
     return model.channels[channel].name;
 }
 
-bool model_may_be_empty(void)
+unsigned model_channel_number(const char *name)
 {
-    return model.whole;
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        if (strcmp(name, model.channels[c].name) == 0) {
+            return c;
+        }
+    }
+    trace_fail("protocol", "something of channel %s", name);
 }
 
 uint64_t model_message_count(void)
@@ -243,6 +259,44 @@ static struct told *know(unsigned channel, uint64_t seq, struct identity who)
     return told;
 }
 
+/* The producers are named p0, p1 …; others have no numbers. */
+static unsigned producer_number(struct bytes id)
+{
+    unsigned number = 0;
+    for (size_t i = 1; i < id.size; i++) {
+        number = number * 10 + (unsigned)(id.data[i] - '0');
+    }
+    return number;
+}
+
+void model_kept(const struct record *record)
+{
+    struct command_publish publish = {0};
+    char name[TEXT_SIZE];
+    if (record->type != RECORD_PUBLISH || model.keep_least > 0 ||
+        command_publish_decode(record->body, &publish) != RC_OK || publish.producer.size == 0) {
+        return;
+    }
+    (void)snprintf(name, sizeof(name), "%.*s", (int)publish.channel.size,
+                   (const char *)publish.channel.data);
+    const unsigned channel = model_channel_number(name);
+    const struct series *series =
+        &model.series[producer_number(publish.producer)][publish.producer_epoch][channel];
+    for (uint32_t i = 0; i < publish.count; i++) {
+        const uint64_t n = publish.producer_seq + i;
+        const uint64_t seq = n < series->capacity ? series->seqs[n] : 0;
+        char id[TEXT_SIZE]; /* a retry is a record, too, and has another */
+        (void)snprintf(id, sizeof(id), "%llu",
+                       (unsigned long long)snowflake_id(publish.tick + i, 1));
+        if (seq > 0 && seq < model.channels[channel].earliest &&
+            strcmp(id, model.channels[channel].messages[seq].message_id) == 0) {
+            trace_fail("P13 bounds", "seq %llu of %s is in the log, earliest is %llu",
+                       (unsigned long long)seq, name,
+                       (unsigned long long)model.channels[channel].earliest);
+        }
+    }
+}
+
 /* ---- what clients are told ------------------------------------------------------------------- */
 
 struct model_mark model_mark(unsigned channel)
@@ -299,6 +353,29 @@ void model_trimmed(unsigned channel, uint64_t to)
     m->earliest = to + 1 > m->earliest ? to + 1 : m->earliest;
 }
 
+void model_forgotten(unsigned channel, unsigned producer, unsigned epoch)
+{
+    const struct series *series = &model.series[producer][epoch][channel];
+    if (!model.whole) {
+        trace_fail("I5 once", "%s has forgotten p%u e%u, and has history",
+                   model.channels[channel].name, producer, epoch);
+    }
+    model_trimmed(channel, series->last);
+}
+
+/* Retention by number keeps as many as it says, no more and no fewer. */
+static void keep_check(const struct channel_model *m, uint64_t earliest, uint64_t latest)
+{
+    const uint64_t least = model.keep_least;
+    const uint64_t upper = least > 0 && latest > least ? latest - least + 1 : 1;
+    const uint64_t lower = latest > model.keep_most ? latest - model.keep_most + 1 : 1;
+    if (earliest < lower || (earliest > upper && !model.whole)) {
+        trace_fail("P13 bounds", "%s: earliest %llu, latest %llu, and %llu to %llu are kept",
+                   m->name, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)least, (unsigned long long)model.keep_most);
+    }
+}
+
 void model_told(unsigned channel, const struct value *object, struct model_mark mark)
 {
     struct channel_model *m = &model.channels[channel];
@@ -314,6 +391,7 @@ void model_told(unsigned channel, const struct value *object, struct model_mark 
                    m->name, (unsigned long long)earliest, (unsigned long long)latest,
                    (unsigned long long)mark.earliest);
     }
+    keep_check(m, earliest, latest);
     if (earliest > 1) {
         model_trimmed(channel, earliest - 1);
     }

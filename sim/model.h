@@ -14,6 +14,7 @@
 #define SIM_MODEL_H
 
 #include "base/bytes.h"
+#include "log/record.h"
 #include "sim/plan.h"
 #include "sim/value.h"
 
@@ -38,6 +39,8 @@ void model_end(void);
 void model_plan(const struct plan *plan); /* the server has other settings */
 
 const char *model_channel_name(unsigned channel);
+/* A name that is none ends the run. */
+unsigned model_channel_number(const char *name);
 /* Appends the payload, as JSON text. */
 void model_payload(struct buf *to, unsigned channel, struct identity who);
 
@@ -58,9 +61,12 @@ void model_seen(unsigned channel, const struct value *message);
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
 /* Messages up to `to` are gone by retention, somebody was told. */
 void model_trimmed(unsigned channel, uint64_t to);
-/* Whether retention may have removed all messages of a channel. */
-bool model_may_be_empty(void);
+/* The channel does not know the producer any more: all that is known to be its is gone. */
+void model_forgotten(unsigned channel, unsigned producer, unsigned epoch);
 uint64_t model_message_count(void);
+/* A record that the log still has at the very end: by number nothing else goes than what is
+ * removed with its segment. */
+void model_kept(const struct record *record);
 
 /* Members of an object; a broken promise where they are missing. */
 uint64_t member_u64(const struct value *object, const char *name);

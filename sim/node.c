@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "server/datadir.h"
-#include "server/host.h"
+#include "server/host_private.h"
 #include "server/logger.h"
 #include "server/peers.h"
 #include "server/server_private.h"
@@ -114,6 +114,7 @@ static void state_move(enum node_state next)
 static void config_set(const struct plan *plan)
 {
     struct config *config = &node.config;
+    tune = plan->tune;
     const enum rc rc = config_defaults(config);
     ASSERT(rc == RC_OK);
     config->threads = plan->threads;
@@ -254,6 +255,9 @@ void node_crash(enum sim_loss loss)
         spare_close();
     }
     heap_drop(HEAP_SERVER);
+    if (heap_has_failed()) {
+        heap_fail_at(0); /* in this process's life */
+    }
     net_server_gone();
     disk_power_cycle(loss);
     (void)disk_time_taken();
@@ -610,6 +614,56 @@ bool node_healthy(void)
         }
     }
     return node.state == NODE_OPEN;
+}
+
+/* A checkpoint may wait: for the seal that failed, which waits for a commit. */
+static bool host_is_quiet(const struct host *host)
+{
+    return host_quiet(host) && host_idle(host) && host->upkeep == UPKEEP_NONE;
+}
+
+bool node_quiet(void)
+{
+    struct server *server = node.server;
+    if (node.state != NODE_OPEN || stats_counter_get(&server->connections) > 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        if (mesh_busy(&server->mesh, i) || !list_empty(&server->reactors[i].dirty)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < server->partitions; i++) {
+        if (!host_is_quiet(server->hosts[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *node_left_over(void)
+{
+    const struct server *server = node.server;
+    for (unsigned i = 0; i < server->partitions; i++) {
+        if (map_count(&server->hosts[i]->topics) > 0) {
+            return "a follower that was never detached";
+        }
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        const struct reactor *reactor = &server->reactors[i];
+        if (reactor->feeds.bytes_ > 0 || map_count(&reactor->feeds.by_name_) > 0) {
+            return "a feed without followers";
+        }
+        if (reactor->blocked_count > 0) {
+            return "a publish that waits for room";
+        }
+        for (unsigned p = 0; p < server->partitions; p++) {
+            if (reactor->credit_used[p] > 0) {
+                return "credit of publishes that were answered";
+            }
+        }
+    }
+    return NULL;
 }
 
 /* ---- faults ---------------------------------------------------------------------------------- */

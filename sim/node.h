@@ -38,6 +38,11 @@ bool node_drained(void);
 /* Every partition accepts commands. */
 bool node_healthy(void);
 
+/* Nothing is under way inside it: no connection, mail, job, read or chore. */
+bool node_quiet(void);
+/* Of a quiet server: what it still holds for those who have gone; NULL: nothing. */
+const char *node_left_over(void);
+
 /* Faults. */
 void node_pause_reactor(uint64_t us);
 void node_pause_worker(uint64_t us);

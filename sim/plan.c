@@ -14,6 +14,32 @@ static uint64_t one_of(const uint64_t *values, unsigned count)
 #define ONE_OF(...)                                                                                \
     one_of((const uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
+/* One of them, or in half of the cases what a server has. */
+static size_t tuned(size_t usual, size_t a, size_t b, size_t c)
+{
+    return sim_chance(50) ? usual : (size_t)ONE_OF(a, b, c);
+}
+
+/* Bounds that nobody would set so, for what happens at them. */
+static void draw_tune(struct tune *to)
+{
+    const struct tune *usual = &tune_default;
+    to->credit_bytes = tuned(usual->credit_bytes, 200, 1000, 4000);
+    to->parcel_bytes = tuned(usual->parcel_bytes, 100, 500, 2000);
+    to->feeds_bytes = tuned(usual->feeds_bytes, 1000, 3000, 10000);
+    to->tail_bytes = tuned(usual->tail_bytes, 100, 1000, 4000);
+    to->catch_up_bytes = tuned(usual->catch_up_bytes, 100, 1000, 4000);
+    to->out_bytes = tuned(usual->out_bytes, 100, 1000, 10000);
+    to->read_bytes = tuned(16384, 50, 500, 4096);
+    to->flush_bytes = tuned(usual->flush_bytes, 50, 500, 4000);
+    to->flush_rounds = (unsigned)tuned(usual->flush_rounds, 1, 1, 2);
+    to->accepts = (unsigned)tuned(usual->accepts, 1, 1, 2);
+    to->mails = (unsigned)tuned(usual->mails, 1, 2, 5);
+    to->host_reads = (unsigned)tuned(usual->host_reads, 1, 1, 2);
+    to->session_reads = (unsigned)tuned(usual->session_reads, 1, 1, 2);
+    to->read_count = (uint32_t)tuned(usual->read_count, 1, 2, 7);
+}
+
 static void draw_settings(struct plan *plan)
 {
     plan->threads = (unsigned)sim_between(1, 3);
@@ -21,6 +47,7 @@ static void draw_settings(struct plan *plan)
     plan->retention_messages = sim_chance(65) ? sim_between(5, 50) : 0;
     plan->retention_bytes = sim_chance(35) ? ONE_OF(16384, 32768, 65536) : 0;
     plan->inflight = ONE_OF(1, 4, 64, 4096);
+    draw_tune(&plan->tune);
 }
 
 static void draw_clients(struct plan *plan)
@@ -159,6 +186,8 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     struct plan plan = {.seed = seed};
     plan.partitions = (unsigned)sim_between(1, 3);
     plan.segment_bytes = ONE_OF(4096, 4096, 4096, 16384);
+    plan.tune.producer_runs = (uint32_t)ONE_OF(4, 4, 16, 1024);
+    plan.tune.channel_epochs = (uint32_t)ONE_OF(2, 4, 64);
     draw_settings(&plan);
     draw_clients(&plan);
     draw_size(&plan);

@@ -4,6 +4,7 @@
 #ifndef SIM_PLAN_H
 #define SIM_PLAN_H
 
+#include "base/tune.h"
 #include "sim/faults.h"
 
 #include <stdbool.h>
@@ -23,6 +24,7 @@ struct plan {
     uint64_t retention_messages; /* 0: off */
     uint64_t retention_bytes;    /* 0: off */
     uint64_t inflight;
+    struct tune tune; /* producer_runs and channel_epochs for the world's life */
     bool durability_os;
     /* the clients */
     unsigned channels;

@@ -18,13 +18,14 @@ struct outbox {
     unsigned next[LINKS];
 };
 
-/* [P 2] Commands of a connection take effect in the order sent: a history asked for behind a
- * publish has its message. Answers may come in either order. */
+/* [P 2] Commands of a connection take effect in the order sent: a history or a subscription asked
+ * for behind a publish knows its message. Answers may come in either order. */
 struct own_writes {
     uint64_t published_id;
     uint64_t published_seq;
-    uint64_t history_id;
-    uint64_t history_latest;
+    uint64_t looked_id;
+    uint64_t looked_latest;
+    bool following; /* a subscription to have a look is there */
 };
 
 struct publisher {
@@ -51,10 +52,10 @@ static unsigned index_of(const struct publisher *publisher, const struct link *l
 
 static void own_check(const struct own_writes *own, unsigned channel)
 {
-    if (own->published_id < own->history_id && own->published_seq > own->history_latest) {
-        trace_fail("P20 order",
-                   "channel %u: seq %llu was published before a history ending at %llu", channel,
-                   (unsigned long long)own->published_seq, (unsigned long long)own->history_latest);
+    if (own->published_id < own->looked_id && own->published_seq > own->looked_latest) {
+        trace_fail("P20 order", "channel %u: seq %llu was published before an answer up to %llu",
+                   channel, (unsigned long long)own->published_seq,
+                   (unsigned long long)own->looked_latest);
     }
 }
 
@@ -65,9 +66,61 @@ static void on_history(struct publisher *publisher, const struct link *link,
     const struct history_ask history = {
         .channel = ask->channel, .limit = 1, .reverse = true, .mark = ask->mark};
     history_check(&history, object);
-    own->history_id = ask->id;
-    own->history_latest = member_u64(object, "latest");
+    own->looked_id = ask->id;
+    own->looked_latest = member_u64(object, "latest");
     own_check(own, ask->channel);
+}
+
+/* It wanted to know where the channel ends, no more. */
+static void unsubscribe(struct link *link, unsigned channel)
+{
+    char text[120];
+    const struct link_ask *ask = link_ask(link, ASK_UNSUBSCRIBE, channel);
+    if (ask != NULL) {
+        const int size = snprintf(text, sizeof(text),
+                                  "{\"type\":\"unsubscribe\",\"id\":%llu,\"channel\":\"%s\"}",
+                                  (unsigned long long)ask->id, model_channel_name(channel));
+        link_send(link, bytes_of(text, (size_t)size));
+    }
+}
+
+static void on_subscribed(struct publisher *publisher, struct link *link,
+                          const struct link_ask *ask, const struct value *object)
+{
+    struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+    model_told(ask->channel, object, ask->mark);
+    own->looked_id = ask->id;
+    own->looked_latest = member_u64(object, "latest");
+    if (member_u64(object, "next") != own->looked_latest + 1) {
+        trace_fail("P7 resume", "\"latest\" of channel %u is not its end", ask->channel);
+    }
+    own_check(own, ask->channel);
+    unsubscribe(link, ask->channel);
+}
+
+/* True: it was about a subscription. */
+static bool about_following(struct publisher *publisher, struct link *link, const char *type,
+                            const struct value *object, const struct link_ask *ask)
+{
+    if (strcmp(type, "message") == 0) {
+        model_seen(model_channel_number(member_text(object, "channel")), object);
+        return true;
+    }
+    if (strcmp(type, "unsubscribed") == 0) {
+        const unsigned channel = model_channel_number(member_text(object, "channel"));
+        publisher->own[index_of(publisher, link)][channel].following = false;
+        return true;
+    }
+    if (ask != NULL && ask->kind == ASK_SUBSCRIBE) {
+        if (strcmp(type, "subscribed") == 0) {
+            on_subscribed(publisher, link, ask, object);
+        } else {
+            trace("p%u: subscribe refused: %s", publisher->producer, member_text(object, "code"));
+            publisher->own[index_of(publisher, link)][ask->channel].following = false;
+        }
+        return true;
+    }
+    return ask != NULL && ask->kind == ASK_UNSUBSCRIBE; /* it had ended by itself */
 }
 
 static void acked(struct publisher *publisher, const struct link_ask *ask,
@@ -135,8 +188,9 @@ static void refused(struct publisher *publisher, struct link *link, const struct
         publisher->backoff_us = sim_now_us + sim_below(500000);
     } else if (strcmp(code, "producer_unknown") == 0 && ask->known == 0 && ask->from > 1) {
         outbox->next[index_of(publisher, link)] = outbox->acked + 1;
-    } else if (strcmp(code, "producer_unknown") == 0 && model_may_be_empty()) {
+    } else if (strcmp(code, "producer_unknown") == 0) {
         /* All of the channel was trimmed, and with it went what it knew of its producers. */
+        model_forgotten(ask->channel, publisher->producer, link->epoch);
         if (link->epoch == publisher->epoch) {
             epoch_bump(publisher);
         } else {
@@ -154,6 +208,9 @@ static void on_object(struct link *link, const char *type, const struct value *o
                       const struct link_ask *ask)
 {
     struct publisher *publisher = link->owner;
+    if (about_following(publisher, link, type, object, ask)) {
+        return;
+    }
     if (ask == NULL) {
         if (strcmp(type, "goaway") != 0) {
             trace_fail("protocol", "a publisher is sent %s", type);
@@ -257,6 +314,20 @@ static void ask_history(struct link *link, unsigned channel)
     }
 }
 
+static void ask_subscribe(struct publisher *publisher, struct link *link, unsigned channel)
+{
+    char text[200];
+    struct own_writes *own = &publisher->own[index_of(publisher, link)][channel];
+    const struct link_ask *ask = own->following ? NULL : link_ask(link, ASK_SUBSCRIBE, channel);
+    if (ask != NULL) {
+        const int size =
+            snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"id\":%llu,\"channel\":\"%s\"}",
+                     (unsigned long long)ask->id, model_channel_name(channel));
+        link_send(link, bytes_of(text, (size_t)size));
+        own->following = true;
+    }
+}
+
 static void make(struct publisher *publisher)
 {
     struct outbox *outbox = &publisher->outboxes[sim_below(clients_plan.channels)];
@@ -296,6 +367,8 @@ static void link_act(struct publisher *publisher, struct link *link)
     }
     if (!clients_calm && sim_chance(10)) {
         ask_history(link, channel);
+    } else if (!clients_calm && sim_chance(15)) {
+        ask_subscribe(publisher, link, channel);
     }
     if (!clients_calm && sim_chance(1)) {
         link_close(link);

@@ -202,14 +202,8 @@ static void on_refused(struct subscriber *subscriber, const struct link_ask *ask
 static struct follow *follow_of(struct subscriber *subscriber, const struct value *object,
                                 unsigned *ret_channel)
 {
-    const char *name = member_text(object, "channel");
-    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
-        if (strcmp(name, model_channel_name(c)) == 0) {
-            *ret_channel = c;
-            return &subscriber->follows[c];
-        }
-    }
-    trace_fail("protocol", "a push of channel %s", name);
+    *ret_channel = model_channel_number(member_text(object, "channel"));
+    return &subscriber->follows[*ret_channel];
 }
 
 static void ack(struct subscriber *subscriber, unsigned channel, uint64_t seq)

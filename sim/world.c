@@ -184,6 +184,24 @@ static void stop(void)
     }
 }
 
+/* Everybody goes away: the server must come to rest, and hold nothing for anybody. */
+static void leave(void)
+{
+    const uint64_t end_us = sim_now_us + 30000000;
+    clients_end();
+    while (!node_quiet()) {
+        if (sim_now_us > end_us) {
+            trace_fail("I12 liveness", "a server that nobody asks anything does not come to rest");
+        }
+        step();
+        operate();
+    }
+    const char *left = node_left_over();
+    if (left != NULL && !fault_counts()[FAULT_NO_MEMORY]) {
+        trace_fail("I11 bounded", "when everybody has gone there is %s", left);
+    }
+}
+
 static void on_damage(void *ctx, const struct log_damage *damage)
 {
     (void)ctx;
@@ -191,14 +209,24 @@ static void on_damage(void *ctx, const struct log_damage *damage)
                (unsigned long long)damage->at, damage->what);
 }
 
-static void verify(void)
+static void on_record(void *ctx, const struct record *record, struct log_place place)
 {
+    (void)place;
+    if (*(bool *)ctx) {
+        model_kept(record);
+    }
+}
+
+/* `rested`: the server had nothing left to do when it was stopped. */
+static void verify(bool rested)
+{
+    bool whole = rested && fault_counts()[FAULT_SETTINGS] == 0;
     const struct storage storage = disk_storage_sim();
     for (unsigned i = 0; i < world.plan.partitions; i++) {
         char folder[16];
         (void)snprintf(folder, sizeof(folder), "p%03u", i);
         struct log_verify_result result;
-        const enum rc rc = file_log_verify(&storage, folder, on_damage, NULL, NULL, &result);
+        const enum rc rc = file_log_verify(&storage, folder, on_damage, on_record, &whole, &result);
         if (rc != RC_OK) {
             trace_fail("P18 damage", "verify of %s: %s", folder, rc_text(rc));
         }
@@ -224,8 +252,12 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     run_with_faults();
     calm();
     run_calm();
+    const bool rests = sim_chance(50);
+    if (rests) {
+        leave();
+    }
     stop();
-    verify();
+    verify(rests);
     clients_end();
     world.result.messages = model_message_count();
     model_end();
