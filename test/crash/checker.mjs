@@ -197,10 +197,10 @@ export const CHECKS = {
 const SHOWN_MAX = 5;
 
 /** {passed, failed, violations, lines, failedNames}: each check, and its first violations. */
-export function judge(history) {
+export function judge(history, names = Object.keys(CHECKS)) {
   const result = { passed: 0, failed: 0, violations: 0, lines: [], failedNames: [] };
-  for (const [name, check] of Object.entries(CHECKS)) {
-    const violations = [...check(history)];
+  for (const name of names) {
+    const violations = [...CHECKS[name](history)];
     if (violations.length === 0) {
       result.passed += 1;
       result.lines.push(`ok      ${name}`);

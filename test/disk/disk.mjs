@@ -1,6 +1,7 @@
 // Power cuts, failing and full disks under the real server, judged from outside.
 //
-//   node disk.mjs [--rounds N] [--seed S] [--only forget,ext4,xfs,full]   exit 1 on any violation
+//   node disk.mjs [--rounds N] [--seed S] [--only PART,…]      exit 1 on any violation
+//                               PART is forget, ext4, xfs, full, replay
 //   node disk.mjs --canary        a disk whose syncs lie must be found out
 //
 // Goal: I1 to I7 hold on a disk that keeps what was synced and nothing else, and that fails; after
@@ -17,6 +18,7 @@ import { Server } from '../e2e/lib/server.mjs';
 import { Checks, inOwnNamespaces } from '../lib/own.mjs';
 import { ForgetFs, LoopDisk } from './disks.mjs';
 import { fullDisk } from './full.mjs';
+import { replay } from './replay.mjs';
 
 const EIO = 5;
 const ENOSPC = 28;
@@ -246,7 +248,7 @@ async function main() {
   const { values } = parseArgs({ options: {
     rounds: { type: 'string', default: '40' },
     seed: { type: 'string' },
-    only: { type: 'string', default: 'forget,ext4,xfs,full' },
+    only: { type: 'string', default: 'forget,ext4,xfs,full,replay' },
     canary: { type: 'boolean', default: false },
   } });
   await inOwnNamespaces('disks that forget, fail and fill up');
@@ -262,6 +264,7 @@ async function main() {
     ext4: () => shutDown('ext4', rounds, seed),
     xfs: () => shutDown('xfs', rounds, seed),
     full: () => fullDisk(checks, count, seed),
+    replay: () => replay(checks, rounds, seed),
   };
   for (const name of values.only.split(',')) await parts[name]();
   console.log(`account: ${total.rounds} rounds, ${total.acked} acknowledged,`
