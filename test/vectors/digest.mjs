@@ -22,7 +22,7 @@ const histories = [
     { seq: 6, message_id: id(6), time: T + 1, key: 'customer-9', producer: 'p-81f3',
       producer_seq: 42, data_text: '{"n":1}' },
   ] },
-  { about: 'what one field gives to its neighbour changes the digest', channel: 'fields', entries: [
+  { about: 'what one field gives to its neighbour counts', channel: 'fields', entries: [
     { seq: 1, message_id: id(1), time: T, key: 'bc', producer: 'a', data_text: '0' },
     { seq: 2, message_id: id(2), time: T, key: 'c', producer: 'ab', data_text: '0' },
     { seq: 3, message_id: id(3), time: T, producer: 'abc', data_text: '0' },

@@ -49,6 +49,10 @@ const SHAPES = {
     channel: isText, epoch: isText, earliest: isCount, latest: isCount, messages: Array.isArray,
     more: optional((x) => x === true || x === false),
   },
+  digest: {
+    channel: isText, epoch: isText, seq: isCount,
+    digest: (x) => typeof x === 'string' && /^[0-9a-f]{16}$/.test(x),
+  },
   pong: {},
   goaway: { reason: isText, reconnect_after_ms: isCount },
   gap: { channel: isText, from: isSeq, to: isSeq, reason: isText },
@@ -306,6 +310,11 @@ export class Client {
 
   history(channel, more = {}) {
     return this.expect('history', { type: 'history', channel, ...more });
+  }
+
+  /** The digest of a channel, of message `seq` or the newest. */
+  digest(channel, more = {}) {
+    return this.expect('digest', { type: 'digest', channel, ...more });
   }
 
   /** The next `count` messages of a subscription. */
