@@ -268,9 +268,12 @@ enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uin
     const struct scan_run *array = (const struct scan_run *)(const void *)runs.data;
     uint64_t limit = next_pos == UINT64_MAX ? next_pos : next_pos + 1;
     for (size_t i = runs.size / sizeof(*array); i-- > 0;) {
+        /* One that is not ours may be one of ours in the wrong place, and it is the other that is
+         * not. So where runs contradict each other this is no torn tail, but damage for a person to
+         * see. */
+        behind.later_batch = behind.later_batch || array[i].later_batch;
         if (array[i].end_pos < limit) {
             behind.found = true;
-            behind.later_batch = behind.later_batch || array[i].later_batch;
             behind.first = array[i];
             limit = array[i].first_pos;
         }

@@ -659,6 +659,41 @@ static void a_whole_record_of_another_chain_is_no_torn_tail(void **state)
     sim_disk_close(disk);
 }
 
+/* Found by swapping sectors: a whole record in the wrong place, behind the last one, contradicts
+ * all between; that must not make a torn tail of them. */
+static void a_record_in_the_wrong_place_does_not_make_a_torn_tail(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(1);
+    const struct storage storage = sim_disk_storage(disk);
+    struct given given;
+    assert_int_equal(given_open(&storage, false, &given), RC_OK);
+    struct log_batch batch = {0};
+    batch_begin(&batch, WORLD_PARTITION, 0, WORLD_INCARNATION);
+    assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("aaaa")), RC_OK);
+    assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("bbbb")), RC_OK);
+    assert_int_equal(file_log_commit(given.log, &batch, LOG_SYNC_DATA), RC_OK);
+    const uint32_t first = batch.place.at;
+    const uint32_t size = (uint32_t)record_size(4);
+    (void)commit_one(&given, &batch, BYTES_LITERAL("cccc"));
+    const uint32_t end = commit_one(&given, &batch, BYTES_LITERAL("dddd")) + size;
+    file_log_close(given.log);
+    const struct log_name name = seg(1);
+    struct bytes bytes;
+    assert_true(sim_disk_get(disk, name.text, &bytes));
+    uint8_t *file = malloc(bytes.size);
+    assert_non_null(file);
+    bytes_copy(file, bytes.data, bytes.size);
+    bytes_copy(file + end, file + first + size, size); /* the second one, behind the last */
+    file[first + 20] ^= 1;                             /* the first one is damaged */
+    sim_disk_put(disk, name.text, bytes_of(file, bytes.size));
+    free(file);
+
+    assert_int_equal(given_open(&storage, false, &given), RC_CORRUPT);
+    batch_deinit(&batch);
+    sim_disk_close(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -679,6 +714,7 @@ int main(void)
         cmocka_unit_test(a_repair_tells_which_messages_it_has_cost),
         cmocka_unit_test(a_crash_during_a_repair_is_harmless),
         cmocka_unit_test(a_record_forged_inside_a_message_is_not_believed),
+        cmocka_unit_test(a_record_in_the_wrong_place_does_not_make_a_torn_tail),
         cmocka_unit_test(a_whole_record_of_another_chain_is_no_torn_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
