@@ -67,6 +67,7 @@ struct jdisk {
     uint64_t changes;
     uint64_t die_before;
     bool dead;
+    bool plain;
     unsigned open_count;
 };
 
@@ -213,6 +214,7 @@ static void name_change(struct jdisk *disk, const char *from, const char *to, un
     (void)snprintf(item->from, sizeof(item->from), "%s", from);
     (void)snprintf(item->to, sizeof(item->to), "%s", to);
     names_apply(&disk->now, item);
+    disk->journal_size -= disk->plain;
 }
 
 /* ---- the storage ----------------------------------------------------------------------------- */
@@ -308,6 +310,10 @@ static enum rc on_write(void *ctx, struct storage_file *file, struct bytes bytes
         return RC_IO;
     }
     struct image *image = &disk->inodes[file->inode].now;
+    if (disk->plain) {
+        image_put(image, (size_t)at, bytes.data, bytes.size);
+        return RC_OK;
+    }
     if (at + bytes.size > image->size) { /* the size gets to disk on its own */
         item_add(disk, ITEM_SIZE, file->inode)->at = (size_t)at + bytes.size;
     }
@@ -329,6 +335,9 @@ static enum rc on_sync_data(void *ctx, struct storage_file *file)
     if (!changes(disk)) {
         return RC_IO;
     }
+    if (disk->plain) {
+        return RC_OK;
+    }
     struct inode *inode = &disk->inodes[file->inode];
     for (size_t i = disk->journal_size; i-- > 0;) {
         if (disk->journal[i].kind != ITEM_NAME && disk->journal[i].inode == file->inode) {
@@ -347,6 +356,7 @@ static enum rc on_truncate(void *ctx, struct storage_file *file, uint64_t size)
         return RC_IO;
     }
     item_add(disk, ITEM_SIZE, file->inode)->at = (size_t)size;
+    disk->journal_size -= disk->plain;
     image_resize(&disk->inodes[file->inode].now, (size_t)size);
     return RC_OK;
 }
@@ -483,6 +493,12 @@ void jdisk_close(struct jdisk *disk)
     free(disk);
 }
 
+void jdisk_plain(struct jdisk *disk)
+{
+    disk->plain = true;
+    disk->journal_size = 0;
+}
+
 void jdisk_watch(struct jdisk *disk, void (*before_change)(void *ctx), void *ctx)
 {
     disk->before_change = before_change;
@@ -592,7 +608,9 @@ static void settle(struct jdisk *to)
             const struct inode kept = to->inodes[inode];
             to->inodes[inode] = to->inodes[count];
             to->inodes[count] = kept;
-            image_copy(&to->inodes[count].synced, &kept.now);
+            if (!to->plain) {
+                image_copy(&to->inodes[count].synced, &kept.now);
+            }
             count++;
         }
     }

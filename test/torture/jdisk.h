@@ -19,6 +19,9 @@ struct jdisk *jdisk_open(void);
 void jdisk_close(struct jdisk *disk); /* NULL is allowed */
 struct storage jdisk_storage(struct jdisk *disk);
 
+/* From now on nothing is kept in the journal: for tests that plant damage and never crash. */
+void jdisk_plain(struct jdisk *disk);
+
 /* Calls `before_change` before each call that changes something, while nothing of it is done. */
 void jdisk_watch(struct jdisk *disk, void (*before_change)(void *ctx), void *ctx);
 /* Calls that changed something, so far. */
