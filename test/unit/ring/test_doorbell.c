@@ -1,6 +1,7 @@
 /* ring/doorbell: no wake-up is lost, and none is sent to a thread that is awake.
  * Method: a sleeper that really sleeps (poll on an eventfd, with a deadline) drains several rings;
- * a lost wake-up shows as a deadline that passes while an item lies in a ring. */
+ * a lost wake-up shows as a deadline that passes while an item lies in a ring. And two threads that
+ * arm and ring at the same moment, many times. */
 #include "ring/doorbell.h"
 
 #include "ring/spsc.h"
@@ -9,7 +10,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <stdalign.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -155,12 +158,82 @@ static void no_wake_up_is_lost_between_three_ringers_and_a_sleeper(void **state)
     assert_int_equal(close(house.event_fd), 0);
 }
 
+/* ---- both at once -------------------------------------------------------------------------- */
+
+/* The moment that the fences are for: one side arms and looks, the other pushes and rings, both at
+ * the same time, over and over. Without a fence each may still see the world of before. The two
+ * meet by spinning, so that their stores are on their way at once; where there is one core only
+ * nothing can be at once, and nothing is tested. */
+#define MEETINGS 300000u
+
+struct meeting {
+    alignas(64) _Atomic uint32_t round;
+    alignas(64) _Atomic uint32_t arrived;
+    alignas(64) struct doorbell bell;
+    alignas(64) struct spsc ring;
+    bool rang;
+};
+
+static void wait_for(_Atomic uint32_t *what, uint32_t value)
+{
+    for (uint32_t spins = 0; atomic_load_explicit(what, memory_order_acquire) != value; spins++) {
+        if (spins % 4096 == 4095) {
+            (void)sched_yield();
+        }
+    }
+}
+
+static void *pusher_main(void *arg)
+{
+    struct meeting *meeting = arg;
+    for (uint32_t i = 1; i <= MEETINGS; i++) {
+        wait_for(&meeting->round, i);
+        const bool pushed = spsc_push(&meeting->ring, meeting);
+        meeting->rang = doorbell_ring(&meeting->bell) && pushed;
+        atomic_store_explicit(&meeting->arrived, i, memory_order_release);
+    }
+    return NULL;
+}
+
+static void who_arms_while_another_rings_is_woken_or_sees_the_item(void **state)
+{
+    (void)state;
+    static struct meeting meeting;
+    doorbell_init(&meeting.bell);
+    atomic_init(&meeting.round, 0);
+    atomic_init(&meeting.arrived, 0);
+    assert_int_equal(spsc_init(&meeting.ring, 2), RC_OK);
+    pthread_t pusher;
+    assert_int_equal(pthread_create(&pusher, NULL, pusher_main, &meeting), 0);
+    uint32_t missed = 0;
+    uint32_t seen = 0;
+    uint32_t woken = 0;
+    for (uint32_t i = 1; i <= MEETINGS; i++) {
+        atomic_store_explicit(&meeting.round, i, memory_order_release);
+        for (volatile uint32_t delay = i % 1024; delay > 0; delay--) {
+        }
+        doorbell_arm(&meeting.bell);
+        const bool saw = !spsc_empty(&meeting.ring);
+        wait_for(&meeting.arrived, i);
+        doorbell_disarm(&meeting.bell);
+        missed += !saw && !meeting.rang;
+        seen += saw;
+        woken += meeting.rang;
+        assert_ptr_equal(spsc_pop(&meeting.ring), &meeting);
+    }
+    assert_int_equal(pthread_join(pusher, NULL), 0);
+    spsc_deinit(&meeting.ring);
+    assert_int_equal(missed, 0);
+    assert_true(seen + woken >= MEETINGS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bell_that_is_not_armed_asks_for_no_wake_up),
         cmocka_unit_test(an_armed_bell_asks_for_one_wake_up_only),
         cmocka_unit_test(no_wake_up_is_lost_between_three_ringers_and_a_sleeper),
+        cmocka_unit_test(who_arms_while_another_rings_is_woken_or_sees_the_item),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
