@@ -300,7 +300,6 @@ static enum rc append_admit(struct partition *p, size_t body_size)
     }
     const size_t before = pending_bytes(p);
     if (before > 0 && before + record_size(body_size) > p->pending_bytes_max) {
-        MARK("partition: too much is pending");
         return RC_FULL;
     }
     return pending_reserve(filling_of(p));

@@ -27,9 +27,8 @@
  * segments are marked.
  *
  * Thread: the committer's.  Memory: nothing is allocated here. */
-#include "log/internal.h"
-
 #include "base/mark.h"
+#include "log/internal.h"
 
 /* What must be free before a log that ran out of space goes on: a segment or this, whichever is
  * less, and the reserve for index and checkpoint. */

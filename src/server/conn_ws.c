@@ -1,7 +1,6 @@
 /* A connection after the upgrade: frames to session, session to frames. */
-#include "server/conn_private.h"
-
 #include "base/mark.h"
+#include "server/conn_private.h"
 #include "server/logger.h"
 
 #define PONG_AT_ONCE_BYTES 4096u

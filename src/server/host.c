@@ -94,7 +94,6 @@ void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t s
     const unsigned to = (unsigned)(handle >> 56);
     struct mail_replies **slot = &reactor->replies[to];
     if (*slot != NULL && (*slot)->partition != host->number) {
-        MARK("host: replies of two partitions to one reactor");
         mesh_send(&host->server->mesh, reactor->index, to, &(*slot)->mail);
         *slot = NULL;
     }

@@ -278,7 +278,6 @@ static enum rc on_early(struct session *session, uint64_t id)
 enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms)
 {
     if (session->state == SESSION_CLOSING) {
-        MARK("session: a command while it closes");
         return RC_OK; /* the peer may still talk; we no longer listen */
     }
     const struct json_codec_limits limits = {.message_bytes = session->env->message_bytes_max};
@@ -392,7 +391,6 @@ enum rc session_on_history(struct session *session, const struct session_history
     session->inflight_count--;
     session->inflight_bytes -= HISTORY_BYTES_MAX;
     if (session->state == SESSION_CLOSING) {
-        MARK("session: a history comes while it closes");
         return RC_OK;
     }
     if (history->rc != RC_OK) {
