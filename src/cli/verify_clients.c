@@ -245,7 +245,8 @@ static void look_for_refusal(struct verify_client *c)
     struct verify *v = c->verify;
     if (why[0] != '\0' && v->phase != VERIFY_DONE) {
         (void)snprintf(v->subject, sizeof(v->subject), "%s", why);
-        v->end = VERIFY_END_REFUSED;
+        const bool violation = c->kind == VERIFY_PRODUCER && c->number.accused;
+        v->end = violation ? VERIFY_END_VIOLATION : VERIFY_END_REFUSED;
         v->phase = VERIFY_DONE;
     }
 }

@@ -133,7 +133,9 @@ static void add_end(struct config_text *to, const struct verify *v)
     switch (v->end) {
     case VERIFY_END_WHOLE: break;
     case VERIFY_END_VIOLATION:
-        config_text_addf(to, "ended at the first violation (--keep-going goes on)\n");
+        config_text_addf(to, "ended at a violation%s\n",
+                         v->options->keep_going ? ": its producer cannot go on"
+                                                : " (--keep-going goes on behind most)");
         break;
     case VERIFY_END_AWAY:
         config_text_addf(to, "gave up: the server was away for more than %.0f s (%s)\n", patience,

@@ -390,7 +390,7 @@ void verify_run(struct verify *verify)
         check_signal(v);
         next_phase(v);
         check_violations(v);
-        if (v->now_ns - v->shown_ns >= 1000 * NS_PER_MS) {
+        if (v->phase != VERIFY_DONE && v->now_ns - v->shown_ns >= 1000 * NS_PER_MS) {
             verify_progress(v, false);
         }
         check_patience(v);

@@ -158,7 +158,8 @@ enum rc numbered_command(struct numbered *numbered, uint64_t load_ns, uint64_t n
             return send_one(n, k, to);
         }
     }
-    if (numbered_due_ns(n) > load_ns) {
+    const uint64_t due = numbered_due_ns(n);
+    if (due == UINT64_MAX || due > load_ns) {
         return RC_END;
     }
     *slot_of(n, n->sent_) = (struct numbered_slot){.state = SLOT_OPEN};
@@ -385,6 +386,7 @@ static void on_error(struct numbered *n, uint64_t k, const struct client_message
                        ", is refused (%s): %s",
                        n->producer, command_of(n, k).channel, command_of(n, k).first, code, text);
         give_up(n, code, text);
+        n->accused = true;
         return;
     }
     if (client_message_has(message, CLIENT_FIELD_RETRY_AFTER_MS) ||

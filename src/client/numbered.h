@@ -48,6 +48,7 @@ struct numbered {
     uint64_t indeterminate_count; /* the connection was lost before the answer; each counts once */
     uint64_t found_stored_count;  /* of these: known when sent again */
     uint64_t found_absent_count;  /* of these: stored when sent again */
+    bool accused;                 /* `why` is a violation, and counted as one */
     char why[NUMBERED_WHY_SIZE];  /* not empty: the server will never take it */
 };
 

@@ -1,0 +1,910 @@
+/* client/observer and client/ledger: the checker is checked.
+ *
+ * Goal: every way in which a server can break its word is found, and called by its right name; what
+ * is right is never accused.
+ * Method: a world of two producers and one channel. A test plays what a server says, with one thing
+ * planted, and names all violations that must be counted, with their counts; any other is a fault.
+ * Everything is played twice: written as the server writes it (the quick way), and with members in
+ * another order, white space and escapes (the strict way). At the end, random histories are
+ * compared with a naive model. */
+#include "client/observer.h"
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "client/message.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define MESSAGES  40u /* 20 of each producer */
+#define PRODUCERS 2u
+
+struct world {
+    bool strict; /* what the server says is written in an unusual way */
+    struct workload workload;
+    struct violations violations;
+    struct ledger ledger;
+    struct observer one;
+    struct observer two;
+    struct buf scratch;
+};
+
+/* What a test expects to be counted; everything else must be 0. */
+struct expected {
+    enum violation violation;
+    uint64_t count;
+};
+
+static void feed(struct world *w, struct observer *o, const char *text)
+{
+    struct client_message message;
+    (void)w;
+    if (observer_take_quick(o, bytes_of_text(text), 0)) {
+        return;
+    }
+    assert_int_equal(client_message_parse(bytes_of_text(text), &message), RC_OK);
+    observer_take(o, &message, 0, 0);
+}
+
+static void subscribed(struct world *w, struct observer *o, const char *epoch, uint64_t next,
+                       const char *more)
+{
+    char text[300];
+    (void)snprintf(text, sizeof(text),
+                   "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"epoch\":\"%s\","
+                   "\"next\":%" PRIu64 ",\"earliest\":1,\"latest\":0%s}",
+                   epoch, next, more);
+    observer_on_ready(o, 0);
+    feed(w, o, text);
+}
+
+static void open_world(struct world *w, bool strict)
+{
+    const struct workload_options options = {.prefix = "w",
+                                             .seed = 3,
+                                             .messages = MESSAGES,
+                                             .channels = 1,
+                                             .producers = PRODUCERS,
+                                             .batch = 1,
+                                             .size = 80,
+                                             .rate = 1000};
+    *w = (struct world){.strict = strict};
+    assert_int_equal(workload_init(&w->workload, &options), RC_OK);
+    assert_int_equal(ledger_init(&w->ledger, &w->workload, &w->violations), RC_OK);
+    assert_int_equal(observer_init(&w->one, &w->ledger, 0, "one", &w->scratch), RC_OK);
+    assert_int_equal(observer_init(&w->two, &w->ledger, 0, "two", &w->scratch), RC_OK);
+    for (uint32_t producer = 0; producer < PRODUCERS; producer++) {
+        ledger_sent(&w->ledger, 0, producer, MESSAGES / PRODUCERS);
+    }
+    subscribed(w, &w->one, "e1", 1, "");
+    subscribed(w, &w->two, "e1", 1, "");
+}
+
+static void close_world(struct world *w)
+{
+    observer_deinit(&w->one);
+    observer_deinit(&w->two);
+    ledger_deinit(&w->ledger);
+    workload_deinit(&w->workload);
+    buf_deinit(&w->scratch);
+}
+
+static const struct expected nothing[] = {{VIOLATION_COUNT, 0}};
+
+static void expect(const struct world *w, const struct expected *expected)
+{
+    uint64_t counts[VIOLATION_COUNT] = {0};
+    for (; expected->violation != VIOLATION_COUNT; expected++) {
+        counts[expected->violation] = expected->count;
+    }
+    for (size_t i = 0; i < VIOLATION_COUNT; i++) {
+        if (w->violations.counts[i] != counts[i]) {
+            print_error("%s: %" PRIu64 ", expected %" PRIu64 "\n",
+                        violation_name((enum violation)i), w->violations.counts[i], counts[i]);
+            fail();
+        }
+    }
+    assert_int_equal(w->violations.suspects, 0);
+}
+
+/* ---- what a server says -------------------------------------------------------------------- */
+
+struct said {
+    uint64_t seq;
+    uint32_t producer;
+    uint64_t number;
+    uint64_t time;      /* 0: 1000 + seq */
+    const char *id;     /* NULL: "m" and the seq */
+    const char *data;   /* NULL: the right one */
+    const char *sender; /* NULL: the producer's name */
+    int key;            /* 0: as it must be; 1: left out or put in; 2: another one */
+};
+
+static const char *key_of(const struct world *w, const struct said *m, bool *ret_has)
+{
+    *ret_has = workload_key(&w->workload, m->number).size > 0;
+    if (m->key == 1) {
+        *ret_has = !*ret_has;
+    }
+    return m->key == 2 ? "another" : "the-eighth";
+}
+
+static void write_message(struct world *w, const struct said *m, bool element, char *text,
+                          size_t size)
+{
+    struct buf data = {0};
+    char id[40];
+    char name[WORKLOAD_NAME_SIZE];
+    char key[64] = "";
+    bool has_key;
+    const char *key_text = key_of(w, m, &has_key);
+    (void)workload_producer_name(&w->workload, m->producer, name);
+    (void)snprintf(id, sizeof(id), "m%" PRIu64, m->seq);
+    assert_int_equal(workload_data(&w->workload, 0, m->producer, m->number, &data), RC_OK);
+    assert_int_equal(buf_append(&data, bytes_of("", 1)), RC_OK);
+    const char *payload = m->data != NULL ? m->data : (const char *)data.data;
+    if (has_key) {
+        (void)snprintf(key, sizeof(key), ",\"key\":\"%s\"", key_text);
+    }
+    const uint64_t time = m->time == 0 ? 1000 + m->seq : m->time;
+    const char *sender = m->sender != NULL ? m->sender : name;
+    const char *head = element ? "{" : "{\"type\":\"message\",\"channel\":\"w-c0\",";
+    const char *mid = m->id != NULL ? m->id : id;
+    if (w->strict) {
+        (void)snprintf(text, size,
+                       "%s \"data\" : %s , \"producer\":\"\\u0077%s\"%s,\"seq\":%" PRIu64
+                       ",\"time\":%" PRIu64 ",\"message_id\":\"%s\",\"producer_seq\":%" PRIu64 " }",
+                       head, payload, sender + 1, key, m->seq, time, mid, m->number);
+    } else {
+        (void)snprintf(text, size,
+                       "%s\"seq\":%" PRIu64 ",\"message_id\":\"%s\",\"time\":%" PRIu64
+                       "%s,\"producer\":\"%s\",\"producer_seq\":%" PRIu64 ",\"data\":%s}",
+                       head, m->seq, mid, time, key, sender, m->number, payload);
+    }
+    buf_deinit(&data);
+}
+
+static void say(struct world *w, struct observer *o, struct said m)
+{
+    char text[1000];
+    write_message(w, &m, false, text, sizeof(text));
+    feed(w, o, text);
+}
+
+/* The right history: producers take turns, so seq s is number (s + 1) / 2 of producer (s + 1) % 2.
+ */
+static struct said right(uint64_t seq)
+{
+    return (struct said){
+        .seq = seq, .producer = (uint32_t)((seq + 1) % 2), .number = (seq + 1) / 2};
+}
+
+static void say_right(struct world *w, struct observer *o, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq <= to; seq++) {
+        say(w, o, right(seq));
+    }
+}
+
+static void ack(struct world *w, uint64_t seq)
+{
+    char id[40];
+    const struct said m = right(seq);
+    (void)snprintf(id, sizeof(id), "m%" PRIu64, seq);
+    ledger_acked(&w->ledger, 0, seq, m.producer, m.number, bytes_of_text(id));
+}
+
+static void ack_all(struct world *w, uint64_t to)
+{
+    for (uint64_t seq = 1; seq <= to; seq++) {
+        ack(w, seq);
+    }
+}
+
+/* Both have it all, but for what a test plants in `one` before. */
+static void finish_both(struct world *w)
+{
+    observer_finish(&w->one, true);
+    observer_finish(&w->two, true);
+}
+
+/* A test is a function that plays, and what must have been counted. */
+static void twice(void (*play)(struct world *w), const struct expected *expected)
+{
+    for (int strict = 0; strict < 2; strict++) {
+        struct world w;
+        open_world(&w, strict == 1);
+        play(&w);
+        expect(&w, expected);
+        close_world(&w);
+    }
+}
+#define EXPECT(...) ((const struct expected[]){__VA_ARGS__, {VIOLATION_COUNT, 0}})
+
+/* ---- what is right ------------------------------------------------------------------------- */
+
+static void play_right(struct world *w)
+{
+    say_right(w, &w->one, 1, MESSAGES);
+    ack_all(w, MESSAGES);
+    say_right(w, &w->two, 1, 7);
+    subscribed(w, &w->two, "e1", 8, "");
+    say_right(w, &w->two, 8, MESSAGES);
+    finish_both(w);
+    assert_int_equal(w->one.distinct, MESSAGES);
+    assert_int_equal(w->two.received, MESSAGES);
+    assert_true(w->one.digest_whole && w->two.digest_whole);
+    assert_true(w->one.digest == w->two.digest);
+}
+
+static void a_right_history_is_not_accused(void **state)
+{
+    (void)state;
+    twice(play_right, nothing);
+}
+
+static void the_quick_way_takes_what_is_written_as_usual_and_nothing_else(void **state)
+{
+    (void)state;
+    struct world w;
+    char text[1000];
+    for (int strict = 0; strict < 2; strict++) {
+        open_world(&w, strict == 1);
+        const struct said m = right(1);
+        write_message(&w, &m, false, text, sizeof(text));
+        assert_int_equal(observer_take_quick(&w.one, bytes_of_text(text), 0), strict == 0);
+        /* Cut short or with something behind, it is not taken either. */
+        for (size_t size = 0; size < strlen(text); size++) {
+            assert_false(observer_take_quick(&w.two, bytes_of(text, size), 0));
+        }
+        const size_t size = strlen(text);
+        text[size] = ' ';
+        assert_false(observer_take_quick(&w.two, bytes_of(text, size + 1), 0));
+        close_world(&w);
+    }
+}
+
+/* ---- the stream of one subscriber ---------------------------------------------------------- */
+
+static void play_swap(struct world *w)
+{
+    say_right(w, &w->one, 1, 4);
+    say(w, &w->one, right(6));
+    say(w, &w->one, right(5));
+    say_right(w, &w->one, 7, 10);
+    observer_finish(&w->one, true);
+}
+
+static void two_that_changed_places_are_out_of_order(void **state)
+{
+    (void)state;
+    twice(play_swap, EXPECT({VIOLATION_OUT_OF_ORDER, 1}));
+}
+
+static void play_duplicate(struct world *w)
+{
+    say_right(w, &w->one, 1, 5);
+    say(w, &w->one, right(5));
+    say(w, &w->one, right(2));
+    say_right(w, &w->one, 6, 10);
+    observer_finish(&w->one, true);
+}
+
+static void what_comes_again_is_duplicated(void **state)
+{
+    (void)state;
+    twice(play_duplicate, EXPECT({VIOLATION_DUPLICATED, 2}));
+}
+
+static void play_gap(struct world *w)
+{
+    ack_all(w, 10);
+    say_right(w, &w->one, 1, 4);
+    say_right(w, &w->one, 8, 10);
+    assert_int_equal(w->violations.suspects, 3);
+    observer_finish(&w->one, true);
+}
+
+static void seqs_skipped_without_a_word_are_a_gap_and_what_was_acknowledged_is_lost(void **state)
+{
+    (void)state;
+    twice(play_gap, EXPECT({VIOLATION_GAP_UNANNOUNCED, 3}, {VIOLATION_LOST_MIDDLE, 3}));
+}
+
+static void play_resume_too_late(struct world *w)
+{
+    say_right(w, &w->one, 1, 4);
+    subscribed(w, &w->one, "e1", 6, "");
+    say_right(w, &w->one, 6, 8);
+    observer_finish(&w->one, true);
+}
+
+static void a_resume_elsewhere_than_asked_is_told(void **state)
+{
+    (void)state;
+    twice(play_resume_too_late, EXPECT({VIOLATION_PROTOCOL, 1}, {VIOLATION_GAP_UNANNOUNCED, 1}));
+}
+
+static void play_announced_gap(struct world *w)
+{
+    ack_all(w, 10);
+    say_right(w, &w->one, 1, 4);
+    feed(w, &w->one,
+         "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":5,\"to\":7,\"reason\":\"trimmed\"}");
+    say_right(w, &w->one, 8, 10);
+    observer_finish(&w->one, true);
+}
+
+static void an_announced_gap_is_that_and_no_loss(void **state)
+{
+    (void)state;
+    twice(play_announced_gap, EXPECT({VIOLATION_GAP_ANNOUNCED, 3}));
+}
+
+static void play_announced_reset(struct world *w)
+{
+    ack_all(w, 10);
+    say_right(w, &w->one, 1, 4);
+    subscribed(w, &w->one, "e1", 8, ",\"reset\":{\"reason\":\"trimmed\"}");
+    say_right(w, &w->one, 8, 10);
+    observer_finish(&w->one, true);
+}
+
+static void a_reset_at_a_resume_is_an_announced_gap(void **state)
+{
+    (void)state;
+    twice(play_announced_reset, EXPECT({VIOLATION_GAP_ANNOUNCED, 3}));
+}
+
+static void play_wrong_gap(struct world *w)
+{
+    say_right(w, &w->one, 1, 4);
+    feed(w, &w->one,
+         "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":7,\"to\":8,\"reason\":\"trimmed\"}");
+    say_right(w, &w->one, 5, 8);
+    observer_finish(&w->one, true);
+}
+
+static void a_gap_that_does_not_fit_is_no_gap(void **state)
+{
+    (void)state;
+    twice(play_wrong_gap, EXPECT({VIOLATION_PROTOCOL, 1}));
+}
+
+static void tolerated_kinds_are_counted_and_no_violations(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, false);
+    w.violations.tolerated[VIOLATION_GAP_ANNOUNCED] = true;
+    play_announced_gap(&w);
+    assert_int_equal(w.violations.counts[VIOLATION_GAP_ANNOUNCED], 3);
+    assert_int_equal(w.violations.total, 0);
+    assert_int_equal(w.violations.example_count, 0);
+    close_world(&w);
+}
+
+/* ---- what is lost -------------------------------------------------------------------------- */
+
+static void play_lost_postfix(struct world *w)
+{
+    ack_all(w, 10);
+    say_right(w, &w->one, 1, 7);
+    observer_finish(&w->one, true);
+}
+
+static void acknowledged_and_never_seen_at_the_end_is_a_lost_postfix(void **state)
+{
+    (void)state;
+    twice(play_lost_postfix, EXPECT({VIOLATION_LOST_POSTFIX, 3}));
+}
+
+static void play_cut_short(struct world *w)
+{
+    ack_all(w, 10);
+    say_right(w, &w->one, 1, 7);
+    observer_finish(&w->one, false);
+}
+
+static void who_had_no_time_to_get_the_rest_has_not_lost_it(void **state)
+{
+    (void)state;
+    twice(play_cut_short, nothing);
+}
+
+/* The server forgot what it had acknowledged, and gave the seqs to what came next. */
+static void play_lost_prefix(struct world *w)
+{
+    ledger_acked(&w->ledger, 0, 0, 0, 1, BYTES_LITERAL(""));
+    ledger_acked(&w->ledger, 0, 0, 0, 6, BYTES_LITERAL(""));
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        say(w, &w->one, (struct said){.seq = seq, .producer = 0, .number = seq + 2});
+    }
+    observer_finish(&w->one, true);
+}
+
+static void numbers_lost_before_the_first_seen_are_a_lost_prefix(void **state)
+{
+    (void)state;
+    twice(play_lost_prefix, EXPECT({VIOLATION_LOST_PREFIX, 2}, {VIOLATION_PRODUCER_ORDER, 1}));
+}
+
+/* Both miss it: one loss. */
+static void play_lost_by_both(struct world *w)
+{
+    ack_all(w, 10);
+    say_right(w, &w->one, 1, 9);
+    say_right(w, &w->two, 1, 8);
+    finish_both(w);
+}
+
+static void what_several_miss_is_lost_once(void **state)
+{
+    (void)state;
+    twice(play_lost_by_both, EXPECT({VIOLATION_LOST_POSTFIX, 2}));
+}
+
+/* ---- what observers agree on --------------------------------------------------------------- */
+
+static void play_disagreement(struct world *w)
+{
+    say_right(w, &w->one, 1, 6);
+    say_right(w, &w->two, 1, 4);
+    say(w, &w->two, (struct said){.seq = 5, .producer = 1, .number = 3}); /* one saw 0's third */
+    say(w, &w->two, (struct said){.seq = 6, .producer = 0, .number = 3});
+}
+
+static void two_messages_at_one_seq_are_inconsistent(void **state)
+{
+    (void)state;
+    twice(play_disagreement, EXPECT({VIOLATION_INCONSISTENT, 2}));
+}
+
+static void play_other_time(struct world *w)
+{
+    say_right(w, &w->one, 1, 3);
+    say_right(w, &w->two, 1, 2);
+    struct said m = right(3);
+    m.time = 77;
+    say(w, &w->two, m);
+}
+
+static void two_times_of_one_message_are_inconsistent(void **state)
+{
+    (void)state;
+    twice(play_other_time, EXPECT({VIOLATION_INCONSISTENT, 1}));
+}
+
+static void play_other_id(struct world *w)
+{
+    say_right(w, &w->one, 1, 3);
+    say_right(w, &w->two, 1, 2);
+    struct said m = right(3);
+    m.id = "m4";
+    say(w, &w->two, m);
+}
+
+static void two_ids_of_one_message_are_inconsistent(void **state)
+{
+    (void)state;
+    twice(play_other_id, EXPECT({VIOLATION_INCONSISTENT, 1}));
+}
+
+static void play_ack_elsewhere(struct world *w)
+{
+    say_right(w, &w->one, 1, 3);
+    const struct said m = right(3);
+    ledger_acked(&w->ledger, 0, 2, m.producer, m.number, BYTES_LITERAL("m2")); /* seen before */
+    ledger_acked(&w->ledger, 0, 4, m.producer, m.number, BYTES_LITERAL("m4")); /* seen after */
+    say(w, &w->one, right(4));
+}
+
+static void a_published_with_another_seq_than_the_message_has_is_told(void **state)
+{
+    (void)state;
+    twice(play_ack_elsewhere, EXPECT({VIOLATION_ACK_MISMATCH, 2}));
+}
+
+static void play_ack_id(struct world *w)
+{
+    const struct said m = right(1);
+    ledger_acked(&w->ledger, 0, 1, m.producer, m.number, BYTES_LITERAL("m9"));
+    say_right(w, &w->one, 1, 3);
+}
+
+static void a_published_with_another_id_than_the_message_has_is_told(void **state)
+{
+    (void)state;
+    twice(play_ack_id, EXPECT({VIOLATION_INCONSISTENT, 1}));
+}
+
+static void play_two_acks(struct world *w)
+{
+    ledger_acked(&w->ledger, 0, 5, 0, 3, BYTES_LITERAL("m5"));
+    ledger_acked(&w->ledger, 0, 5, 1, 3, BYTES_LITERAL("m5"));
+}
+
+static void one_seq_acknowledged_for_two_messages_is_told(void **state)
+{
+    (void)state;
+    twice(play_two_acks, EXPECT({VIOLATION_ACK_MISMATCH, 1}));
+}
+
+static void play_data(struct world *w)
+{
+    struct said m = right(1);
+    m.data = "{\"c\":0,\"p\":0,\"n\":1,\"f\":\"something else\"}";
+    say(w, &w->one, m);
+    m = right(2);
+    m.key = 1;
+    say(w, &w->one, m);
+    say_right(w, &w->one, 3, 14);
+    m = right(15); /* has a key */
+    m.key = 1;
+    say(w, &w->one, m);
+    m = right(16);
+    m.key = 2;
+    say(w, &w->one, m);
+}
+
+static void changed_data_and_keys_are_told(void **state)
+{
+    (void)state;
+    twice(play_data, EXPECT({VIOLATION_PAYLOAD_CHANGED, 4}));
+}
+
+static void play_one_byte(struct world *w)
+{
+    struct buf data = {0};
+    assert_int_equal(workload_data(&w->workload, 0, 0, 1, &data), RC_OK);
+    assert_int_equal(buf_append(&data, bytes_of("", 1)), RC_OK);
+    data.data[data.size - 4] ^= 1;
+    struct said m = right(1);
+    m.data = (const char *)data.data;
+    say(w, &w->one, m);
+    buf_deinit(&data);
+}
+
+static void one_bit_of_data_is_enough(void **state)
+{
+    (void)state;
+    twice(play_one_byte, EXPECT({VIOLATION_PAYLOAD_CHANGED, 1}));
+}
+
+/* ---- producers ----------------------------------------------------------------------------- */
+
+static void play_stored_twice(struct world *w)
+{
+    say_right(w, &w->one, 1, 4);
+    say(w, &w->one, (struct said){.seq = 5, .producer = 1, .number = 2});
+}
+
+static void one_number_at_two_seqs_is_stored_twice(void **state)
+{
+    (void)state;
+    twice(play_stored_twice, EXPECT({VIOLATION_STORED_TWICE, 1}));
+}
+
+static void play_producer_order(struct world *w)
+{
+    say(w, &w->one, (struct said){.seq = 1, .producer = 0, .number = 2});
+    say(w, &w->one, (struct said){.seq = 2, .producer = 0, .number = 1});
+    say(w, &w->one, (struct said){.seq = 3, .producer = 0, .number = 3});
+}
+
+static void numbers_that_stand_in_another_order_are_told(void **state)
+{
+    (void)state;
+    twice(play_producer_order, EXPECT({VIOLATION_PRODUCER_ORDER, 2}));
+}
+
+static void play_strangers(struct world *w)
+{
+    struct said m = right(1);
+    m.sender = "w-p7";
+    say(w, &w->one, m);
+    say(w, &w->one, (struct said){.seq = 2, .producer = 0, .number = MESSAGES / PRODUCERS + 1});
+    say(w, &w->one, (struct said){.seq = 3, .producer = 0, .number = 0});
+}
+
+static void what_nobody_sent_is_unexpected(void **state)
+{
+    (void)state;
+    twice(play_strangers, EXPECT({VIOLATION_UNEXPECTED, 3}));
+}
+
+static void play_far(struct world *w)
+{
+    struct said m = right(1);
+    m.seq = 1000000;
+    w->one.next = 1000000;
+    say(w, &w->one, m);
+    ledger_acked(&w->ledger, 0, 2000000, 0, 1, BYTES_LITERAL("m"));
+}
+
+static void a_seq_beyond_all_that_was_sent_is_unexpected(void **state)
+{
+    (void)state;
+    twice(play_far, EXPECT({VIOLATION_UNEXPECTED, 2}));
+}
+
+/* ---- epochs -------------------------------------------------------------------------------- */
+
+static void play_epoch(struct world *w)
+{
+    ack_all(w, 6);
+    say_right(w, &w->one, 1, 6);
+    say_right(w, &w->two, 1, 6);
+    subscribed(w, &w->one, "e2", 5, ",\"reset\":{\"reason\":\"epoch\"}");
+    /* The seqs of the new history are other messages: nobody is accused of that. */
+    say(w, &w->one, (struct said){.seq = 5, .producer = 0, .number = 4});
+    feed(w, &w->two,
+         "{\"type\":\"reset\",\"channel\":\"w-c0\",\"epoch\":\"e2\",\"reason\":\"epoch\","
+         "\"next\":5}");
+    say(w, &w->two, (struct said){.seq = 5, .producer = 0, .number = 4});
+}
+
+static void another_epoch_is_told_once(void **state)
+{
+    (void)state;
+    twice(play_epoch, EXPECT({VIOLATION_HISTORY_CHANGED, 1}, {VIOLATION_GAP_ANNOUNCED, 2}));
+}
+
+/* ---- protocol ------------------------------------------------------------------------------ */
+
+static void play_nonsense(struct world *w)
+{
+    feed(w, &w->one, "{\"type\":\"message\",\"channel\":\"w-c0\",\"seq\":1}");
+    feed(w, &w->one, "{\"type\":\"message\",\"channel\":\"other\",\"seq\":1,\"data\":1}");
+    feed(w, &w->one, "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"next\":1}");
+    feed(w, &w->one, "{\"type\":\"reset\",\"channel\":\"w-c0\",\"epoch\":\"e1\"}");
+    feed(w, &w->one, "{\"type\":\"news\",\"channel\":\"w-c0\"}"); /* [P 2] ignored */
+    observer_on_ready(&w->one, 0);
+    const struct said m = right(1);
+    say(w, &w->one, m); /* not asked for on this connection */
+}
+
+static void answers_that_make_no_sense_are_told(void **state)
+{
+    (void)state;
+    twice(play_nonsense, EXPECT({VIOLATION_PROTOCOL, 5}));
+}
+
+static void asks(struct observer *o, const char *command)
+{
+    struct buf to = {0};
+    const enum rc rc = observer_command(o, 0, &to);
+    assert_int_equal(rc, command == NULL ? RC_END : RC_OK);
+    if (command != NULL && !bytes_equal(buf_bytes(&to), bytes_of_text(command))) {
+        print_error("%.*s\n", (int)to.size, (char *)to.data);
+        fail();
+    }
+    buf_deinit(&to);
+}
+
+static void it_asks_for_the_earliest_first_and_then_for_just_what_is_next(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, false);
+    struct observer o;
+    assert_int_equal(observer_init(&o, &w.ledger, 0, "o", &w.scratch), RC_OK);
+    o.window = 10;
+    asks(&o, NULL);
+    observer_on_ready(&o, 0);
+    asks(&o, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"w-c0\",\"from\":\"earliest\","
+             "\"on_gap\":\"reset\",\"window\":10}");
+    asks(&o, NULL);
+    feed(&w, &o,
+         "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":1,"
+         "\"earliest\":1,\"latest\":0}");
+    asks(&o, NULL);
+    say_right(&w, &o, 1, 3);
+    asks(&o, "{\"type\":\"ack\",\"channel\":\"w-c0\",\"seq\":3}");
+    asks(&o, NULL);
+    observer_on_ready(&o, 0);
+    asks(&o, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"w-c0\","
+             "\"from\":{\"epoch\":\"e1\",\"seq\":4},\"on_gap\":\"reset\",\"window\":10}");
+    observer_deinit(&o);
+    close_world(&w);
+}
+
+/* ---- history ------------------------------------------------------------------------------- */
+
+static void give_history(struct world *w, struct observer *o, uint64_t from, uint64_t to,
+                         uint64_t left_out, bool *ret_more)
+{
+    static char text[64000];
+    char element[1000];
+    struct client_message message;
+    int at = snprintf(text, sizeof(text),
+                      "{\"type\":\"history\",\"id\":4,\"channel\":\"w-c0\",\"epoch\":\"e1\","
+                      "\"earliest\":1,\"latest\":%" PRIu64 ",\"messages\":[",
+                      to);
+    for (uint64_t seq = from; seq <= to; seq++) {
+        const struct said m = right(seq);
+        if (seq == left_out) {
+            continue;
+        }
+        write_message(w, &m, true, element, sizeof(element));
+        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s%s", seq == from ? "" : ",",
+                       w->strict ? " " : "", element);
+    }
+    (void)snprintf(text + at, sizeof(text) - (size_t)at, "%s],\"more\":%s}", w->strict ? " " : "",
+                   *ret_more ? "true" : "false");
+    assert_int_equal(client_message_parse(bytes_of_text(text), &message), RC_OK);
+    observer_take_history(o, &message, ret_more);
+}
+
+static void play_history(struct world *w)
+{
+    bool more = true;
+    ack_all(w, MESSAGES);
+    say_right(w, &w->two, 1, MESSAGES);
+    give_history(w, &w->one, 1, 20, 0, &more);
+    assert_true(more);
+    more = false;
+    give_history(w, &w->one, 21, MESSAGES, 0, &more);
+    assert_false(more);
+    finish_both(w);
+    assert_true(w->one.digest == w->two.digest);
+}
+
+static void history_is_read_as_a_subscription_is(void **state)
+{
+    (void)state;
+    twice(play_history, nothing);
+}
+
+static void play_history_hole(struct world *w)
+{
+    bool more = false;
+    ack_all(w, MESSAGES);
+    give_history(w, &w->one, 1, MESSAGES, 9, &more);
+    observer_finish(&w->one, true);
+}
+
+static void a_hole_in_history_is_found(void **state)
+{
+    (void)state;
+    twice(play_history_hole, EXPECT({VIOLATION_GAP_UNANNOUNCED, 1}, {VIOLATION_LOST_MIDDLE, 1}));
+}
+
+static void play_history_without_end(struct world *w)
+{
+    bool more = true;
+    give_history(w, &w->one, 5, 4, 0, &more);
+    assert_false(more);
+}
+
+static void a_history_that_goes_nowhere_is_told(void **state)
+{
+    (void)state;
+    twice(play_history_without_end, EXPECT({VIOLATION_PROTOCOL, 1}));
+}
+
+/* ---- random histories against a naive model ------------------------------------------------ */
+
+/* What the stream of seqs alone says, slowly. */
+struct model {
+    bool got[MESSAGES + 2];
+    uint64_t highest;
+    uint64_t duplicated;
+    uint64_t late;
+};
+
+static void model_take(struct model *m, uint64_t seq)
+{
+    m->duplicated += m->got[seq] ? 1 : 0;
+    m->late += !m->got[seq] && seq < m->highest ? 1 : 0;
+    m->highest = seq > m->highest ? seq : m->highest;
+    m->got[seq] = true;
+}
+
+static void random_streams_are_judged_as_by_a_naive_model(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2000; seed++) {
+        struct prng prng = {.state = seed};
+        struct model model = {0};
+        struct world w;
+        open_world(&w, seed % 8 == 0);
+        const uint64_t badness = prng_below(&prng, 4);
+        for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
+            uint64_t said = seq;
+            if (prng_below(&prng, 10) < badness) {
+                said = 1 + prng_below(&prng, MESSAGES);
+            }
+            say(&w, &w.one, right(said));
+            model_take(&model, said);
+        }
+        uint64_t missing = 0;
+        for (uint64_t seq = 1; seq <= model.highest; seq++) {
+            missing += model.got[seq] ? 0 : 1;
+        }
+        observer_finish(&w.one, true);
+        assert_int_equal(w.violations.counts[VIOLATION_DUPLICATED], model.duplicated);
+        assert_int_equal(w.violations.counts[VIOLATION_OUT_OF_ORDER], model.late);
+        assert_int_equal(w.violations.counts[VIOLATION_GAP_UNANNOUNCED], missing);
+        assert_int_equal(w.violations.total, model.duplicated + model.late + missing);
+        close_world(&w);
+    }
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, false);
+    for (uint64_t k = 1;; k++) {
+        struct observer o;
+        mem_fault_set(k, 0);
+        const enum rc rc = observer_init(&o, &w.ledger, 0, "o", &w.scratch);
+        mem_fault_set(0, 0);
+        if (rc == RC_OK) {
+            assert_true(k > 3);
+            observer_deinit(&o);
+            break;
+        }
+        assert_int_equal(rc, RC_NOMEM);
+    }
+    for (uint64_t k = 1;; k++) {
+        struct ledger l;
+        mem_fault_set(k, 0);
+        const enum rc rc = ledger_init(&l, &w.workload, &w.violations);
+        mem_fault_set(0, 0);
+        if (rc == RC_OK) {
+            assert_true(k > 5);
+            ledger_deinit(&l);
+            break;
+        }
+        assert_int_equal(rc, RC_NOMEM);
+    }
+    close_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_right_history_is_not_accused),
+        cmocka_unit_test(the_quick_way_takes_what_is_written_as_usual_and_nothing_else),
+        cmocka_unit_test(two_that_changed_places_are_out_of_order),
+        cmocka_unit_test(what_comes_again_is_duplicated),
+        cmocka_unit_test(seqs_skipped_without_a_word_are_a_gap_and_what_was_acknowledged_is_lost),
+        cmocka_unit_test(a_resume_elsewhere_than_asked_is_told),
+        cmocka_unit_test(an_announced_gap_is_that_and_no_loss),
+        cmocka_unit_test(a_reset_at_a_resume_is_an_announced_gap),
+        cmocka_unit_test(a_gap_that_does_not_fit_is_no_gap),
+        cmocka_unit_test(tolerated_kinds_are_counted_and_no_violations),
+        cmocka_unit_test(acknowledged_and_never_seen_at_the_end_is_a_lost_postfix),
+        cmocka_unit_test(who_had_no_time_to_get_the_rest_has_not_lost_it),
+        cmocka_unit_test(numbers_lost_before_the_first_seen_are_a_lost_prefix),
+        cmocka_unit_test(what_several_miss_is_lost_once),
+        cmocka_unit_test(two_messages_at_one_seq_are_inconsistent),
+        cmocka_unit_test(two_times_of_one_message_are_inconsistent),
+        cmocka_unit_test(two_ids_of_one_message_are_inconsistent),
+        cmocka_unit_test(a_published_with_another_seq_than_the_message_has_is_told),
+        cmocka_unit_test(a_published_with_another_id_than_the_message_has_is_told),
+        cmocka_unit_test(one_seq_acknowledged_for_two_messages_is_told),
+        cmocka_unit_test(changed_data_and_keys_are_told),
+        cmocka_unit_test(one_bit_of_data_is_enough),
+        cmocka_unit_test(one_number_at_two_seqs_is_stored_twice),
+        cmocka_unit_test(numbers_that_stand_in_another_order_are_told),
+        cmocka_unit_test(what_nobody_sent_is_unexpected),
+        cmocka_unit_test(a_seq_beyond_all_that_was_sent_is_unexpected),
+        cmocka_unit_test(another_epoch_is_told_once),
+        cmocka_unit_test(answers_that_make_no_sense_are_told),
+        cmocka_unit_test(it_asks_for_the_earliest_first_and_then_for_just_what_is_next),
+        cmocka_unit_test(history_is_read_as_a_subscription_is),
+        cmocka_unit_test(a_hole_in_history_is_found),
+        cmocka_unit_test(a_history_that_goes_nowhere_is_told),
+        cmocka_unit_test(random_streams_are_judged_as_by_a_naive_model),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

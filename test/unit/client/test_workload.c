@@ -1,0 +1,196 @@
+/* client/workload: the load as a function is the load as a list.
+ * Method: the list is made naively, message by message; everything the functions say is compared
+ * with it, for many shapes. What is published is decoded by the server's own decoder. */
+#include "client/workload.h"
+
+#include "base/mem.h"
+#include "wire/json.h"
+#include "wire/json_codec.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct workload make(uint64_t messages, uint32_t channels, uint32_t producers,
+                            uint32_t batch, uint32_t size)
+{
+    const struct workload_options options = {.prefix = "w",
+                                             .seed = 5,
+                                             .messages = messages,
+                                             .channels = channels,
+                                             .producers = producers,
+                                             .batch = batch,
+                                             .size = size,
+                                             .rate = 1000};
+    struct workload workload;
+    assert_int_equal(workload_init(&workload, &options), RC_OK);
+    return workload;
+}
+
+/* Deals the messages out as the head comment says, one after the other. */
+static void compare_with_list(uint64_t messages, uint32_t channels, uint32_t producers,
+                              uint32_t batch)
+{
+    struct workload w = make(messages, channels, producers, batch, 64);
+    uint64_t numbers[16][16] = {{0}};
+    uint64_t commands[16] = {0};
+    for (uint64_t m = 0; m < messages; m += batch) {
+        const uint32_t producer = (uint32_t)(m / batch % producers);
+        const uint64_t k = commands[producer]++;
+        const uint32_t channel = (uint32_t)((k + producer) % channels);
+        const uint64_t count = messages - m < batch ? messages - m : batch;
+        const struct workload_command c = workload_command(&w, producer, k);
+        assert_int_equal(c.channel, channel);
+        assert_int_equal(c.count, count);
+        assert_int_equal(c.first, numbers[channel][producer] + 1);
+        assert_int_equal(workload_numbers(&w, channel, producer, k), numbers[channel][producer]);
+        for (uint32_t i = 0; i < count; i++) {
+            const uint64_t due = (m + i) * 1000000;
+            const uint64_t number = ++numbers[channel][producer];
+            assert_int_equal(workload_due_ns(&w, producer, k, i), due);
+            assert_int_equal(workload_number_due_ns(&w, channel, producer, number), due);
+        }
+    }
+    for (uint32_t producer = 0; producer < producers; producer++) {
+        assert_int_equal(workload_commands(&w, producer), commands[producer]);
+        for (uint32_t channel = 0; channel < channels; channel++) {
+            const uint64_t last = numbers[channel][producer];
+            assert_int_equal(workload_numbers(&w, channel, producer, commands[producer]), last);
+            assert_true(workload_number_due_ns(&w, channel, producer, last + 1) == UINT64_MAX);
+            assert_true(workload_number_due_ns(&w, channel, producer, 0) == UINT64_MAX);
+        }
+    }
+    workload_deinit(&w);
+}
+
+static void says_the_same_as_a_list_for_many_shapes(void **state)
+{
+    (void)state;
+    for (uint32_t channels = 1; channels <= 6; channels++) {
+        for (uint32_t producers = 1; producers <= 5; producers++) {
+            for (uint32_t batch = 1; batch <= 4; batch++) {
+                compare_with_list(1, channels, producers, batch);
+                compare_with_list(97, channels, producers, batch);
+                compare_with_list(240, channels, producers, batch);
+            }
+        }
+    }
+}
+
+static void data_is_json_of_the_size_asked_for_and_differs_for_every_message(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {64, 65, 71, 72, 128, 1000, 40000, 100001};
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        struct workload w = make(2000, 3, 2, 1, sizes[s]);
+        struct buf before = {0};
+        for (uint64_t number = 1; number <= 50; number++) {
+            struct buf data = {0};
+            struct json_value value;
+            assert_int_equal(workload_data(&w, 2, 1, number, &data), RC_OK);
+            assert_int_equal(data.size, sizes[s]);
+            assert_int_equal(json_scan_text(buf_bytes(&data), &value), RC_OK);
+            assert_int_equal(value.kind, JSON_KIND_OBJECT);
+            assert_false(bytes_equal(buf_bytes(&before), buf_bytes(&data)));
+            buf_deinit(&before);
+            before = data;
+        }
+        buf_deinit(&before);
+        workload_deinit(&w);
+    }
+}
+
+/* The largest numbers that options allow must still fit the smallest size. */
+static void the_smallest_size_holds_the_largest_numbers(void **state)
+{
+    (void)state;
+    struct workload w =
+        make(UINT32_MAX - 1, WORKLOAD_CHANNELS_MAX, WORKLOAD_PRODUCERS_MAX, 1, WORKLOAD_SIZE_MIN);
+    struct buf data = {0};
+    assert_int_equal(workload_data(&w, WORKLOAD_CHANNELS_MAX - 1, WORKLOAD_PRODUCERS_MAX - 1,
+                                   UINT32_MAX - 1, &data),
+                     RC_OK);
+    assert_int_equal(data.size, WORKLOAD_SIZE_MIN);
+    buf_deinit(&data);
+    workload_deinit(&w);
+}
+
+static void check_published(uint32_t batch)
+{
+    static const struct json_codec_limits limits = {.message_bytes = MESSAGE_BYTES_MAX};
+    struct workload w = make(20, 2, 1, batch, 100);
+    struct wire_scratch scratch;
+    wire_scratch_init(&scratch);
+    struct wire_command command;
+    struct wire_error error;
+    struct buf text = {0};
+    struct buf data = {0};
+    assert_int_equal(workload_publish(&w, 0, 4, 99, &text), RC_OK); /* to channel 0 */
+    assert_int_equal(json_command_decode(buf_bytes(&text), &limits, &scratch, &command, &error),
+                     RC_OK);
+    assert_int_equal(command.type, WIRE_PUBLISH);
+    assert_int_equal(command.id, 99);
+    assert_true(bytes_equal(command.channel, BYTES_LITERAL("w-c0")));
+    assert_int_equal(command.producer_seq, 2 * batch + 1);
+    assert_int_equal(command.item_count, batch);
+    assert_int_equal(command.is_batch, batch > 1);
+    for (uint32_t i = 0; i < batch; i++) {
+        buf_clear(&data);
+        assert_int_equal(workload_data(&w, 0, 0, 2 * batch + 1 + i, &data), RC_OK);
+        assert_true(bytes_equal(command.items[i].data, buf_bytes(&data)));
+        const struct bytes key = workload_key(&w, 2 * batch + 1 + i);
+        assert_int_equal(command.items[i].has_key, key.size > 0);
+        assert_true(bytes_equal(command.items[i].key, key));
+    }
+    buf_deinit(&text);
+    buf_deinit(&data);
+    wire_scratch_deinit(&scratch);
+    workload_deinit(&w);
+}
+
+static void a_publish_command_is_what_the_server_reads(void **state)
+{
+    (void)state;
+    check_published(1);
+    check_published(4);
+}
+
+static bool is_producer(const struct workload *w, const char *name, uint32_t *ret_producer)
+{
+    return workload_producer_of(w, bytes_of_text(name), ret_producer);
+}
+
+static void producers_are_known_by_name_and_nobody_else_is(void **state)
+{
+    (void)state;
+    struct workload w = make(10, 1, 12, 1, 64);
+    char name[WORKLOAD_NAME_SIZE];
+    uint32_t producer;
+    for (uint32_t i = 0; i < 12; i++) {
+        (void)workload_producer_name(&w, i, name);
+        assert_true(is_producer(&w, name, &producer));
+        assert_int_equal(producer, i);
+    }
+    const char *const strangers[] = {"",      "w",     "w-p",   "w-p12",
+                                     "w-p01", "w-p1x", "x-p1",  "w-c1",
+                                     "w_p1",  "w-p-1", "w-p 1", "w-p999999999999999999"};
+    for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
+        assert_false(is_producer(&w, strangers[i], &producer));
+    }
+    workload_deinit(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(says_the_same_as_a_list_for_many_shapes),
+        cmocka_unit_test(data_is_json_of_the_size_asked_for_and_differs_for_every_message),
+        cmocka_unit_test(the_smallest_size_holds_the_largest_numbers),
+        cmocka_unit_test(a_publish_command_is_what_the_server_reads),
+        cmocka_unit_test(producers_are_known_by_name_and_nobody_else_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
