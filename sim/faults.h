@@ -71,7 +71,9 @@ enum fault_unit {
     X(ZERO_TAIL, "a file has its new size and zeros", FAULT_A_CASE, 0, 0)                          \
     X(NAME_LOST, "a new name is lost", FAULT_A_CASE, 0, 0)                                         \
     X(RENAME_LOST, "a rename is lost", FAULT_A_CASE, 0, 0)                                         \
-    X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)
+    X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)                                        \
+    X(SEND_FAILS, "a send fails, and its connection", FAULT_A_CASE, 0, 0)                          \
+    X(RECEIVE_FAILS, "a receive fails, and its connection", FAULT_A_CASE, 0, 0)
 
 enum fault_kind {
 #define X(name, ...) FAULT_##name,

@@ -26,7 +26,9 @@ static struct block ring[HEAP_OWNERS] = {
 static uint64_t counts[HEAP_OWNERS];
 static enum heap_owner current;
 static uint64_t fail_left;
+static bool fail_ever;
 static bool failed;
+static uint64_t failures;
 jmp_buf heap_crash;
 
 enum heap_owner heap_owner_set(enum heap_owner owner)
@@ -44,7 +46,19 @@ uint64_t heap_blocks(enum heap_owner owner)
 void heap_fail_at(uint64_t k)
 {
     fail_left = k;
+    fail_ever = false;
     failed = failed && k > 0;
+}
+
+void heap_fail_from(uint64_t k)
+{
+    heap_fail_at(k);
+    fail_ever = k > 0;
+}
+
+uint64_t heap_failures(void)
+{
+    return failures;
 }
 
 bool heap_has_failed(void)
@@ -66,8 +80,11 @@ static bool fails(void)
     if (current != HEAP_SERVER || fail_left == 0) {
         return false;
     }
-    failed = failed || fail_left == 1;
-    return fail_left-- == 1;
+    const bool fails_now = fail_left == 1;
+    failed = failed || fails_now;
+    failures += fails_now;
+    fail_left -= !(fails_now && fail_ever);
+    return fails_now;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */

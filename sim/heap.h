@@ -37,6 +37,10 @@ void heap_drop(enum heap_owner owner);
 
 /* The server's allocation number k from now fails; 0: none, and none has failed so far. */
 void heap_fail_at(uint64_t k);
+/* The same, and all after it, as long as the process lives. */
+void heap_fail_from(uint64_t k);
+/* How many have failed, ever. */
+uint64_t heap_failures(void);
 /* Whether one has failed. */
 bool heap_has_failed(void);
 /* Where an assertion goes that follows a failed allocation. */

@@ -381,6 +381,7 @@ enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_AD
 enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size)
 {
     struct net_conn *conn = conn_of(fd);
+    conn->broken = conn->broken || fault_happens(FAULT_RECEIVE_FAILS);
     if (conn->broken) {
         return RC_CLOSED;
     }
@@ -404,6 +405,7 @@ enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t 
 {
     struct net_conn *conn = conn_of(fd);
     ASSERT(!conn->server_fin);
+    conn->broken = conn->broken || fault_happens(FAULT_SEND_FAILS);
     if (conn->broken) {
         return RC_CLOSED;
     }
