@@ -12,7 +12,8 @@
  *   a checkpoint that is not whole      reported; the one before it is taken
  *   an index file that is missing or    reported; replay begins at the checkpoint at or before its
  *   not whole, below the checkpoint     segment instead, which builds the index again
- *   an index file above the checkpoint  nothing: the replay builds it
+ *   an index file above the checkpoint  nothing: the replay builds it; also where a hole has been
+ *                                       made, for what is behind it has other seqs now
  *   a segment of another incarnation    refused: it is another data directory's
  *   or partition
  *   everything in a segment's bytes     the decision table in walk.c
@@ -35,7 +36,8 @@ struct recovery {
     uint64_t hash;
     bool has_state;
     struct buf state;
-    bool unsealed;    /* the replay has met a segment without an index */
+    bool unsealed;    /* the replay has met a segment without an index that can be used */
+    bool holed;       /* … or a hole: what is behind it has other seqs than it had */
     uint64_t last_at; /* the last record in the newest segment: for the committer's reopen */
     uint64_t last_pos;
     uint64_t last_hash;
@@ -383,8 +385,9 @@ static enum rc on_segment(struct recovery *r, const struct walk *walk)
     struct index_summary *summary = NULL;
     enum rc rc = RC_OK;
     /* The sealed segments stand before all others: behind the first that must be indexed anew all
-     * are. */
-    if (!r->unsealed) {
+     * are. A hole in this segment is still to come: that there is one, its original says. */
+    r->holed = r->holed || r->listing.items[item].has_damaged;
+    if (!r->unsealed && !r->holed) {
         rc = load_summary(r, item, false, &summary);
     }
     MARK_IF(r->unsealed, "recovery: behind a segment without an index all are indexed anew");
@@ -402,6 +405,7 @@ static enum rc on_record(struct recovery *r, const struct walk *walk, const stru
     if (rc != RC_OK) {
         return rc;
     }
+    r->holed = r->holed || step->record.type == RECORD_HOLE;
     r->batch_at = step->record.batch_index == 0 ? step->place.at : r->batch_at;
     r->last_at = step->place.at;
     r->last_pos = step->record.pos;
@@ -575,11 +579,9 @@ static void finish(struct recovery *r)
 {
     struct file_log *log = r->log;
     uint64_t sealed_end = log->owner.segments[0].number;
-    for (size_t i = 0; i < log->owner.count; i++) {
-        const struct segment *segment = &log->owner.segments[i];
-        if (segment->summary == NULL && !segment->unindexed) {
-            break;
-        }
+    const struct segment *segment = log->owner.segments;
+    for (; segment->summary != NULL || segment->unindexed; segment++) {
+        ASSERT(segment < catalogue_newest(log)); /* which is not sealed */
         sealed_end = segment->number + 1;
     }
     log->keeper.sealed_end = sealed_end;

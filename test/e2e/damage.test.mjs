@@ -183,6 +183,29 @@ test('repair cuts damage below a checkpoint out: a new epoch, good up to the dam
   await verifyClean(server);
 });
 
+test('repair cuts damage in a sealed segment above every checkpoint out: each message once',
+  async () => {
+    const { server, epoch } = await withHistory();
+    files(server.data, '.ckp').forEach((f) => fs.rmSync(f));
+    const { file, byte } = find(server.data, text('a', 20));
+    flip(file, byte);
+    await server.restart([...SMALL, '--repair']);
+    // Nothing tells that there was a message 20: those behind it have moved up, in every segment.
+    const wanted = Array.from({ length: 300 }, (_, i) => i + 1).filter((n) => n !== 20);
+    for (let round = 0; round < 3; round += 1) {
+      const c = await Client.connect(server.ws);
+      const { messages, latest, damaged, epoch: now } = await c.history('a', { limit: 1000 });
+      assert.deepEqual([latest, damaged], [299, undefined]);
+      assert.deepEqual(messages.map((m) => m.seq), wanted.map((_, i) => i + 1));
+      assert.deepEqual(messages.map((m) => Number(/needle (\d+);/.exec(m.data)[1])), wanted);
+      assert.notEqual(now, epoch);
+      await c.close();
+      await server.kill();
+      if (round < 2) await server.restart(SMALL);
+    }
+    await verifyClean(server);
+  });
+
 // ---- torn tails ---------------------------------------------------------------------------------
 
 const last = (server) => {

@@ -23,7 +23,7 @@ after(async () => {
   await server?.kill();
 });
 
-/** The digests of 0 … latest, from all messages of a channel; `from`: the digest before the first. */
+/** The digests of earliest - 1 … latest, from the messages; `from` is the first of them. */
 async function computed(client, channel, from = start(channel)) {
   const sub = await client.subscribe(channel, 'earliest');
   const { earliest, latest } = sub.reply;
@@ -266,7 +266,7 @@ test('behind damage on disk it goes on: the digest of the last message lost is t
   await own.kill();
 });
 
-test('a repair that cuts messages out below a checkpoint leaves the digests of the rest', async () => {
+test('a repair that cuts messages out below a checkpoint leaves the others', async () => {
   const { own, digests } = await withHistory();
   const { file, byte } = find(own.data, 'needle 22;');
   flip(file, byte);

@@ -22,7 +22,7 @@ const histories = [
     { seq: 6, message_id: id(6), time: T + 1, key: 'customer-9', producer: 'p-81f3',
       producer_seq: 42, data_text: '{"n":1}' },
   ] },
-  { about: 'what one field gives to its neighbour counts', channel: 'fields', entries: [
+  { about: 'what one field gives to its neighbour', channel: 'fields', entries: [
     { seq: 1, message_id: id(1), time: T, key: 'bc', producer: 'a', data_text: '0' },
     { seq: 2, message_id: id(2), time: T, key: 'c', producer: 'ab', data_text: '0' },
     { seq: 3, message_id: id(3), time: T, producer: 'abc', data_text: '0' },
@@ -39,7 +39,7 @@ const histories = [
     { seq: 8, message_id: id(8), time: T, data_text: 'null' },
     { seq: 9, message_id: id(9), time: T, data_text: `"${'x'.repeat(300)}"` },
     { seq: 10, message_id: id(10), time: T,
-      data_base64: Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 251)).toString('base64') },
+      data_base64: Buffer.from(Array.from({ length: 999 }, (_, i) => i % 251)).toString('base64') },
   ] },
   { about: 'names in UTF-8, and as long as can be', channel: 'Grüße/世界/\u{1F600}', entries: [
     { seq: 1, message_id: id(1), time: T, key: '\u{1F511} "quoted"\\', producer: 'größer',
