@@ -7,224 +7,17 @@
  * Everything is played twice: written as the server writes it (the quick way), and with members in
  * another order, white space and escapes (the strict way). At the end, random histories are
  * compared with a naive model. */
-#include "client/observer.h"
+#include "observer_world.h"
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "client/message.h"
 
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include <cmocka.h>
-
-#define MESSAGES  40u /* 20 of each producer */
-#define PRODUCERS 2u
-
-struct world {
-    bool strict; /* what the server says is written in an unusual way */
-    struct workload workload;
-    struct violations violations;
-    struct ledger ledger;
-    struct observer one;
-    struct observer two;
-    struct buf scratch;
-};
-
-/* What a test expects to be counted; everything else must be 0. */
-struct expected {
-    enum violation violation;
-    uint64_t count;
-};
-
-static void feed(struct world *w, struct observer *o, const char *text)
-{
-    struct client_message message;
-    (void)w;
-    if (observer_take_quick(o, bytes_of_text(text), 0)) {
-        return;
-    }
-    assert_int_equal(client_message_parse(bytes_of_text(text), &message), RC_OK);
-    observer_take(o, &message, 0, 0);
-}
-
-static void subscribed(struct world *w, struct observer *o, const char *epoch, uint64_t next,
-                       const char *more)
-{
-    char text[300];
-    (void)snprintf(text, sizeof(text),
-                   "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"epoch\":\"%s\","
-                   "\"next\":%" PRIu64 ",\"earliest\":1,\"latest\":0%s}",
-                   epoch, next, more);
-    observer_on_ready(o, 0);
-    feed(w, o, text);
-}
-
-static void open_world(struct world *w, bool strict)
-{
-    const struct workload_options options = {.prefix = "w",
-                                             .seed = 3,
-                                             .messages = MESSAGES,
-                                             .channels = 1,
-                                             .producers = PRODUCERS,
-                                             .batch = 1,
-                                             .size = 80,
-                                             .rate = 1000};
-    *w = (struct world){.strict = strict};
-    assert_int_equal(workload_init(&w->workload, &options), RC_OK);
-    assert_int_equal(ledger_init(&w->ledger, &w->workload, &w->violations), RC_OK);
-    assert_int_equal(observer_init(&w->one, &w->ledger, 0, "one", &w->scratch), RC_OK);
-    assert_int_equal(observer_init(&w->two, &w->ledger, 0, "two", &w->scratch), RC_OK);
-    for (uint32_t producer = 0; producer < PRODUCERS; producer++) {
-        ledger_sent(&w->ledger, 0, producer, MESSAGES / PRODUCERS);
-    }
-    subscribed(w, &w->one, "e1", 1, "");
-    subscribed(w, &w->two, "e1", 1, "");
-}
-
-static void close_world(struct world *w)
-{
-    observer_deinit(&w->one);
-    observer_deinit(&w->two);
-    ledger_deinit(&w->ledger);
-    workload_deinit(&w->workload);
-    buf_deinit(&w->scratch);
-}
-
-static const struct expected nothing[] = {{VIOLATION_COUNT, 0}};
-
-static void expect(const struct world *w, const struct expected *expected)
-{
-    uint64_t counts[VIOLATION_COUNT] = {0};
-    for (; expected->violation != VIOLATION_COUNT; expected++) {
-        counts[expected->violation] = expected->count;
-    }
-    for (size_t i = 0; i < VIOLATION_COUNT; i++) {
-        if (w->violations.counts[i] != counts[i]) {
-            print_error("%s: %" PRIu64 ", expected %" PRIu64 "\n",
-                        violation_name((enum violation)i), w->violations.counts[i], counts[i]);
-            fail();
-        }
-    }
-    assert_int_equal(w->violations.suspects, 0);
-}
-
-/* ---- what a server says -------------------------------------------------------------------- */
-
-struct said {
-    uint64_t seq;
-    uint32_t producer;
-    uint64_t number;
-    uint64_t time;      /* 0: 1000 + seq */
-    const char *id;     /* NULL: "m" and the seq */
-    const char *data;   /* NULL: the right one */
-    const char *sender; /* NULL: the producer's name */
-    int key;            /* 0: as it must be; 1: left out or put in; 2: another one */
-};
-
-static const char *key_of(const struct world *w, const struct said *m, bool *ret_has)
-{
-    *ret_has = workload_key(&w->workload, m->number).size > 0;
-    if (m->key == 1) {
-        *ret_has = !*ret_has;
-    }
-    return m->key == 2 ? "another" : "the-eighth";
-}
-
-static void write_message(struct world *w, const struct said *m, bool element, char *text,
-                          size_t size)
-{
-    struct buf data = {0};
-    char id[40];
-    char name[WORKLOAD_NAME_SIZE];
-    char key[64] = "";
-    bool has_key;
-    const char *key_text = key_of(w, m, &has_key);
-    (void)workload_producer_name(&w->workload, m->producer, name);
-    (void)snprintf(id, sizeof(id), "m%" PRIu64, m->seq);
-    assert_int_equal(workload_data(&w->workload, 0, m->producer, m->number, &data), RC_OK);
-    assert_int_equal(buf_append(&data, bytes_of("", 1)), RC_OK);
-    const char *payload = m->data != NULL ? m->data : (const char *)data.data;
-    if (has_key) {
-        (void)snprintf(key, sizeof(key), ",\"key\":\"%s\"", key_text);
-    }
-    const uint64_t time = m->time == 0 ? 1000 + m->seq : m->time;
-    const char *sender = m->sender != NULL ? m->sender : name;
-    const char *head = element ? "{" : "{\"type\":\"message\",\"channel\":\"w-c0\",";
-    const char *mid = m->id != NULL ? m->id : id;
-    if (w->strict) {
-        (void)snprintf(text, size,
-                       "%s \"data\" : %s , \"producer\":\"\\u0077%s\"%s,\"seq\":%" PRIu64
-                       ",\"time\":%" PRIu64 ",\"message_id\":\"%s\",\"producer_seq\":%" PRIu64 " }",
-                       head, payload, sender + 1, key, m->seq, time, mid, m->number);
-    } else {
-        (void)snprintf(text, size,
-                       "%s\"seq\":%" PRIu64 ",\"message_id\":\"%s\",\"time\":%" PRIu64
-                       "%s,\"producer\":\"%s\",\"producer_seq\":%" PRIu64 ",\"data\":%s}",
-                       head, m->seq, mid, time, key, sender, m->number, payload);
-    }
-    buf_deinit(&data);
-}
-
-static void say(struct world *w, struct observer *o, struct said m)
-{
-    char text[1000];
-    write_message(w, &m, false, text, sizeof(text));
-    feed(w, o, text);
-}
-
-/* The right history: producers take turns, so seq s is number (s + 1) / 2 of producer (s + 1) % 2.
- */
-static struct said right(uint64_t seq)
-{
-    return (struct said){
-        .seq = seq, .producer = (uint32_t)((seq + 1) % 2), .number = (seq + 1) / 2};
-}
-
-static void say_right(struct world *w, struct observer *o, uint64_t from, uint64_t to)
-{
-    for (uint64_t seq = from; seq <= to; seq++) {
-        say(w, o, right(seq));
-    }
-}
-
-static void ack(struct world *w, uint64_t seq)
-{
-    char id[40];
-    const struct said m = right(seq);
-    (void)snprintf(id, sizeof(id), "m%" PRIu64, seq);
-    ledger_acked(&w->ledger, 0, seq, m.producer, m.number, bytes_of_text(id));
-}
-
-static void ack_all(struct world *w, uint64_t to)
-{
-    for (uint64_t seq = 1; seq <= to; seq++) {
-        ack(w, seq);
-    }
-}
-
-/* Both have it all, but for what a test plants in `one` before. */
-static void finish_both(struct world *w)
-{
-    observer_finish(&w->one, true);
-    observer_finish(&w->two, true);
-}
-
-/* A test is a function that plays, and what must have been counted. */
-static void twice(void (*play)(struct world *w), const struct expected *expected)
-{
-    for (int strict = 0; strict < 2; strict++) {
-        struct world w;
-        open_world(&w, strict == 1);
-        play(&w);
-        expect(&w, expected);
-        close_world(&w);
-    }
-}
-#define EXPECT(...) ((const struct expected[]){__VA_ARGS__, {VIOLATION_COUNT, 0}})
 
 /* ---- what is right ------------------------------------------------------------------------- */
 
@@ -245,7 +38,7 @@ static void play_right(struct world *w)
 static void a_right_history_is_not_accused(void **state)
 {
     (void)state;
-    twice(play_right, nothing);
+    twice(play_right, NOTHING);
 }
 
 static void the_quick_way_takes_what_is_written_as_usual_and_nothing_else(void **state)
@@ -414,7 +207,7 @@ static void play_cut_short(struct world *w)
 static void who_had_no_time_to_get_the_rest_has_not_lost_it(void **state)
 {
     (void)state;
-    twice(play_cut_short, nothing);
+    twice(play_cut_short, NOTHING);
 }
 
 /* The server forgot what it had acknowledged, and gave the seqs to what came next. */
@@ -633,161 +426,6 @@ static void a_seq_beyond_all_that_was_sent_is_unexpected(void **state)
     twice(play_far, EXPECT({VIOLATION_UNEXPECTED, 2}));
 }
 
-/* ---- epochs -------------------------------------------------------------------------------- */
-
-static void play_epoch(struct world *w)
-{
-    ack_all(w, 6);
-    say_right(w, &w->one, 1, 6);
-    say_right(w, &w->two, 1, 6);
-    subscribed(w, &w->one, "e2", 5, ",\"reset\":{\"reason\":\"epoch\"}");
-    /* The seqs of the new history are other messages: nobody is accused of that. */
-    say(w, &w->one, (struct said){.seq = 5, .producer = 0, .number = 4});
-    feed(w, &w->two,
-         "{\"type\":\"reset\",\"channel\":\"w-c0\",\"epoch\":\"e2\",\"reason\":\"epoch\","
-         "\"next\":5}");
-    say(w, &w->two, (struct said){.seq = 5, .producer = 0, .number = 4});
-}
-
-static void another_epoch_is_told_once(void **state)
-{
-    (void)state;
-    twice(play_epoch, EXPECT({VIOLATION_HISTORY_CHANGED, 1}, {VIOLATION_GAP_ANNOUNCED, 2}));
-}
-
-/* ---- protocol ------------------------------------------------------------------------------ */
-
-static void play_nonsense(struct world *w)
-{
-    feed(w, &w->one, "{\"type\":\"message\",\"channel\":\"w-c0\",\"seq\":1}");
-    feed(w, &w->one, "{\"type\":\"message\",\"channel\":\"other\",\"seq\":1,\"data\":1}");
-    feed(w, &w->one, "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"next\":1}");
-    feed(w, &w->one, "{\"type\":\"reset\",\"channel\":\"w-c0\",\"epoch\":\"e1\"}");
-    feed(w, &w->one, "{\"type\":\"news\",\"channel\":\"w-c0\"}"); /* [P 2] ignored */
-    observer_on_ready(&w->one, 0);
-    const struct said m = right(1);
-    say(w, &w->one, m); /* not asked for on this connection */
-}
-
-static void answers_that_make_no_sense_are_told(void **state)
-{
-    (void)state;
-    twice(play_nonsense, EXPECT({VIOLATION_PROTOCOL, 5}));
-}
-
-static void asks(struct observer *o, const char *command)
-{
-    struct buf to = {0};
-    const enum rc rc = observer_command(o, 0, &to);
-    assert_int_equal(rc, command == NULL ? RC_END : RC_OK);
-    if (command != NULL && !bytes_equal(buf_bytes(&to), bytes_of_text(command))) {
-        print_error("%.*s\n", (int)to.size, (char *)to.data);
-        fail();
-    }
-    buf_deinit(&to);
-}
-
-static void it_asks_for_the_earliest_first_and_then_for_just_what_is_next(void **state)
-{
-    (void)state;
-    struct world w;
-    open_world(&w, false);
-    struct observer o;
-    assert_int_equal(observer_init(&o, &w.ledger, 0, "o", &w.scratch), RC_OK);
-    o.window = 10;
-    asks(&o, NULL);
-    observer_on_ready(&o, 0);
-    asks(&o, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"w-c0\",\"from\":\"earliest\","
-             "\"on_gap\":\"reset\",\"window\":10}");
-    asks(&o, NULL);
-    feed(&w, &o,
-         "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":1,"
-         "\"earliest\":1,\"latest\":0}");
-    asks(&o, NULL);
-    say_right(&w, &o, 1, 3);
-    asks(&o, "{\"type\":\"ack\",\"channel\":\"w-c0\",\"seq\":3}");
-    asks(&o, NULL);
-    observer_on_ready(&o, 0);
-    asks(&o, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"w-c0\","
-             "\"from\":{\"epoch\":\"e1\",\"seq\":4},\"on_gap\":\"reset\",\"window\":10}");
-    observer_deinit(&o);
-    close_world(&w);
-}
-
-/* ---- history ------------------------------------------------------------------------------- */
-
-static void give_history(struct world *w, struct observer *o, uint64_t from, uint64_t to,
-                         uint64_t left_out, bool *ret_more)
-{
-    static char text[64000];
-    char element[1000];
-    struct client_message message;
-    int at = snprintf(text, sizeof(text),
-                      "{\"type\":\"history\",\"id\":4,\"channel\":\"w-c0\",\"epoch\":\"e1\","
-                      "\"earliest\":1,\"latest\":%" PRIu64 ",\"messages\":[",
-                      to);
-    for (uint64_t seq = from; seq <= to; seq++) {
-        const struct said m = right(seq);
-        if (seq == left_out) {
-            continue;
-        }
-        write_message(w, &m, true, element, sizeof(element));
-        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s%s", seq == from ? "" : ",",
-                       w->strict ? " " : "", element);
-    }
-    (void)snprintf(text + at, sizeof(text) - (size_t)at, "%s],\"more\":%s}", w->strict ? " " : "",
-                   *ret_more ? "true" : "false");
-    assert_int_equal(client_message_parse(bytes_of_text(text), &message), RC_OK);
-    observer_take_history(o, &message, ret_more);
-}
-
-static void play_history(struct world *w)
-{
-    bool more = true;
-    ack_all(w, MESSAGES);
-    say_right(w, &w->two, 1, MESSAGES);
-    give_history(w, &w->one, 1, 20, 0, &more);
-    assert_true(more);
-    more = false;
-    give_history(w, &w->one, 21, MESSAGES, 0, &more);
-    assert_false(more);
-    finish_both(w);
-    assert_true(w->one.digest == w->two.digest);
-}
-
-static void history_is_read_as_a_subscription_is(void **state)
-{
-    (void)state;
-    twice(play_history, nothing);
-}
-
-static void play_history_hole(struct world *w)
-{
-    bool more = false;
-    ack_all(w, MESSAGES);
-    give_history(w, &w->one, 1, MESSAGES, 9, &more);
-    observer_finish(&w->one, true);
-}
-
-static void a_hole_in_history_is_found(void **state)
-{
-    (void)state;
-    twice(play_history_hole, EXPECT({VIOLATION_GAP_UNANNOUNCED, 1}, {VIOLATION_LOST_MIDDLE, 1}));
-}
-
-static void play_history_without_end(struct world *w)
-{
-    bool more = true;
-    give_history(w, &w->one, 5, 4, 0, &more);
-    assert_false(more);
-}
-
-static void a_history_that_goes_nowhere_is_told(void **state)
-{
-    (void)state;
-    twice(play_history_without_end, EXPECT({VIOLATION_PROTOCOL, 1}));
-}
-
 /* ---- random histories against a naive model ------------------------------------------------ */
 
 /* What the stream of seqs alone says, slowly. */
@@ -897,12 +535,6 @@ int main(void)
         cmocka_unit_test(numbers_that_stand_in_another_order_are_told),
         cmocka_unit_test(what_nobody_sent_is_unexpected),
         cmocka_unit_test(a_seq_beyond_all_that_was_sent_is_unexpected),
-        cmocka_unit_test(another_epoch_is_told_once),
-        cmocka_unit_test(answers_that_make_no_sense_are_told),
-        cmocka_unit_test(it_asks_for_the_earliest_first_and_then_for_just_what_is_next),
-        cmocka_unit_test(history_is_read_as_a_subscription_is),
-        cmocka_unit_test(a_hole_in_history_is_found),
-        cmocka_unit_test(a_history_that_goes_nowhere_is_told),
         cmocka_unit_test(random_streams_are_judged_as_by_a_naive_model),
         cmocka_unit_test(every_allocation_may_fail),
     };
