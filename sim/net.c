@@ -204,9 +204,20 @@ void net_window(struct net_conn *conn, bool open)
     conn->window_shut = !open;
 }
 
+/* What the server has sent meanwhile arrives at last, and is answered with a reset if nobody is
+ * there any more. */
+static void unblock(struct net_conn *conn)
+{
+    conn->broken = conn->broken || (conn->client == NULL && conn->down.size > 0);
+    conn->blocked = false;
+}
+
 void net_block(struct net_conn *conn, bool blocked)
 {
-    conn->blocked = blocked;
+    conn->blocked = conn->blocked || blocked;
+    if (!blocked) {
+        unblock(conn);
+    }
 }
 
 void net_calm(void)
@@ -216,7 +227,7 @@ void net_calm(void)
         conn->broken = conn->broken || conn->silent;
         conn->silent = false;
         conn->window_shut = false;
-        conn->blocked = false;
+        unblock(conn);
         conn->nature.cut_after = 0;
         conn->nature.latency_us = 1000;
         conn->nature.down_max = 65536;
