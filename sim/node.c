@@ -312,10 +312,17 @@ void node_stop(void)
         return;
     }
     trace("server: SIGTERM");
-    const enum heap_owner owner = heap_owner_set(HEAP_SERVER);
+    /* An allocation that fails jumps to the frame that said where, so it must be this one. */
+    if (setjmp(heap_crash) != 0) {
+        (void)heap_owner_set(HEAP_WORLD);
+        trace("server ended itself: out of memory");
+        node_crash(SIM_LOSE_NOTHING);
+        return;
+    }
+    (void)heap_owner_set(HEAP_SERVER);
     stats_flag_set(&node.server->draining, true);
     broadcast(MAIL_DRAIN);
-    (void)heap_owner_set(owner);
+    (void)heap_owner_set(HEAP_WORLD);
     node.drained = 0;
     state_move(NODE_DRAINING);
 }
