@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from './lib/client.mjs';
+import { faultyServer } from './lib/faults.mjs';
 import { exchange, frame, parseFrames, parseResponse, upgradeHead } from './lib/raw.mjs';
 import { runCli, Server, temporaryDir } from './lib/server.mjs';
 
@@ -42,6 +43,22 @@ test('SIGTERM: goaway, a clean close, exit 0, and what was acknowledged is there
   assert.ok(Math.max(...acked) <= latest, 'acknowledged and gone');
   await d.close();
   await server.kill();
+});
+
+test('what is in flight when a drain begins is answered before the connection is closed', async () => {
+  const [server, faults] = await faultyServer();
+  const c = await Client.connect(server.ws);
+  await c.publish('a', 0);
+  faults.set({ call: 'sync', text: '.seg', delayMs: 2500 });
+  const answers = Array.from({ length: 5 }, (_, i) => c.publish('a', i + 1));
+  await faults.hit('sync');
+  const stopping = server.stop();
+  await c.push((p) => p.type === 'goaway');
+  const seqs = (await Promise.all(answers)).map((answer) => answer.seq);
+  assert.deepEqual(seqs, [2, 3, 4, 5, 6]);
+  assert.equal((await c.closed).code, 1001);
+  assert.equal((await stopping).code, 0, server.stderr);
+  c.check();
 });
 
 test('goaway spreads the clients over time', async () => {

@@ -88,7 +88,8 @@ const tsan = (tree, name) =>
 /** A file of test/e2e, or what is in it under a name: `bounds` or `bounds/a slow subscriber`. */
 async function e2e(tree, what) {
   const [file, ...pattern] = what.split('/');
-  const problem = await tree.build('build', ['seriatim', 'test/fault_preload.so', 'ws-echo']);
+  const problem = await tree.build('build', ['seriatim', 'ws-echo', 'test/fault_preload.so',
+    'test/clock_preload.so']);
   if (problem !== null) return broken(problem);
   const only = pattern.length === 0 ? [] : ['--test-name-pattern', pattern.join('/')];
   const done = await command('node', ['--test', '--test-reporter=tap', ...only,

@@ -594,7 +594,7 @@ const server = [
     find: `    if (!reactor->draining || reactor->drained_told || conns_busy(reactor) ||
         !hosts_idle(reactor)) {`,
     replace: '    if (!reactor->draining || reactor->drained_told) {',
-    by: ['sim', 'e2e:lifecycle'],
+    by: ['sim', 'e2e:lifecycle/what is in flight when a drain begins'],
   },
   {
     name: 'never-drained',
@@ -623,7 +623,7 @@ const server = [
         replace: '    reactor->mono_ms = clock_wall_ms(reactor->server->clock);',
       },
     ],
-    by: ['sim'],
+    by: ['sim', 'e2e:clock'],
   },
   {
     name: 'mask-forgotten-between-pieces',
