@@ -45,7 +45,7 @@ test('SIGTERM: goaway, a clean close, exit 0, and what was acknowledged is there
   await server.kill();
 });
 
-test('what is in flight when a drain begins is answered before the connection is closed', async () => {
+test('what is in flight when a drain begins is answered before the close', async () => {
   const [server, faults] = await faultyServer();
   const c = await Client.connect(server.ws);
   await c.publish('a', 0);
