@@ -65,10 +65,13 @@ const struct cli_command cli_commands[] = {
      cli_config},
     {"log", "print or check a data directory",
      "Usage: seriatim log inspect [--json] DIR        print what the data directory holds\n"
-     "       seriatim log verify [--json] DIR         check every record, index and checkpoint\n\n"
-     "Both only read. verify names every damage with its file and byte, and ends with status 1 if\n"
-     "there is any; a torn tail, which the next start cuts off, is told but is none. The server\n"
-     "should not be running: what it is writing looks like damage.\n",
+     "       seriatim log verify [--json] [--digests] DIR\n"
+     "                                                check every record, index and checkpoint\n\n"
+     "Both only read. verify applies every record again and compares index files and checkpoints,\n"
+     "digests included, with what that comes to; with --digests it prints the digest of each\n"
+     "channel's newest message. It names every damage with its file and byte, and ends with\n"
+     "status 1 if there is any; a torn tail, which the next start cuts off, is told but is none.\n"
+     "The server should not be running: what it is writing looks like damage.\n",
      cli_log},
     {"verify", "load a running server and check every promise of order",
      "Usage: seriatim verify [OPTION ...]\n\n"

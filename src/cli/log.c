@@ -1,6 +1,9 @@
 /* seriatim log: what a data directory holds, and whether it is whole. Only reads. */
+#include "base/digest.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/log_state.h"
+#include "core/snowflake.h"
 #include "io/disk.h"
 #include "log/file_log.h"
 #include "server/config_args.h"
@@ -20,6 +23,7 @@
 /* meta.json, as the server writes it. */
 struct meta {
     char incarnation[20];
+    uint64_t incarnation_number;
     unsigned partitions;
     unsigned node;
 };
@@ -35,6 +39,7 @@ struct log_run {
     const char *dir;
     bool json;
     bool verify;
+    bool digests;
     struct meta meta;
     struct disk *disk;
     struct storage storage;
@@ -76,7 +81,9 @@ static bool read_meta(const char *dir, struct meta *meta)
     const char *incarnation = NULL;
     const bool good = json_unpack(root, "{s:i,s:s,s:i,s:i}", "format", &format, "incarnation",
                                   &incarnation, "partitions", &partitions, "node", &node) == 0 &&
-                      format == 1 && partitions >= 1 && partitions <= PARTITIONS_MAX && node >= 0;
+                      format == 1 && partitions >= 1 && partitions <= PARTITIONS_MAX && node >= 0 &&
+                      node <= (int)SNOWFLAKE_NODE_MAX &&
+                      digest_parse(bytes_of_text(incarnation), &meta->incarnation_number);
     if (good) {
         (void)snprintf(meta->incarnation, sizeof(meta->incarnation), "%s", incarnation);
         meta->partitions = (unsigned)partitions;
@@ -245,6 +252,60 @@ static void report_result(struct log_run *run, const char *folder,
                      result->bytes);
 }
 
+static void report_digest(struct log_run *run, const struct channel *channel, json_t *channels)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(channel->digest, digest);
+    if (run->json) {
+        (void)json_array_append_new(
+            channels, json_pack("{s:s%,s:I,s:I,s:s}", "channel", channel->name.data,
+                                channel->name.size, "earliest", (json_int_t)channel->earliest,
+                                "latest", (json_int_t)channel->latest, "digest", digest));
+        return;
+    }
+    config_text_addf(&run->text, "  %s  %" PRIu64 "  %.*s\n", digest, channel->latest,
+                     (int)channel->name.size, (const char *)channel->name.data);
+}
+
+/* The digest of each channel's newest message, if damage has left it known. */
+static void report_digests(struct log_run *run, const struct log_state *state, bool known,
+                           json_t *partition)
+{
+    json_t *channels = run->json ? json_array() : NULL;
+    const uint64_t count = known ? partition_channel_count(state->partition) : 0;
+    for (uint64_t id = 1; id <= count; id++) {
+        report_digest(run, partition_channel_by_id(state->partition, id), channels);
+    }
+    if (!known && !run->json) {
+        config_text_addf(&run->text, "  digests are not known: records are missing\n");
+    }
+    if (run->json) {
+        (void)json_object_set_new(partition, "channels", known ? channels : json_null());
+    }
+    if (run->json && !known) {
+        json_decref(channels);
+    }
+}
+
+/* Reads it all; `verify` also applies it all again. */
+static enum rc read_log(struct log_run *run, unsigned number, const char *folder, json_t *partition)
+{
+    struct log_verify_result result = {0};
+    struct log_state state;
+    log_state_init(&state, number, run->meta.incarnation_number, run->meta.node);
+    const enum rc rc = file_log_verify_replay(&run->storage, folder, on_damage, run,
+                                              run->verify ? &state.replay : NULL, &result);
+    if (rc == RC_OK) {
+        run->record_count += result.records;
+        report_result(run, folder, &result, partition);
+    }
+    if (rc == RC_OK && run->digests) {
+        report_digests(run, &state, result.state_known, partition);
+    }
+    log_state_deinit(&state);
+    return rc;
+}
+
 static enum rc do_partition(struct log_run *run, unsigned number)
 {
     char folder[16];
@@ -256,14 +317,11 @@ static enum rc do_partition(struct log_run *run, unsigned number)
         (void)json_object_set_new(partition, "damages", run->damages);
         (void)json_array_append_new(json_object_get(run->report, "partitions"), partition);
     }
-    struct log_verify_result result = {0};
-    enum rc rc = file_log_verify(&run->storage, folder, on_damage, NULL, run, &result);
+    enum rc rc = read_log(run, number, folder, partition);
     if (rc != RC_OK) {
         cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
         return rc;
     }
-    run->record_count += result.records;
-    report_result(run, folder, &result, partition);
     if (run->verify) {
         return RC_OK;
     }
@@ -337,8 +395,9 @@ static int do_all(struct log_run *run)
 static enum rc on_option(void *ctx, size_t index, const char *value)
 {
     struct log_run *run = ctx;
-    ASSERT(index == 0 && value == NULL);
-    run->json = true;
+    ASSERT(index < 2 && value == NULL);
+    run->json = run->json || index == 0;
+    run->digests = run->digests || index == 1;
     return RC_OK;
 }
 
@@ -347,10 +406,10 @@ int cli_log(int argc, char **argv)
     if (cli_wants_help("log", argc, argv)) {
         return CLI_DONE;
     }
-    static const struct args_option options[] = {{"json", ARGS_FLAG}};
+    static const struct args_option options[] = {{"json", ARGS_FLAG}, {"digests", ARGS_FLAG}};
     struct log_run run = {0};
     struct buf errors = {0};
-    const struct args_use use = {options, 1, on_option, &run};
+    const struct args_use use = {options, 2, on_option, &run};
     int operands = argc;
     const enum rc rc = args_parse(argc, argv, &use, &errors, &operands);
     if (rc != RC_OK) {
@@ -367,6 +426,9 @@ int cli_log(int argc, char **argv)
     if (!run.verify && strcmp(run.action, "inspect") != 0) {
         return cli_refuse_text("log", "there is no `log %s`; it is `inspect` or `verify`",
                                run.action);
+    }
+    if (run.digests && !run.verify) {
+        return cli_refuse_text("log", "--digests goes with `verify`");
     }
     return read_meta(run.dir, &run.meta) ? do_all(&run) : CLI_FAILED;
 }

@@ -208,6 +208,26 @@ void file_log_chore_do(struct file_log *log, struct log_chore *chore); /* keeper
 
 /* ---- offline ------------------------------------------------------------------------------- */
 
+struct audit; /* log/audit.h */
+
+/* The application, for a verification that applies the records again: what is derived from the log,
+ * checkpoints and index files, is then compared with what it comes to. */
+struct log_replay {
+    void *ctx;
+    /* The state at `pos`; size 0: the empty one at position 0. RC_CORRUPT: none; RC_NOMEM */
+    enum rc (*restore)(void *ctx, uint64_t pos, struct bytes state);
+    /* Applies a record; where its messages stand goes to log_replay_index_add().
+     * RC_CORRUPT: it is no command; RC_NOMEM */
+    enum rc (*apply)(void *ctx, struct audit *audit, const struct record *record,
+                     struct log_place place);
+    /* Appends the state. RC_NOMEM */
+    enum rc (*encode)(void *ctx, struct buf *to);
+};
+/* As file_log_index_add(), out of `apply`. RC_NOMEM */
+MUST_USE enum rc log_replay_index_add(struct audit *audit, struct log_place place,
+                                      uint64_t channel_id, uint64_t first_seq, uint32_t count,
+                                      uint64_t time_ms, uint64_t digest);
+
 struct log_verify_result {
     uint64_t segments;
     uint64_t records;
@@ -215,6 +235,7 @@ struct log_verify_result {
     uint64_t damages;
     uint64_t first_pos;
     uint64_t end_pos;
+    bool state_known; /* of a replay: at the end it has the state there, no damage in between */
 };
 /* Reads a whole partition folder without changing anything: every record, chain, index and
  * checkpoint. Each problem goes to on_damage; `on_record` may be NULL. RC_OK even with damage. */
@@ -223,5 +244,10 @@ MUST_USE enum rc file_log_verify(const struct storage *storage, const char *fold
                                  void (*on_record)(void *ctx, const struct record *record,
                                                    struct log_place place),
                                  void *ctx, struct log_verify_result *ret_result);
+/* As above, and applies the records again. `replay` may be NULL. */
+MUST_USE enum rc
+file_log_verify_replay(const struct storage *storage, const char *folder,
+                       void (*on_damage)(void *ctx, const struct log_damage *damage), void *ctx,
+                       const struct log_replay *replay, struct log_verify_result *ret_result);
 
 #endif

@@ -483,6 +483,15 @@ enum rc index_file_entry(struct index_pages *pages, const struct index_head *hea
     return RC_OK;
 }
 
+uint64_t index_file_entry_at(const struct index_head *head, const struct index_row *row, uint32_t i)
+{
+    ASSERT(i < row->entry_count);
+    const uint64_t number = (uint64_t)row->entries_first + i;
+    const uint64_t page =
+        1 + pages_for(head->channel_count, ROWS_PER_PAGE) + number / ENTRIES_PER_PAGE;
+    return page * INDEX_PAGE_SIZE + number % ENTRIES_PER_PAGE * ENTRY_SIZE;
+}
+
 enum rc index_file_seek(struct index_pages *pages, const struct index_head *head,
                         const struct index_row *row, uint64_t seq, uint64_t time_ms,
                         uint32_t *ret_i)

@@ -89,6 +89,9 @@ MUST_USE enum rc index_file_row(struct index_pages *pages, const struct index_he
 MUST_USE enum rc index_file_entry(struct index_pages *pages, const struct index_head *head,
                                   const struct index_row *row, uint32_t i,
                                   struct index_entry *ret_entry, uint32_t *ret_crc);
+/* Where it stands in the file. */
+uint64_t index_file_entry_at(const struct index_head *head, const struct index_row *row,
+                             uint32_t i);
 /* The number of the first entry that ends behind `seq` and is not older than time_ms (entry_count
  * if none), or of the first that begins behind `seq`. */
 MUST_USE enum rc index_file_seek(struct index_pages *pages, const struct index_head *head,

@@ -1,10 +1,12 @@
 /* Reads a whole partition folder and says what is wrong with it; changes nothing.
  *
  * The same walk as recovery's, from the first segment, with every damage stepped over; then every
- * index file, page by page, and every checkpoint.
+ * index file, page by page, and every checkpoint. With a replay the records are applied again, and
+ * what they come to is compared with both (audit.c).
  *
  * Thread: any, on a log that nobody has open.  Memory: none stays. */
 #include "base/mem.h"
+#include "log/audit.h"
 #include "log/checkpoint.h"
 #include "log/internal.h"
 #include "log/walk.h"
@@ -17,6 +19,7 @@ struct verify {
     void *ctx;
     struct listing listing;
     struct walk walk;
+    struct audit audit;
     struct log_verify_result result;
 };
 
@@ -38,6 +41,19 @@ static void report_file(struct verify *v, uint64_t number, const char *suffix, u
 
 /* ---- segments ------------------------------------------------------------------------------ */
 
+static const struct found_segment *current(const struct verify *v)
+{
+    return &v->listing.items[walk_item(&v->walk)];
+}
+
+/* Goes on in the next segment. */
+static enum rc enter_next(struct verify *v)
+{
+    v->result.segments++;
+    const enum rc rc = walk_enter(&v->walk);
+    return rc == RC_OK ? audit_segment(&v->audit, current(v)) : rc;
+}
+
 /* Goes on behind a damage: at the next whole record, or in the next segment whose header is whole.
  * RC_END: nothing is left */
 static enum rc step_over(struct verify *v, const struct walk_step *step)
@@ -53,8 +69,7 @@ static enum rc step_over(struct verify *v, const struct walk_step *step)
         if (next->header_whole) {
             walk->pos = next->header.first_pos;
             walk->hash = next->header.prev_hash;
-            v->result.segments++;
-            return walk_enter(walk);
+            return enter_next(v);
         }
         if (!step->of_next || step->item != walk->next_item) {
             report_file(v, next->number, ".seg", 0, "header");
@@ -73,20 +88,20 @@ static enum rc take_step(struct verify *v, const struct walk_step *step)
         .torn_tail = step->kind == WALK_CUT || step->kind == WALK_DROP || step->kind == WALK_NOTE,
     };
     switch (step->kind) {
-    case WALK_SEGMENT: v->result.segments++; return RC_OK;
+    case WALK_SEGMENT: v->result.segments++; return audit_segment(&v->audit, current(v));
     case WALK_RECORD:
         v->result.records++;
         v->result.bytes += step->record.size;
         if (v->on_record != NULL) {
             v->on_record(v->ctx, &step->record, step->place);
         }
-        return RC_OK;
+        return audit_record(&v->audit, &step->record, step->place);
     case WALK_NOTE: report(v, &damage); return RC_OK;
-    case WALK_HEAL:
+    case WALK_HEAL: report(v, &damage); return enter_next(v);
+    case WALK_DAMAGE:
         report(v, &damage);
-        v->result.segments++;
-        return walk_enter(&v->walk);
-    case WALK_DAMAGE: report(v, &damage); return step_over(v, step);
+        audit_lost(&v->audit);
+        return step_over(v, step);
     case WALK_CUT:
     case WALK_DROP: report(v, &damage); return RC_END;
     case WALK_END: return RC_END;
@@ -131,7 +146,12 @@ static enum rc verify_segments(struct verify *v, uint32_t partition, uint64_t in
     }
     v->result.end_pos = v->walk.pos;
     walk_deinit(&v->walk);
-    return rc == RC_END ? RC_OK : rc;
+    v->result.state_known = v->audit.known;
+    if (rc == RC_END) {
+        rc = audit_end(&v->audit);
+    }
+    audit_deinit(&v->audit);
+    return rc;
 }
 
 /* ---- index and checkpoint files ------------------------------------------------------------ */
@@ -254,6 +274,42 @@ static void drop_orphans(struct verify *v)
     }
 }
 
+static void report_audit(void *ctx, uint64_t number, const char *suffix, uint64_t at,
+                         const char *what)
+{
+    report_file(ctx, number, suffix, at, what);
+}
+
+static enum rc verify_all(struct verify *v, struct log_verify_result *ret_result)
+{
+    v->audit.storage = v->storage;
+    v->audit.folder = v->folder;
+    v->audit.report = report_audit;
+    v->audit.ctx = v;
+    enum rc rc = listing_read(v->storage, v->folder, &v->listing);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    drop_orphans(v);
+    rc = listing_open_headers(v->storage, v->folder, &v->listing);
+    if (rc == RC_OK && v->listing.count > 0) {
+        uint32_t partition = 0;
+        uint64_t incarnation = 0;
+        uint64_t pos = 0;
+        uint64_t hash = 0;
+        identify(v, &partition, &incarnation, &pos, &hash);
+        rc = verify_segments(v, partition, incarnation, pos, hash);
+        if (rc == RC_OK) {
+            rc = verify_rest(v);
+        }
+    }
+    listing_deinit(&v->listing);
+    if (rc == RC_OK) {
+        *ret_result = v->result;
+    }
+    return rc;
+}
+
 enum rc file_log_verify(const struct storage *storage, const char *folder,
                         void (*on_damage)(void *ctx, const struct log_damage *damage),
                         void (*on_record)(void *ctx, const struct record *record,
@@ -267,26 +323,20 @@ enum rc file_log_verify(const struct storage *storage, const char *folder,
         .on_record = on_record,
         .ctx = ctx,
     };
-    enum rc rc = listing_read(storage, folder, &v.listing);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    drop_orphans(&v);
-    rc = listing_open_headers(storage, folder, &v.listing);
-    if (rc == RC_OK && v.listing.count > 0) {
-        uint32_t partition = 0;
-        uint64_t incarnation = 0;
-        uint64_t pos = 0;
-        uint64_t hash = 0;
-        identify(&v, &partition, &incarnation, &pos, &hash);
-        rc = verify_segments(&v, partition, incarnation, pos, hash);
-        if (rc == RC_OK) {
-            rc = verify_rest(&v);
-        }
-    }
-    listing_deinit(&v.listing);
-    if (rc == RC_OK) {
-        *ret_result = v.result;
-    }
-    return rc;
+    return verify_all(&v, ret_result);
+}
+
+enum rc file_log_verify_replay(const struct storage *storage, const char *folder,
+                               void (*on_damage)(void *ctx, const struct log_damage *damage),
+                               void *ctx, const struct log_replay *replay,
+                               struct log_verify_result *ret_result)
+{
+    struct verify v = {
+        .storage = storage,
+        .folder = folder,
+        .on_damage = on_damage,
+        .ctx = ctx,
+        .audit = {.replay = replay},
+    };
+    return verify_all(&v, ret_result);
 }

@@ -5,9 +5,9 @@ import fs from 'node:fs';
 import { after, before, test } from 'node:test';
 
 import { channelName, Client } from './lib/client.mjs';
-import { hex, roll, rollText, start } from './lib/digest.mjs';
+import { hex, roll, rollText, start, xxh3 } from './lib/digest.mjs';
 import { files, find, flip, until } from './lib/faults.mjs';
-import { Server } from './lib/server.mjs';
+import { runCli, Server } from './lib/server.mjs';
 
 const ONE = ['--partitions', '1'];
 const SMALL = [...ONE, '--segment-bytes', '16KiB'];
@@ -299,3 +299,98 @@ test('where a repair gives what is left other numbers, the digest is that of wha
     await f.close();
     await own.kill();
   });
+
+// ---- log verify ---------------------------------------------------------------------------------
+
+async function verify(own, ...options) {
+  const { code, stdout, stderr } = await runCli(['log', 'verify', ...options, own.data]);
+  return { code, said: stdout.toString() + stderr };
+}
+
+test('log verify tells the digest of each channel, and null where history is missing', async () => {
+  const { own, digests } = await withHistory();
+  const json = JSON.parse((await verify(own, '--json', '--digests')).said);
+  assert.deepEqual(json.partitions[0].channels,
+    [{ channel: 'a', earliest: 1, latest: 300, digest: hex(digests.get(300)) }]);
+  const plain = await verify(own, '--digests');
+  assert.equal(plain.code, 0);
+  assert.match(plain.said, new RegExp(`^  ${hex(digests.get(300))}  300  a$`, 'm'));
+  assert.doesNotMatch((await verify(own)).said, /  300  a$/m);
+  const { code, stderr } = await runCli(['log', 'inspect', '--digests', own.data]);
+  assert.equal(code, 2, stderr);
+  // Damage in the first segment: a checkpoint behind it has the state again.
+  const first = find(own.data, 'needle 22;');
+  flip(first.file, first.byte);
+  const behind = await verify(own, '--json', '--digests');
+  assert.equal(behind.code, 1);
+  assert.equal(JSON.parse(behind.said).partitions[0].channels[0].digest, hex(digests.get(300)));
+  // In the last: nobody knows.
+  const last = find(own.data, 'needle 290;');
+  flip(last.file, last.byte);
+  const unknown = await verify(own, '--json', '--digests');
+  assert.equal(JSON.parse(unknown.said).partitions[0].channels, null);
+  assert.match((await verify(own, '--digests')).said, /digests are not known/);
+});
+
+function crc32c(crc, bytes) {
+  let value = ~crc;
+  for (const byte of bytes) {
+    value ^= byte;
+    for (let i = 0; i < 8; i += 1) value = (value >>> 1) ^ (value & 1 ? 0x82f63b78 : 0);
+  }
+  return ~value >>> 0;
+}
+
+/** Changes bytes of a file, checksums included: what no disk does, but a bug might. */
+function forge(file, change) {
+  const bytes = fs.readFileSync(file);
+  change(bytes);
+  fs.writeFileSync(file, bytes);
+}
+
+test('log verify finds a digest in an index that is not the log\'s, by file and byte', async () => {
+  const { own } = await withHistory();
+  assert.equal((await verify(own)).code, 0);
+  const file = files(own.data, '.idx')[1];
+  const at = 2 * 4096 + 3 * 36; // entry 3: pages are head, rows, entries
+  forge(file, (bytes) => {
+    bytes[at + 28] ^= 1;
+    const page = bytes.subarray(2 * 4096, 3 * 4096);
+    page.writeUInt32LE(crc32c(2, page.subarray(0, 4092)), 4092);
+  });
+  const { code, said } = await verify(own);
+  assert.equal(code, 1);
+  assert.match(said, /\d{20}\.idx:8300: digest differs from the log's/);
+  assert.ok(said.includes(`${file.split('/').at(-1)}:${at}`), said);
+  forge(file, (bytes) => { // the count of messages of the same entry
+    bytes[at + 28] ^= 1;
+    bytes[at + 8] ^= 1;
+    const page = bytes.subarray(2 * 4096, 3 * 4096);
+    page.writeUInt32LE(crc32c(2, page.subarray(0, 4092)), 4092);
+  });
+  assert.match((await verify(own)).said, /\.idx:8300: index differs from the log/);
+});
+
+test('log verify finds a checkpoint that is not what the log comes to, once', async () => {
+  const { own, digests } = await withHistory();
+  const file = files(own.data, '.ckp')[0];
+  let place;
+  forge(file, (bytes) => {
+    const state = bytes.subarray(80);
+    const latest = [...digests.keys()].find((seq) => {
+      const raw = Buffer.alloc(8);
+      raw.writeBigUInt64LE(digests.get(seq));
+      place = state.indexOf(raw);
+      return place >= 0;
+    });
+    assert.ok(latest > 0, 'no digest of ours is in the checkpoint');
+    state[place] ^= 1;
+    bytes.writeBigUInt64LE(xxh3(state), 56);
+    bytes.writeUInt32LE(crc32c(0, bytes.subarray(0, 76)), 76);
+  });
+  const { code, said } = await verify(own);
+  assert.equal(code, 1);
+  const name = file.split('/').at(-1);
+  assert.ok(said.includes(`${name}:${80 + place}: state differs from the log's`), said);
+  assert.equal(said.match(/differs/g).length, 1, said); // all else follows from the log
+});

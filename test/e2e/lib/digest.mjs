@@ -5,7 +5,8 @@ import { rawMember } from './json.mjs';
 
 const hasher = await createXXHash3(0, 0);
 
-function xxh3(bytes) {
+/** XXH3-64 with seed 0. */
+export function xxh3(bytes) {
   hasher.init();
   hasher.update(bytes);
   return BigInt(`0x${hasher.digest('hex')}`);
