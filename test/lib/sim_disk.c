@@ -39,7 +39,8 @@ struct change {
     char folder[NAME_BYTES_MAX];
     char from[NAME_BYTES_MAX]; /* empty: a new name */
     char to[NAME_BYTES_MAX];   /* empty: a removal */
-    struct inode *inode;       /* of a new name */
+    struct inode *inode; /* of a new name, or of what was renamed: a rename that gets to disk is
+                          * one of this file, whatever else of that name was lost */
 };
 
 struct storage_file {
@@ -270,11 +271,8 @@ static void change_apply(struct names *names, const struct change *change)
     } else if (change->to[0] == '\0') {
         names_remove(names, change->from);
     } else {
-        const struct name *from = names_find(names, change->from);
-        if (from != NULL) {
-            names_set(names, change->to, from->inode);
-            names_remove(names, change->from);
-        }
+        names_set(names, change->to, change->inode);
+        names_remove(names, change->from);
     }
 }
 
@@ -489,11 +487,12 @@ static enum rc sim_rename(void *ctx, const char *from, const char *to)
     if (rc != RC_OK) {
         return rc;
     }
-    if (names_find(&disk->now, from) == NULL) {
+    const struct name *found = names_find(&disk->now, from);
+    if (found == NULL) {
         return RC_NOT_FOUND;
     }
     const bool alive = survives(disk);
-    change_make(disk, from, to, NULL);
+    change_make(disk, from, to, found->inode);
     return alive ? RC_OK : RC_IO;
 }
 
