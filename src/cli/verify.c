@@ -148,7 +148,7 @@ static enum rc on_option(void *ctx, size_t index, const char *value)
     }
     case OPTION_SEED:
         o->has_seed = true;
-        return take_number(t, index, value, 0, UINT64_MAX, &o->seed);
+        return take_number(t, index, value, 0, WIRE_INTEGER_MAX, &o->seed);
     case OPTION_PREFIX: return take_prefix(t, value);
     case OPTION_TOLERATE: return take_tolerate(t, value);
     case OPTION_JSON: o->json = value; return RC_OK;

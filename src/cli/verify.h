@@ -81,6 +81,7 @@ struct verify_client {
     struct verify *verify;
     enum verify_kind kind;
     struct link *link;
+    bool up;                /* connected; not only on the way */
     bool cutting;           /* the loss that comes next is our own doing */
     uint64_t cut_at_ms;     /* UINT64_MAX: never */
     struct numbered number; /* VERIFY_PRODUCER */
@@ -97,7 +98,6 @@ struct verify_client {
 struct verify_counts {
     uint64_t reconnects; /* connections lost that we did not cut */
     uint64_t restarts;   /* cut by us */
-    uint64_t connected;  /* times a link became ready */
     uint64_t digests_compared;
     uint64_t audited;
     uint64_t channels_audited;

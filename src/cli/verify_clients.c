@@ -143,7 +143,8 @@ static void on_reader_error(struct verify_client *c, const struct client_message
     client_message_show(message, CLIENT_FIELD_CODE, code, sizeof(code));
     client_message_show(message, CLIENT_FIELD_TEXT, text, sizeof(text));
     if (c->wants_digest) {
-        v->no_digest = true; /* an older server; a part of the account, no violation */
+        /* An older server does not know the command: a part of the account, no violation. */
+        v->no_digest = v->no_digest || strcmp(code, "bad_request") == 0;
         channel_done(c);
         return;
     }
@@ -218,7 +219,7 @@ static enum rc reader_command(struct verify_client *c, struct buf *to)
 static void on_ready(struct verify_client *c)
 {
     struct verify *v = c->verify;
-    v->counts.connected++;
+    c->up = true;
     plan_cut(c);
     switch (c->kind) {
     case VERIFY_PRODUCER: numbered_on_ready(&c->number); break;
@@ -254,8 +255,9 @@ static void look_for_refusal(struct verify_client *c)
 static void on_lost(struct verify_client *c)
 {
     c->verify->counts.restarts += c->cutting ? 1 : 0;
-    c->verify->counts.reconnects += c->cutting ? 0 : 1;
+    c->verify->counts.reconnects += c->up && !c->cutting ? 1 : 0;
     c->cutting = false;
+    c->up = false;
 }
 
 /* The server says that it will not talk to us, or talks nonsense. */
@@ -263,8 +265,10 @@ static void on_failed(struct verify_client *c)
 {
     struct verify *v = c->verify;
     (void)snprintf(v->subject, sizeof(v->subject), "%s", link_why(c->link));
-    v->end = VERIFY_END_REFUSED;
+    v->end = link_broken(c->link) ? VERIFY_END_VIOLATION : VERIFY_END_REFUSED;
     v->phase = VERIFY_DONE;
+    violations_add(&v->violations, VIOLATION_PROTOCOL, link_broken(c->link) ? 1 : 0, "%s",
+                   v->subject);
 }
 
 static void take_events(struct verify_client *c)

@@ -134,7 +134,7 @@ static void add_end(struct config_text *to, const struct verify *v)
     case VERIFY_END_WHOLE: break;
     case VERIFY_END_VIOLATION:
         config_text_addf(to, "ended at a violation%s\n",
-                         v->options->keep_going ? ": its producer cannot go on"
+                         v->options->keep_going ? ": it cannot go on behind this one"
                                                 : " (--keep-going goes on behind most)");
         break;
     case VERIFY_END_AWAY:
@@ -385,6 +385,7 @@ int verify_report(struct verify *verify)
                      : write_file(v->options->json, buf_bytes(&text));
     }
     buf_deinit(&text);
-    const bool whole = v->end == VERIFY_END_WHOLE || v->end == VERIFY_END_STOPPED;
+    const bool whole =
+        v->end == VERIFY_END_WHOLE || (v->end == VERIFY_END_STOPPED && v->began_ns != 0);
     return whole && v->violations.total == 0 ? status : CLI_FAILED;
 }

@@ -77,13 +77,14 @@ static uint32_t id_hash(struct bytes message_id)
     return message_id.size == 0 ? 0 : hash == 0 ? 1 : hash;
 }
 
-static void check_agreed(struct ledger *ledger, uint32_t channel, uint64_t seq,
+/* Whether what was acknowledged and what was seen are the same message. */
+static bool check_agreed(struct ledger *ledger, uint32_t channel, uint64_t seq,
                          const struct ledger_entry *entry)
 {
     if (entry->seen_number == 0 || entry->acked_number == 0 ||
         (entry->seen_number == entry->acked_number &&
          entry->seen_producer == entry->acked_producer)) {
-        return;
+        return true;
     }
     violations_add(ledger->violations, VIOLATION_ACK_MISMATCH, 1,
                    "channel %" PRIu32 ": producer %u's number %" PRIu32
@@ -91,8 +92,10 @@ static void check_agreed(struct ledger *ledger, uint32_t channel, uint64_t seq,
                    "%" PRIu32,
                    channel, entry->acked_producer, entry->acked_number, seq, entry->seen_producer,
                    entry->seen_number);
+    return false;
 }
 
+/* Of one message: two have two. */
 static void check_id(struct ledger *ledger, uint32_t channel, uint64_t seq,
                      struct ledger_entry *entry, uint32_t hash)
 {
@@ -138,11 +141,13 @@ void ledger_acked(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_
                        "channel %" PRIu32 ", seq %" PRIu64 ": acknowledged for producer %u's "
                        "number %" PRIu32 " and for producer %" PRIu32 "'s number %" PRIu64,
                        channel, seq, entry->acked_producer, entry->acked_number, producer, number);
+        return;
     }
     entry->acked_number = (uint32_t)number;
     entry->acked_producer = (uint16_t)producer;
-    check_id(ledger, channel, seq, entry, id_hash(message_id));
-    check_agreed(ledger, channel, seq, entry);
+    if (check_agreed(ledger, channel, seq, entry)) {
+        check_id(ledger, channel, seq, entry, id_hash(message_id));
+    }
 }
 
 void ledger_seen(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t producer,
@@ -166,8 +171,9 @@ void ledger_seen(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t
         entry->seen_producer = (uint16_t)producer;
         entry->time_low = (uint32_t)time;
         ledger->seen_count++;
-        check_id(ledger, channel, seq, entry, id_hash(message_id));
-        check_agreed(ledger, channel, seq, entry);
+        if (check_agreed(ledger, channel, seq, entry)) {
+            check_id(ledger, channel, seq, entry, id_hash(message_id));
+        }
         return;
     }
     if (entry->seen_number != number || entry->seen_producer != producer) {

@@ -37,6 +37,7 @@ struct link {
     uint64_t heard_ms;   /* READY: when something last came */
     uint64_t ping_ms;    /* the server's ping interval */
     uint64_t not_before; /* what a goaway or an error asked for */
+    bool broken;         /* FAILED: by breaking the rules */
     bool told;           /* LOST or FAILED is still to be told */
     char why[WHY_SIZE];
 };
@@ -282,6 +283,7 @@ static enum link_event_type on_text(struct link *link, struct bytes text, uint64
         return LINK_NONE;
     }
     if (client_message_parse(text, ret_message) != RC_OK) {
+        link->broken = true;
         failed(link, "the server sent something that is no message of the protocol");
         return LINK_NONE;
     }
@@ -300,6 +302,7 @@ static void on_closed(struct link *link, uint64_t now_ms)
     if (client_conn_end(link->conn) == CONN_END_LOST) {
         lost(link, now_ms, client_conn_why(link->conn));
     } else {
+        link->broken = client_conn_end(link->conn) == CONN_END_BROKEN;
         failed(link, client_conn_why(link->conn));
     }
 }
@@ -361,6 +364,11 @@ bool link_ready(const struct link *link)
 const char *link_why(const struct link *link)
 {
     return link->why;
+}
+
+bool link_broken(const struct link *link)
+{
+    return link->broken;
 }
 
 uint64_t link_wait_ms(const struct link *link, uint64_t now_ms)

@@ -70,6 +70,9 @@ size_t link_pending(const struct link *link);
 bool link_ready(const struct link *link);
 /* The last thing that went wrong, for people. */
 const char *link_why(const struct link *link);
+/* After LINK_FAILED: whether the server broke the rules (of WebSocket, of JSON), rather than
+ * refuse. */
+bool link_broken(const struct link *link);
 /* How long until the next attempt, where there is one to come. */
 uint64_t link_wait_ms(const struct link *link, uint64_t now_ms);
 

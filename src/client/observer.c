@@ -284,9 +284,12 @@ static uint64_t excuse_gaps(struct observer *o)
     const struct ledger_channel *c = &o->ledger->channels[o->channel];
     uint64_t unknown = 0;
     for (uint32_t i = 0; i < o->gap_count; i++) {
-        for (uint64_t seq = o->gaps[i].from; seq <= o->gaps[i].to; seq++) {
-            const struct ledger_entry *e = seq <= c->capacity ? &c->entries[seq - 1] : NULL;
-            if (e == NULL || (e->seen_number == 0 && e->acked_number == 0)) {
+        /* `to` is what a server says, and may be anything. */
+        const uint64_t to = o->gaps[i].to < c->capacity ? o->gaps[i].to : c->capacity;
+        unknown += o->gaps[i].to - to;
+        for (uint64_t seq = o->gaps[i].from; seq <= to; seq++) {
+            const struct ledger_entry *e = &c->entries[seq - 1];
+            if (e->seen_number == 0 && e->acked_number == 0) {
                 unknown++;
                 continue;
             }
