@@ -55,7 +55,7 @@ class Publisher {
 
   make(lane) {
     const { load } = this;
-    const count = load.random() < 0.25 ? load.between(2, BATCH_MAX) : 1;
+    const count = load.random() < 0.35 ? load.between(2, BATCH_MAX) : 1;
     const messages = Array.from({ length: count }, (_, i) => this.message(lane.next + i));
     lane.outbox.set(lane.next, { n: lane.next, messages });
     lane.next += count;
@@ -312,8 +312,10 @@ export class Load {
     }
   }
 
-  isFailedRead({ type, reason }) {
-    return this.readsMayFail && type === 'unsubscribed' && reason === 'unavailable';
+  isFailedRead({ type, reason, code }) {
+    const ended = type === 'unsubscribed' && reason === 'unavailable';
+    // An acknowledgement that was under way when the subscription ended.
+    return this.readsMayFail && (ended || (type === 'error' && code === 'not_subscribed'));
   }
 
   async readAll() {
