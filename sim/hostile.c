@@ -26,13 +26,33 @@ static void on_end(struct net_client *net)
     ((struct hostile *)(void *)((char *)net - offsetof(struct hostile, net)))->conn = NULL;
 }
 
-static void send_text(struct hostile *hostile, const char *text)
+static void send_frame(struct hostile *hostile, enum ws_opcode opcode, const char *text)
 {
     uint8_t head[WS_HEADER_SIZE_MAX];
     static const uint8_t mask[4];
     const size_t size = strlen(text);
-    net_send(hostile->conn, head, ws_header_encode(head, WS_TEXT, size, mask));
+    net_send(hostile->conn, head, ws_header_encode(head, opcode, size, mask));
     net_send(hostile->conn, text, sim_chance(90) ? size : size / 2);
+}
+
+static void send_text(struct hostile *hostile, const char *text)
+{
+    send_frame(hostile, WS_TEXT, text);
+}
+
+/* What a WebSocket client may do and ours do not, and what it may not. */
+static void send_control(struct hostile *hostile)
+{
+    switch (sim_below(6)) {
+    case 0: send_frame(hostile, WS_BINARY, "\x01\x02"); break;
+    case 1: send_frame(hostile, WS_CLOSE, "\x03\xE8 bye"); break;
+    case 2: send_frame(hostile, WS_TEXT, "\"\xFF\xFE\""); break;
+    default:
+        for (uint64_t left = sim_between(1, 20); left > 0; left--) {
+            send_frame(hostile, WS_PING, "are you there?");
+        }
+        break;
+    }
 }
 
 static void send_rubbish(struct hostile *hostile)
@@ -60,6 +80,10 @@ static void send_nonsense(struct hostile *hostile)
         "{\"type\":\"subscribe\",\"channel\":\"channel-0\",\"from\":{\"seq\":77777}}",
         "[]",
         "{\"type\":\"ping\",\"id\":3}",
+        "{\"type\":\"digest\",\"channel\":\"channel-0\"}",
+        "{\"type\":\"publish\",\"channel\":\"other-1\",\"data\":[]}",
+        "{\"type\":\"publish\",\"channel\":\"other-2\",\"batch\":[{\"data\":1},{\"data\":2}]}",
+        "{\"type\":\"subscribe\",\"channel\":\"other-1\",\"from\":\"earliest\"}",
     };
     send_text(hostile, texts[sim_below(sizeof(texts) / sizeof(texts[0]))]);
 }
@@ -86,6 +110,8 @@ static void act(struct client *client)
         hostile->conn = NULL;
     } else if (sim_chance(10)) {
         send_rubbish(hostile);
+    } else if (sim_chance(15)) {
+        send_control(hostile);
     } else if (sim_chance(10)) {
         net_window(hostile->conn, false);
     } else {

@@ -11,6 +11,7 @@
 
 static void on_bytes(struct net_client *client, const uint8_t *data, size_t size);
 static void on_end(struct net_client *client);
+static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struct bytes payload);
 
 void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number)
 {
@@ -54,6 +55,9 @@ static void on_end(struct net_client *client)
 void link_close(struct link *link)
 {
     if (link->conn != NULL) {
+        if (link->state == LINK_READY && sim_chance(30)) {
+            frame_send(link, WS_CLOSE, true, BYTES_LITERAL("\x03\xE8"));
+        }
         net_close(link->conn);
         down(link);
     }

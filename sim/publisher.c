@@ -12,6 +12,11 @@
 #define LINKS     2u
 #define BUMPS_MAX 20u /* without need */
 
+/* Messages without a number have producers of their own in the model. */
+#define PLAIN_PRODUCER 8u
+#define PLAIN_MAX      200u
+#define MODE_PLAIN     1u
+
 struct outbox {
     unsigned made;  /* numbers 1 … made exist */
     unsigned acked; /* of them 1 … acked are acknowledged */
@@ -37,6 +42,7 @@ struct publisher {
     struct own_writes own[LINKS][PLAN_CHANNELS_MAX];
     struct outbox outboxes[PLAN_CHANNELS_MAX];
     struct outbox old[PLAN_CHANNELS_MAX]; /* of the epoch before */
+    unsigned plain;                       /* messages without a number, each sent once */
     uint64_t backoff_us;
 };
 
@@ -204,6 +210,33 @@ static void refused(struct publisher *publisher, struct link *link, const struct
     }
 }
 
+/* A message without a number has been answered. It is never sent again, so it is stored at most
+ * once; on a connection of an older epoch it is refused like any other. */
+static void plain_answered(struct publisher *publisher, const struct link *link, const char *type,
+                           const struct value *object, const struct link_ask *ask)
+{
+    if (strcmp(type, "published") == 0) {
+        struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+        own->published_id = ask->id;
+        own->published_seq = member_u64(object, "seq");
+        trace("p%u: plain %llu to %u published, seq %llu", publisher->producer,
+              (unsigned long long)ask->from, ask->channel, (unsigned long long)own->published_seq);
+        model_acked(
+            ask->channel, object, own->published_seq,
+            (struct identity){PLAIN_PRODUCER + publisher->producer, 0, (unsigned)ask->from});
+        own_check(own, ask->channel);
+        return;
+    }
+    const char *code = member_text(object, "code");
+    trace("p%u: plain %llu to %u refused: %s", publisher->producer, (unsigned long long)ask->from,
+          ask->channel, code);
+    if (strcmp(code, "unavailable") != 0 &&
+        !(strcmp(code, "producer_fenced") == 0 && link->epoch < publisher->epoch)) {
+        trace_fail("protocol", "p%u: a message without a number is refused with %s",
+                   publisher->producer, code);
+    }
+}
+
 static void on_object(struct link *link, const char *type, const struct value *object,
                       const struct link_ask *ask)
 {
@@ -217,7 +250,9 @@ static void on_object(struct link *link, const char *type, const struct value *o
         }
         return;
     }
-    if (strcmp(type, "published") == 0) {
+    if (ask->kind == ASK_PUBLISH && ask->mode == MODE_PLAIN) {
+        plain_answered(publisher, link, type, object, ask);
+    } else if (strcmp(type, "published") == 0) {
         trace("p%u: n%llu+%llu to %u published, seq %llu", publisher->producer,
               (unsigned long long)ask->from, (unsigned long long)ask->count, ask->channel,
               (unsigned long long)value_number(value_member(object, "seq")));
@@ -301,6 +336,31 @@ static void send_some(struct publisher *publisher, struct link *link, unsigned c
     *next += count;
 }
 
+static void send_plain(struct publisher *publisher, struct link *link, unsigned channel)
+{
+    struct link_ask *ask = link_ask(link, ASK_PUBLISH, channel);
+    if (ask == NULL || publisher->plain >= PLAIN_MAX) {
+        if (ask != NULL) {
+            ask->id = 0;
+        }
+        return;
+    }
+    ask->mode = MODE_PLAIN;
+    ask->from = ++publisher->plain;
+    ask->count = 1;
+    char head[120];
+    (void)snprintf(head, sizeof(head),
+                   "{\"type\":\"publish\",\"id\":%llu,\"channel\":\"%s\",\"data\":",
+                   (unsigned long long)ask->id, model_channel_name(channel));
+    struct buf text = {0};
+    put(&text, head);
+    model_payload(&text, channel,
+                  (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain});
+    put(&text, "}");
+    link_send(link, buf_bytes(&text));
+    buf_deinit(&text);
+}
+
 static void ask_history(struct link *link, unsigned channel)
 {
     char text[200];
@@ -367,6 +427,9 @@ static void link_act(struct publisher *publisher, struct link *link)
     }
     if (!clients_calm && sim_chance(10)) {
         ask_history(link, channel);
+    }
+    if (!clients_calm && sim_chance(4)) {
+        send_plain(publisher, link, channel);
     } else if (!clients_calm && sim_chance(15)) {
         ask_subscribe(publisher, link, channel);
     }

@@ -13,6 +13,7 @@ enum from_kind {
     FROM_SEQ,
     FROM_EPOCH_SEQ,
     FROM_TIME,
+    FROM_OTHER_EPOCH, /* one that the channel never had, or that is none */
 };
 
 struct follow {
@@ -44,7 +45,7 @@ static enum from_kind draw_from(const struct subscriber *subscriber, const struc
     if (follow->next != 0 && (clients_calm || sim_chance(85))) {
         return model_epoch(channel) != NULL && sim_chance(80) ? FROM_EPOCH_SEQ : FROM_SEQ;
     }
-    return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(5);
+    return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(6);
 }
 
 static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsigned channel)
@@ -59,6 +60,10 @@ static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsig
     case FROM_EPOCH_SEQ:
         done = snprintf(to, size, "{\"epoch\":\"%s\",\"seq\":%llu}", model_epoch(channel),
                         (unsigned long long)ask->from);
+        break;
+    case FROM_OTHER_EPOCH:
+        done = snprintf(to, size, "{\"epoch\":\"%s\",\"seq\":%llu}",
+                        ask->from % 2 == 0 ? "1" : "None", (unsigned long long)ask->from);
         break;
     case FROM_TIME:
         done = snprintf(to, size, "{\"time\":%llu}", (unsigned long long)ask->from);
@@ -111,6 +116,9 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
 /* Which reason a position has to be refused for; NULL: none, it is there. */
 static const char *refusal(const struct link_ask *ask, const struct value *object)
 {
+    if (ask->mode == FROM_OTHER_EPOCH) {
+        return "epoch";
+    }
     return ask->from < member_u64(object, "earliest")     ? "trimmed"
            : ask->from > member_u64(object, "latest") + 1 ? "ahead"
                                                           : NULL;
@@ -150,6 +158,10 @@ static void next_check(const struct link_ask *ask, const struct value *object, u
     case FROM_LATEST: right = latest + 1; break;
     case FROM_EARLIEST: right = earliest; break;
     case FROM_TIME: right = time_right(ask, next, earliest, latest) ? next : 0; break;
+    case FROM_OTHER_EPOCH:
+        refusal_check(ask, object, reason);
+        right = earliest;
+        break;
     case FROM_SEQ:
     case FROM_EPOCH_SEQ:
         refusal_check(ask, object, reason);
@@ -187,7 +199,7 @@ static void on_refused(struct subscriber *subscriber, const struct link_ask *ask
     follow->asked = false;
     if (strcmp(code, "gap") == 0) {
         model_told(ask->channel, object, ask->mark);
-        if (ask->mode != FROM_SEQ && ask->mode != FROM_EPOCH_SEQ) {
+        if (ask->mode != FROM_SEQ && ask->mode != FROM_EPOCH_SEQ && ask->mode != FROM_OTHER_EPOCH) {
             trace_fail("P7 resume", "a gap where no position was given");
         }
         refusal_check(ask, object, member_text(object, "reason"));

@@ -136,7 +136,6 @@ static void publish_judge(const struct state *state, struct publish_work *work)
         MARK_IF(work->any_start, "producer: any number may come first behind a loss");
         MARK_IF(expired, "producer: it has been idle for too long");
     } else if (work->producer != NULL && publish->producer_epoch < work->producer->epoch) {
-        MARK("producer: fenced without a number");
         result->verdict = PUBLISH_PRODUCER_FENCED; /* [P 3 connect] also without a number */
     } else {
         result->verdict = PUBLISH_ACCEPTED;
