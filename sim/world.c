@@ -158,7 +158,7 @@ static void run_calm(void)
     const uint64_t end_steps = world.result.steps + CONVERGE_STEPS;
     const uint64_t audit_us = sim_now_us + 100000;
     unsigned number = 0;
-    while (node_state() != NODE_OPEN || !clients_settled(&number) || sim_now_us < audit_us) {
+    while (!node_healthy() || !clients_settled(&number) || sim_now_us < audit_us) {
         if (sim_now_us > end_us || world.result.steps > end_steps) {
             trace_fail("I12 liveness", "client %u is not done, the server is %s", number,
                        node_healthy() ? "well" : "not well");

@@ -111,14 +111,14 @@ static bool all_doors;
 
 static void record_check(const struct base *base, const struct record *record)
 {
-    LOOP_CHECK(record->pos < base->end);
+    TORTURE_CHECK(record->pos < base->end);
     const struct spot *spot = &base->spots[record->pos];
     const uint8_t *was = base->bytes[spot->place.segment] + spot->place.at;
-    LOOP_CHECK(record->type == RECORD_PUBLISH);
-    LOOP_CHECK(record->size == spot->size);
-    LOOP_CHECK(record->prev_hash == bytes_load_u64(was + 24));
-    LOOP_CHECK(record->channel_prev == bytes_load_u64(was + 32));
-    LOOP_CHECK(
+    TORTURE_CHECK(record->type == RECORD_PUBLISH);
+    TORTURE_CHECK(record->size == spot->size);
+    TORTURE_CHECK(record->prev_hash == bytes_load_u64(was + 24));
+    TORTURE_CHECK(record->channel_prev == bytes_load_u64(was + 32));
+    TORTURE_CHECK(
         bytes_equal(record->body, bytes_of(was + RECORD_HEADER_SIZE, bytes_load_u32(was + 4))));
 }
 
@@ -130,8 +130,8 @@ static void on_log(void *ctx, struct file_log *log)
 static enum rc on_state(void *ctx, uint64_t pos, struct bytes state)
 {
     struct seen *seen = ctx;
-    LOOP_CHECK(pos == seen->base->state_pos);
-    LOOP_CHECK(bytes_equal(state, buf_bytes(&seen->base->state)));
+    TORTURE_CHECK(pos == seen->base->state_pos);
+    TORTURE_CHECK(bytes_equal(state, buf_bytes(&seen->base->state)));
     seen->next = pos;
     for (uint64_t i = 0; i < pos; i++) {
         seen->records[i] = true;
@@ -143,10 +143,10 @@ static enum rc on_state(void *ctx, uint64_t pos, struct bytes state)
 static void on_hole(struct seen *seen, const struct record *record)
 {
     struct record_hole hole;
-    LOOP_CHECK(record_hole_decode(record->body, &hole) == RC_OK);
-    LOOP_CHECK(seen->repaired);
-    LOOP_CHECK(hole.first_pos == seen->next);
-    LOOP_CHECK(hole.end_pos >= hole.first_pos);
+    TORTURE_CHECK(record_hole_decode(record->body, &hole) == RC_OK);
+    TORTURE_CHECK(seen->repaired);
+    TORTURE_CHECK(hole.first_pos == seen->next);
+    TORTURE_CHECK(hole.end_pos >= hole.first_pos);
     seen->next = hole.end_pos;
     seen->holes++;
 }
@@ -154,7 +154,7 @@ static void on_hole(struct seen *seen, const struct record *record)
 static enum rc on_record(void *ctx, const struct record *record, struct log_place place)
 {
     struct seen *seen = ctx;
-    LOOP_CHECK(record->pos == seen->next);
+    TORTURE_CHECK(record->pos == seen->next);
     if (record->type == RECORD_HOLE) {
         on_hole(seen, record);
         return RC_OK;
@@ -173,7 +173,7 @@ static void on_verify_record(void *ctx, const struct record *record, struct log_
     struct seen *seen = ctx;
     (void)place;
     record_check(seen->base, record);
-    LOOP_CHECK(!seen->records[record->pos]);
+    TORTURE_CHECK(!seen->records[record->pos]);
     seen->records[record->pos] = true;
     seen->count++;
 }
@@ -181,7 +181,7 @@ static void on_verify_record(void *ctx, const struct record *record, struct log_
 static void on_damage(void *ctx, const struct log_damage *damage)
 {
     struct seen *seen = ctx;
-    LOOP_CHECK(damage->what != NULL);
+    TORTURE_CHECK(damage->what != NULL);
     if (seen->told_count < TOLD_MAX) {
         struct told *told = &seen->told[seen->told_count++];
         (void)snprintf(told->file, sizeof(told->file), "%s", damage->file);
@@ -260,12 +260,12 @@ static void missing_check(const struct wound *wound, const struct seen *seen)
         const uint64_t number = seen->base->spots[pos].place.segment;
         const bool unread = seen->offline && touches(wound, number, 0, SEGMENT_HEADER_SIZE);
         if (!seen->records[pos] && !unread && !may_miss(seen->base, wound, pos, seen->repaired)) {
-            loop_fail("position %llu at %u is missing, and was not hit%s%s",
-                      (unsigned long long)pos, seen->base->spots[pos].place.at,
-                      seen->offline ? ", verify" : "", seen->repaired ? ", repair" : "");
+            torture_fail("position %llu at %u is missing, and was not hit%s%s",
+                         (unsigned long long)pos, seen->base->spots[pos].place.at,
+                         seen->offline ? ", verify" : "", seen->repaired ? ", repair" : "");
         }
     }
-    LOOP_CHECK(!missing || is_located(wound, seen, true));
+    TORTURE_CHECK(!missing || is_located(wound, seen, true));
 }
 
 /* ---- doors ----------------------------------------------------------------------------------- */
@@ -289,7 +289,7 @@ static enum rc door_open(const struct base *base, bool repair, struct seen *seen
     const struct storage storage = jdisk_storage(disk);
     const enum rc rc = file_log_open(&storage, &options, &seen->log);
     if (rc == RC_OK) {
-        LOOP_CHECK(seen->next == file_log_next_pos(seen->log));
+        TORTURE_CHECK(seen->next == file_log_next_pos(seen->log));
     }
     return rc;
 }
@@ -299,9 +299,9 @@ static enum rc on_read_record(void *ctx, const struct record *record, uint64_t f
     struct seen *seen = ctx;
     record_check(seen->base, record);
     const struct world_record *model = &seen->base->world.records[record->pos];
-    LOOP_CHECK(model->channel == seen->channel);
-    LOOP_CHECK(model->first_seq == first_seq);
-    LOOP_CHECK(seen->next_seq == first_seq);
+    TORTURE_CHECK(model->channel == seen->channel);
+    TORTURE_CHECK(model->first_seq == first_seq);
+    TORTURE_CHECK(seen->next_seq == first_seq);
     seen->next_seq += model->count;
     return RC_OK;
 }
@@ -309,10 +309,10 @@ static enum rc on_read_record(void *ctx, const struct record *record, uint64_t f
 static void on_read_damage(void *ctx, uint64_t from, uint64_t to, const struct log_damage *damage)
 {
     struct seen *seen = ctx;
-    LOOP_CHECK(from == seen->next_seq);
-    LOOP_CHECK(to >= from);
-    LOOP_CHECK(damage->what != NULL);
-    LOOP_CHECK(seen->lost_count < POS_MAX);
+    TORTURE_CHECK(from == seen->next_seq);
+    TORTURE_CHECK(to >= from);
+    TORTURE_CHECK(damage->what != NULL);
+    TORTURE_CHECK(seen->lost_count < POS_MAX);
     seen->lost[seen->lost_count][0] = from;
     seen->lost[seen->lost_count++][1] = to;
     seen->next_seq = to + 1;
@@ -327,8 +327,9 @@ static void lost_check(const struct wound *wound, const struct seen *seen)
         for (size_t i = 0; model->channel == seen->channel && i < seen->lost_count; i++) {
             const bool lost = model->first_seq <= seen->lost[i][1] &&
                               model->first_seq + model->count > seen->lost[i][0];
-            LOOP_CHECK(!lost || may_miss(seen->base, wound, pos, seen->repaired) ||
-                       (wound->file == 1 && seen->base->spots[pos].place.segment == wound->number));
+            TORTURE_CHECK(
+                !lost || may_miss(seen->base, wound, pos, seen->repaired) ||
+                (wound->file == 1 && seen->base->spots[pos].place.segment == wound->number));
         }
     }
 }
@@ -354,18 +355,18 @@ static void door_read(const struct wound *wound, struct seen *seen)
                 .on_damage = on_read_damage,
                 .ctx = seen,
             };
-            LOOP_CHECK(file_log_read_begin(seen->log, &read) == RC_OK);
+            TORTURE_CHECK(file_log_read_begin(seen->log, &read) == RC_OK);
             file_log_read_do(seen->log, &read);
             file_log_read_end(seen->log, &read);
-            LOOP_CHECK(read.rc == RC_OK);
-            LOOP_CHECK(read.ret_seq == seen->next_seq);
-            LOOP_CHECK(seen->next_seq > before);
+            TORTURE_CHECK(read.rc == RC_OK);
+            TORTURE_CHECK(read.ret_seq == seen->next_seq);
+            TORTURE_CHECK(seen->next_seq > before);
         }
-        LOOP_CHECK(seen->next_seq == latest + 1);
+        TORTURE_CHECK(seen->next_seq == latest + 1);
         lost_check(wound, seen);
         lost += seen->lost_count;
     }
-    LOOP_CHECK(lost == 0 || wound->file <= 1);
+    TORTURE_CHECK(lost == 0 || wound->file <= 1);
 }
 
 static void door_verify(const struct base *base, const struct wound *wound)
@@ -373,17 +374,17 @@ static void door_verify(const struct base *base, const struct wound *wound)
     struct seen seen = {.base = base, .offline = true};
     struct log_verify_result result;
     const struct storage storage = jdisk_storage(disk);
-    LOOP_CHECK(file_log_verify(&storage, WORLD_FOLDER, on_damage, on_verify_record, &seen,
-                               &result) == RC_OK);
+    TORTURE_CHECK(file_log_verify(&storage, WORLD_FOLDER, on_damage, on_verify_record, &seen,
+                                  &result) == RC_OK);
     missing_check(wound, &seen);
     if (seen.told_count == 0) { /* then nothing is missing, and the bytes did not matter */
-        LOOP_CHECK(seen.count == base->end);
+        TORTURE_CHECK(seen.count == base->end);
     } else {
-        LOOP_CHECK(is_located(wound, &seen, true));
+        TORTURE_CHECK(is_located(wound, &seen, true));
     }
     /* Whatever is part of a record, an index or a checkpoint matters. */
     for (uint64_t pos = 0; pos < base->end; pos++) {
-        LOOP_CHECK(seen.told_count > 0 || !is_hit(base, wound, pos));
+        TORTURE_CHECK(seen.told_count > 0 || !is_hit(base, wound, pos));
     }
 }
 
@@ -418,22 +419,22 @@ static void door_repair(const struct base *base, const struct wound *wound)
 {
     wound_apply(base, wound);
     struct seen seen = {0};
-    LOOP_CHECK(door_open(base, true, &seen) == RC_OK);
+    TORTURE_CHECK(door_open(base, true, &seen) == RC_OK);
     missing_check(wound, &seen);
     door_read(wound, &seen);
     const uint64_t end = seen.next;
     const uint64_t count = seen.count;
     file_log_close(seen.log);
     struct seen again = {.repaired = true};
-    LOOP_CHECK(door_open(base, false, &again) == RC_OK);
+    TORTURE_CHECK(door_open(base, false, &again) == RC_OK);
     /* An index or a checkpoint is made anew by the keeper only; rubbish behind the last record,
      * where nothing was lost, may stay. */
     if (again.told_count > 0 && wound->file == 0 && !again.told[0].torn_tail) {
-        loop_fail("after the repair the start tells of %s at %llu: %s", again.told[0].file,
-                  (unsigned long long)again.told[0].at, again.told[0].what);
+        torture_fail("after the repair the start tells of %s at %llu: %s", again.told[0].file,
+                     (unsigned long long)again.told[0].at, again.told[0].what);
     }
-    LOOP_CHECK(again.next == end);
-    LOOP_CHECK(again.count == count);
+    TORTURE_CHECK(again.next == end);
+    TORTURE_CHECK(again.count == count);
     file_log_close(again.log);
 }
 
@@ -443,11 +444,11 @@ static bool door_start(const struct base *base, const struct wound *wound)
     struct seen seen = {0};
     const enum rc rc = door_open(base, false, &seen);
     if (rc == RC_CORRUPT) {
-        LOOP_CHECK(is_located(wound, &seen, false));
+        TORTURE_CHECK(is_located(wound, &seen, false));
         return false;
     }
-    LOOP_CHECK(rc == RC_OK);
-    LOOP_CHECK(seen.next >= base->last_batch);
+    TORTURE_CHECK(rc == RC_OK);
+    TORTURE_CHECK(seen.next >= base->last_batch);
     missing_check(wound, &seen);
     if (seen.next < base->end || bases + SHAPE_SEALED == base || all_doors) {
         door_read(wound, &seen);
@@ -476,13 +477,13 @@ static void judge(enum shape shape, const struct wound *wound)
     wound_apply(base, wound);
     const uint64_t changes = jdisk_changes(disk);
     door_verify(base, wound);
-    LOOP_CHECK(jdisk_changes(disk) == changes);
+    TORTURE_CHECK(jdisk_changes(disk) == changes);
     const bool started = door_start(base, wound);
-    loop_add(counter_of(shape, wound->file, wound->harm, COUNT_CASES), 1);
-    loop_add(counter_of(shape, wound->file, wound->harm, COUNT_REFUSED), !started);
+    torture_add(counter_of(shape, wound->file, wound->harm, COUNT_CASES), 1);
+    torture_add(counter_of(shape, wound->file, wound->harm, COUNT_REFUSED), !started);
     if (all_doors || wound->harm != HARM_FLIP) {
         door_repair(base, wound);
-        loop_add(counter_of(shape, wound->file, wound->harm, COUNT_REPAIRED), 1);
+        torture_add(counter_of(shape, wound->file, wound->harm, COUNT_REPAIRED), 1);
     } else if (jdisk_changes(disk) == changes) {
         wound_plant(wound); /* the second flip takes the first one back */
         whole = base;
@@ -494,14 +495,14 @@ static void judge(enum shape shape, const struct wound *wound)
 static void on_base_record(void *ctx, const struct record *record, struct log_place place)
 {
     struct base *base = ctx;
-    LOOP_CHECK(record->pos < POS_MAX);
+    TORTURE_CHECK(record->pos < POS_MAX);
     base->spots[record->pos] = (struct spot){.place = place, .size = (uint32_t)record->size};
 }
 
 static void on_base_damage(void *ctx, const struct log_damage *damage)
 {
     (void)ctx;
-    loop_fail("the log is damaged before anything was done to it: %s", damage->what);
+    torture_fail("the log is damaged before anything was done to it: %s", damage->what);
 }
 
 static enum rc on_base_state(void *ctx, uint64_t pos, struct bytes state)
@@ -524,9 +525,9 @@ static void fill(struct world *world, uint64_t *ret_last_batch)
 {
     while (world->batch.place.segment < 1 ||
            world->batch.place.at + world->batch.bytes.size + 2500 < SEGMENT_BYTES) {
-        LOOP_CHECK(world_publish(world, 1 + (uint32_t)prng_below(&world->prng, 4), LOG_SYNC_DATA) ==
-                   RC_OK);
-        LOOP_CHECK(world->batch.place.segment == 1);
+        TORTURE_CHECK(world_publish(world, 1 + (uint32_t)prng_below(&world->prng, 4),
+                                    LOG_SYNC_DATA) == RC_OK);
+        TORTURE_CHECK(world->batch.place.segment == 1);
         *ret_last_batch = world->batch.first_pos;
     }
 }
@@ -535,9 +536,9 @@ static void survey(struct base *base)
 {
     const struct storage storage = jdisk_storage(base->disk);
     struct log_verify_result result;
-    LOOP_CHECK(file_log_verify(&storage, WORLD_FOLDER, on_base_damage, on_base_record, base,
-                               &result) == RC_OK);
-    LOOP_CHECK(result.end_pos == base->end);
+    TORTURE_CHECK(file_log_verify(&storage, WORLD_FOLDER, on_base_damage, on_base_record, base,
+                                  &result) == RC_OK);
+    TORTURE_CHECK(result.end_pos == base->end);
     const struct file_log_options options = {
         .folder = WORLD_FOLDER,
         .partition = WORLD_PARTITION,
@@ -549,7 +550,7 @@ static void survey(struct base *base)
         .on_damage = on_base_damage,
     };
     struct file_log *log = NULL;
-    LOOP_CHECK(file_log_open(&storage, &options, &log) == RC_OK);
+    TORTURE_CHECK(file_log_open(&storage, &options, &log) == RC_OK);
     file_log_close(log);
     for (uint64_t number = 1; number <= 2; number++) {
         size_t size = 0;
@@ -578,20 +579,20 @@ static void base_make(enum shape shape)
     world->segment_bytes = SEGMENT_BYTES;
     world->body_max = 600;
     world->no_checkpoints = shape != SHAPE_SEALED;
-    LOOP_CHECK(world_open(world, false) == RC_OK);
+    TORTURE_CHECK(world_open(world, false) == RC_OK);
     fill(world, &base->last_batch);
     for (int i = 0; shape != SHAPE_TAIL && i < 12; i++) {
-        LOOP_CHECK(world_publish(world, 4, LOG_SYNC_DATA) == RC_OK);
+        TORTURE_CHECK(world_publish(world, 4, LOG_SYNC_DATA) == RC_OK);
         base->last_batch = world->batch.first_pos;
         if (shape == SHAPE_SEALED) {
-            LOOP_CHECK(world_chores(world) == RC_OK);
+            TORTURE_CHECK(world_chores(world) == RC_OK);
         }
     }
-    LOOP_CHECK(world->batch.place.segment == (shape == SHAPE_TAIL ? 1 : 2));
+    TORTURE_CHECK(world->batch.place.segment == (shape == SHAPE_TAIL ? 1 : 2));
     base->end = world->pos;
     world_close(world);
     survey(base);
-    LOOP_CHECK((base->state.size > 0) == (shape == SHAPE_SEALED));
+    TORTURE_CHECK((base->state.size > 0) == (shape == SHAPE_SEALED));
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -613,8 +614,8 @@ static void wound_case(enum shape shape, struct wound *wound)
     if (wound->harm == HARM_SWAP) {
         (void)snprintf(last, sizeof(last), ":%llu", (unsigned long long)wound->b);
     }
-    loop_case("--only %s:%s:%s:%llu%s", shape_names[shape], suffixes[wound->file] + 1,
-              harm_names[wound->harm], (unsigned long long)wound->a, last);
+    torture_case("--only %s:%s:%s:%llu%s", shape_names[shape], suffixes[wound->file] + 1,
+                 harm_names[wound->harm], (unsigned long long)wound->a, last);
 }
 
 static void flip(enum shape shape, struct wound *wound, uint64_t bit)
@@ -721,29 +722,29 @@ static void print_totals(void)
 {
     uint64_t cases = 0;
     for (unsigned i = 0; i < SHAPES * FILES * HARMS; i++) {
-        const uint64_t count = loop_total(i * COUNTERS + COUNT_CASES);
+        const uint64_t count = torture_total(i * COUNTERS + COUNT_CASES);
         if (count > 0) {
             cases += count;
             (void)printf("corrupt %s %s %s: %llu cases, %llu refused at start, %llu repaired,"
                          " 0 violations\n",
                          shape_names[i / HARMS / FILES], suffixes[i / HARMS % FILES] + 1,
                          harm_names[i % HARMS], (unsigned long long)count,
-                         (unsigned long long)loop_total(i * COUNTERS + COUNT_REFUSED),
-                         (unsigned long long)loop_total(i * COUNTERS + COUNT_REPAIRED));
+                         (unsigned long long)torture_total(i * COUNTERS + COUNT_REFUSED),
+                         (unsigned long long)torture_total(i * COUNTERS + COUNT_REPAIRED));
         }
     }
-    (void)printf("corrupt: %llu cases, %.1f s\n", (unsigned long long)cases, loop_seconds());
+    (void)printf("corrupt: %llu cases, %.1f s\n", (unsigned long long)cases, torture_seconds());
 }
 
 int main(int argc, char **argv)
 {
     unsigned processes = 2;
-    loop_init("corrupt");
+    torture_init("corrupt");
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--all") == 0) {
             all_doors = true;
         } else if (i + 1 < argc && strcmp(argv[i], "--processes") == 0) {
-            processes = (unsigned)loop_number(argv[++i]);
+            processes = (unsigned)torture_number(argv[++i]);
         } else if (i + 1 < argc && strcmp(argv[i], "--only") == 0) {
             only = argv[++i];
             all_doors = true;
@@ -757,8 +758,8 @@ int main(int argc, char **argv)
     }
     disk = jdisk_open();
     jdisk_plain(disk);
-    const bool good = only != NULL ? loop_run(1, 1, run_only)
-                                   : loop_run(SHAPES * FILES * SLICES, processes, job_run);
+    const bool good = only != NULL ? torture_run(1, 1, run_only)
+                                   : torture_run(SHAPES * FILES * SLICES, processes, job_run);
     if (good) {
         print_totals();
     }

@@ -84,7 +84,7 @@ struct scene {
 
 static void count(enum counter counter, uint64_t more)
 {
-    loop_add(run.workload * COUNTERS + counter, more);
+    torture_add(run.workload * COUNTERS + counter, more);
 }
 
 /* ---- one state ------------------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static void name_case(const struct state *state)
                                  (unsigned long long)state->path[i].point,
                                  (unsigned long long)state->path[i].choice);
     }
-    loop_case("--only %s:%s", workloads[run.workload].name, path);
+    torture_case("--only %s:%s", workloads[run.workload].name, path);
 }
 
 /* The model as it is at this point of the workload, for a world of its own. */
@@ -120,7 +120,7 @@ static void world_copy(const struct scene *scene, struct jdisk *disk, struct wor
     world->checkpoint_segment = 0;
     world->damage_count = 0;
     world->records = malloc(world->record_capacity * sizeof(*world->records) + 1);
-    LOOP_CHECK(world->records != NULL);
+    TORTURE_CHECK(world->records != NULL);
     bytes_copy(world->records, scene->world.records, world->record_count * sizeof(*world->records));
 }
 
@@ -128,7 +128,7 @@ static void damages_check(const struct world *world)
 {
     for (size_t i = 0; i < world->damage_count; i++) {
         /* A torn tail is all that a crash may leave. */
-        LOOP_CHECK(world->damages[i].torn_tail || world->damages[i].repaired);
+        TORTURE_CHECK(world->damages[i].torn_tail || world->damages[i].repaired);
     }
     count(COUNT_TAILS, world->damage_count > 0);
 }
@@ -137,18 +137,18 @@ static void damages_check(const struct world *world)
 static void work_check(struct world *world, struct jdisk *disk, struct jdisk *after)
 {
     for (int i = 0; i < 2; i++) {
-        LOOP_CHECK(world_publish(world, 4, LOG_SYNC_DATA) == RC_OK);
-        LOOP_CHECK(world_chores(world) == RC_OK);
+        TORTURE_CHECK(world_publish(world, 4, LOG_SYNC_DATA) == RC_OK);
+        TORTURE_CHECK(world_chores(world) == RC_OK);
     }
     const uint64_t pos = world->pos;
     world_close(world);
     jdisk_crash(disk, (struct jdisk_choice){0}, after);
     world->storage = jdisk_storage(after);
     world_forget_damages(world);
-    LOOP_CHECK(world_open(world, false) == RC_OK);
-    LOOP_CHECK(world->pos == pos);
-    LOOP_CHECK(world->damage_count == 0);
-    LOOP_CHECK(world_check_reads(world, false) == 0);
+    TORTURE_CHECK(world_open(world, false) == RC_OK);
+    TORTURE_CHECK(world->pos == pos);
+    TORTURE_CHECK(world->damage_count == 0);
+    TORTURE_CHECK(world_check_reads(world, false) == 0);
 }
 
 /* What must be there: what was acknowledged with a sync, or, if only the process died, at all. */
@@ -167,11 +167,11 @@ static uint64_t judge(const struct scene *scene, struct state *state)
     struct world world;
     world_copy(scene, state->disk, &world);
     const uint64_t floor = floor_of(scene, state->whole);
-    LOOP_CHECK(world_open(&world, false) == RC_OK);
+    TORTURE_CHECK(world_open(&world, false) == RC_OK);
     const uint64_t changes = jdisk_changes(state->disk);
-    LOOP_CHECK(world.pos >= floor);
+    TORTURE_CHECK(world.pos >= floor);
     damages_check(&world);
-    LOOP_CHECK(world_check_reads(&world, false) == 0);
+    TORTURE_CHECK(world_check_reads(&world, false) == 0);
     const uint64_t pos = world.pos;
     const uint64_t hash = world.hash;
     world_close(&world);
@@ -179,10 +179,10 @@ static uint64_t judge(const struct scene *scene, struct state *state)
     jdisk_crash(state->disk, (struct jdisk_choice){0}, next);
     world.storage = jdisk_storage(next);
     world_forget_damages(&world);
-    LOOP_CHECK(world_open(&world, false) == RC_OK);
-    LOOP_CHECK(world.pos == pos);
-    LOOP_CHECK(world.hash == hash);
-    LOOP_CHECK(world.damage_count == 0);
+    TORTURE_CHECK(world_open(&world, false) == RC_OK);
+    TORTURE_CHECK(world.pos == pos);
+    TORTURE_CHECK(world.hash == hash);
+    TORTURE_CHECK(world.damage_count == 0);
     work_check(&world, next, after);
     world_deinit(&world);
     return changes;
@@ -225,7 +225,7 @@ static void push(const struct scene *scene, const struct state *from, const stru
     jdisk_crash(disk, choice, state->disk);
     const uint64_t key[] = {jdisk_hash(state->disk), floor_of(scene, state->whole),
                             scene->world.earliest[1], depth, run.workload};
-    if (loop_first_time(hash_bytes(bytes_of(key, sizeof(key)), 0)) || run.only) {
+    if (torture_first_time(hash_bytes(bytes_of(key, sizeof(key)), 0)) || run.only) {
         stack_size++;
         count(COUNT_STATES, 1);
         count(COUNT_DEPTH + depth, 1);
@@ -243,7 +243,7 @@ static void crash_recovery(const struct scene *scene, const struct state *start,
         struct world world;
         world_copy(scene, disk, &world);
         const enum rc rc = world_open(&world, false);
-        LOOP_CHECK(k <= changes ? rc != RC_OK : rc == RC_OK);
+        TORTURE_CHECK(k <= changes ? rc != RC_OK : rc == RC_OK);
         world_deinit(&world);
         const size_t choices =
             jdisk_choice_count(disk, scene->workload->all_max, scene->workload->some);
@@ -299,19 +299,19 @@ static void workload_run(struct scene *scene)
 {
     const struct workload *w = scene->workload;
     struct world *world = &scene->world;
-    LOOP_CHECK(world_open(world, false) == RC_OK);
+    TORTURE_CHECK(world_open(world, false) == RC_OK);
     for (int i = 0; i < w->batches; i++) {
         const uint32_t records = 1 + (uint32_t)prng_below(&world->prng, w->batch_max);
-        LOOP_CHECK(world_publish(world, records, w->sync) == RC_OK);
+        TORTURE_CHECK(world_publish(world, records, w->sync) == RC_OK);
         if (i % 3 == 0) {
-            LOOP_CHECK(world_chores(world) == RC_OK);
+            TORTURE_CHECK(world_chores(world) == RC_OK);
         }
         if (i % 7 == 6) {
-            LOOP_CHECK(world_retain(world, w->retain) == RC_OK);
+            TORTURE_CHECK(world_retain(world, w->retain) == RC_OK);
         }
         if (i == w->batches / 2) { /* a start in between */
             world_close(world);
-            LOOP_CHECK(world_open(world, false) == RC_OK);
+            TORTURE_CHECK(world_open(world, false) == RC_OK);
         }
     }
     before_change(scene); /* the end */
@@ -325,7 +325,7 @@ static void job_run(unsigned job)
     if (scene.workload->long_only && !run.all && !run.only) {
         return;
     }
-    loop_case("--only %s:0:0", scene.workload->name);
+    torture_case("--only %s:0:0", scene.workload->name);
     world_init(&scene.world, jdisk_storage(scene.disk), 77);
     scene.world.body_max = scene.workload->body_max;
     jdisk_watch(scene.disk, before_change, &scene);
@@ -333,8 +333,8 @@ static void job_run(unsigned job)
     struct file_log_stats stats;
     file_log_stats(scene.world.log, &stats);
     /* It does all that can be interrupted. */
-    LOOP_CHECK(scene.workload->sync == LOG_SYNC_NONE || scene.world.checkpoint_count > 0);
-    LOOP_CHECK(stats.first_pos > 0 || stats.segment_count > 1);
+    TORTURE_CHECK(scene.workload->sync == LOG_SYNC_NONE || scene.world.checkpoint_count > 0);
+    TORTURE_CHECK(stats.first_pos > 0 || stats.segment_count > 1);
     world_deinit(&scene.world);
     jdisk_watch(scene.disk, NULL, NULL);
     jdisk_close(scene.disk);
@@ -344,7 +344,7 @@ static void job_run(unsigned job)
 
 static uint64_t total(unsigned workload, enum counter counter)
 {
-    return loop_total(workload * COUNTERS + counter);
+    return torture_total(workload * COUNTERS + counter);
 }
 
 static void print_totals(void)
@@ -367,7 +367,7 @@ static void print_totals(void)
         (void)printf("0 violations\n");
     }
     (void)printf("crash: %llu distinct states recovered, %.1f s\n", (unsigned long long)states,
-                 loop_seconds());
+                 torture_seconds());
 }
 
 /* WORKLOAD:POINT:CHOICE[/K:CHOICE]... */
@@ -403,19 +403,19 @@ static void run_only(unsigned job)
 int main(int argc, char **argv)
 {
     unsigned processes = 2;
-    loop_init("crash");
+    torture_init("crash");
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--all") == 0) {
             run.all = true;
         } else if (i + 1 < argc && strcmp(argv[i], "--processes") == 0) {
-            processes = (unsigned)loop_number(argv[++i]);
+            processes = (unsigned)torture_number(argv[++i]);
         } else if (i + 1 >= argc || strcmp(argv[i], "--only") != 0 || !parse_only(argv[++i])) {
             (void)fprintf(stderr, "usage: crash [--processes N] [--all] [--only CASE]\n");
             return 2;
         }
     }
-    const bool good =
-        run.only ? loop_run(1, 1, run_only) : loop_run(WORKLOADS * SLICES, processes, job_run);
+    const bool good = run.only ? torture_run(1, 1, run_only)
+                               : torture_run(WORKLOADS * SLICES, processes, job_run);
     if (good) {
         print_totals();
     }

@@ -18,7 +18,7 @@
 
 struct shared {
     unsigned next_job;
-    uint64_t counters[LOOP_COUNTERS_MAX];
+    uint64_t counters[TORTURE_COUNTERS_MAX];
     char cases[PROCESSES_MAX][CASE_BYTES];
     uint64_t keys[KEYS];
 };
@@ -30,7 +30,7 @@ static struct {
     struct timespec began;
 } loop;
 
-void loop_init(const char *program)
+void torture_init(const char *program)
 {
     loop.program = program;
     loop.shared = mmap(NULL, sizeof(*loop.shared), PROT_READ | PROT_WRITE,
@@ -39,7 +39,7 @@ void loop_init(const char *program)
     (void)clock_gettime(CLOCK_MONOTONIC, &loop.began);
 }
 
-void loop_case(const char *format, ...)
+void torture_case(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -47,7 +47,7 @@ void loop_case(const char *format, ...)
     va_end(args);
 }
 
-void loop_fail(const char *format, ...)
+void torture_fail(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -58,19 +58,19 @@ void loop_fail(const char *format, ...)
     _exit(1);
 }
 
-void loop_add(unsigned counter, uint64_t count)
+void torture_add(unsigned counter, uint64_t count)
 {
-    ASSERT(counter < LOOP_COUNTERS_MAX);
+    ASSERT(counter < TORTURE_COUNTERS_MAX);
     (void)__atomic_fetch_add(&loop.shared->counters[counter], count, __ATOMIC_RELAXED);
 }
 
-uint64_t loop_total(unsigned counter)
+uint64_t torture_total(unsigned counter)
 {
-    ASSERT(counter < LOOP_COUNTERS_MAX);
+    ASSERT(counter < TORTURE_COUNTERS_MAX);
     return __atomic_load_n(&loop.shared->counters[counter], __ATOMIC_RELAXED);
 }
 
-bool loop_first_time(uint64_t key)
+bool torture_first_time(uint64_t key)
 {
     key += key == 0; /* 0 is a free place */
     for (uint64_t i = 0; i < KEYS; i++) {
@@ -84,10 +84,10 @@ bool loop_first_time(uint64_t key)
             return false;
         }
     }
-    loop_fail("the table of keys is full");
+    torture_fail("the table of keys is full");
 }
 
-double loop_seconds(void)
+double torture_seconds(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -95,7 +95,7 @@ double loop_seconds(void)
            (double)(now.tv_nsec - loop.began.tv_nsec) / 1e9;
 }
 
-uint64_t loop_number(const char *text)
+uint64_t torture_number(const char *text)
 {
     uint64_t value = 0;
     for (; *text != '\0'; text++) {
@@ -133,7 +133,7 @@ static void tell(unsigned who, int status)
                  loop.shared->cases[who]);
 }
 
-bool loop_run(unsigned count, unsigned processes, void (*run)(unsigned job))
+bool torture_run(unsigned count, unsigned processes, void (*run)(unsigned job))
 {
     ASSERT(processes > 0);
     pid_t pids[PROCESSES_MAX];

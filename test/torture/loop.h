@@ -13,31 +13,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOOP_COUNTERS_MAX 1024u
+#define TORTURE_COUNTERS_MAX 1024u
 
 /* `program` as the user calls it. */
-void loop_init(const char *program);
+void torture_init(const char *program);
 /* Names the case under way by the options that replay it. */
-void loop_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void torture_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The case is a violation; does not return. */
-_Noreturn void loop_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-#define LOOP_CHECK(condition)                                                                      \
+_Noreturn void torture_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define TORTURE_CHECK(condition)                                                                   \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            loop_fail("%s:%d: %s", __FILE__, __LINE__, #condition);                                \
+            torture_fail("%s:%d: %s", __FILE__, __LINE__, #condition);                             \
         }                                                                                          \
     } while (0)
 
 /* Counters, summed over the processes. */
-void loop_add(unsigned counter, uint64_t count);
-uint64_t loop_total(unsigned counter);
+void torture_add(unsigned counter, uint64_t count);
+uint64_t torture_total(unsigned counter);
 /* Whether no process has come with this key before. */
-bool loop_first_time(uint64_t key);
+bool torture_first_time(uint64_t key);
 /* Runs jobs 0 … count-1. False: there was a violation, and it has been told. */
-bool loop_run(unsigned count, unsigned processes, void (*run)(unsigned job));
-/* Seconds since loop_init(). */
-double loop_seconds(void);
+bool torture_run(unsigned count, unsigned processes, void (*run)(unsigned job));
+/* Seconds since torture_init(). */
+double torture_seconds(void);
 /* An option's number. */
-uint64_t loop_number(const char *text);
+uint64_t torture_number(const char *text);
 
 #endif
