@@ -25,6 +25,7 @@ enum ask_kind {
     ASK_SUBSCRIBE,
     ASK_UNSUBSCRIBE,
     ASK_HISTORY,
+    ASK_DIGEST,
     ASK_PING,
 };
 

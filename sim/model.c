@@ -1,5 +1,6 @@
 #include "sim/model.h"
 
+#include "base/digest.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "core/command.h"
@@ -12,8 +13,10 @@
 #define TEXT_SIZE 32u
 
 struct told {
-    bool known; /* who it is */
-    bool seen;  /* with the rest */
+    bool known;      /* who it is */
+    bool seen;       /* with the rest */
+    bool has_digest; /* told, or computed from those before */
+    uint64_t digest;
     struct identity who;
     uint64_t time;
     char message_id[TEXT_SIZE];
@@ -427,6 +430,89 @@ static void time_check(const struct channel_model *m, uint64_t seq, uint64_t tim
     }
 }
 
+/* ---- digests --------------------------------------------------------------------------------- */
+
+/* False: the digest in front of that message is not known. */
+static bool digest_before(const struct channel_model *m, uint64_t seq, uint64_t *ret_digest)
+{
+    if (seq == 1) {
+        *ret_digest = digest_start(bytes_of_text(m->name));
+        return true;
+    }
+    *ret_digest = m->messages[seq - 1].digest;
+    return m->messages[seq - 1].has_digest;
+}
+
+/* [P 8] From what subscribers see of a message, and the digest before it. */
+static uint64_t digest_next(unsigned channel, uint64_t seq, uint64_t before)
+{
+    const struct told *told = &model.channels[channel].messages[seq];
+    char producer[TEXT_SIZE] = "";
+    struct buf payload = {0};
+    model_payload(&payload, channel, told->who);
+    if (told->who.epoch > 0) {
+        (void)snprintf(producer, sizeof(producer), "p%u", told->who.producer);
+    }
+    const struct digest_message message = {
+        .seq = seq,
+        .time_ms = told->time,
+        .message_id = bytes_of_text(told->message_id),
+        .producer = bytes_of_text(producer),
+        .producer_seq = told->who.epoch > 0 ? told->who.n : 0,
+        .data = buf_bytes(&payload),
+    };
+    const uint64_t digest = digest_roll(before, &message);
+    buf_deinit(&payload);
+    return digest;
+}
+
+static void digest_put(struct channel_model *m, uint64_t seq, uint64_t digest)
+{
+    struct told *told = &m->messages[seq];
+    if (told->has_digest && told->digest != digest) {
+        trace_fail("P28 digest", "%s: the digest of seq %llu is %016llx, and was %016llx", m->name,
+                   (unsigned long long)seq, (unsigned long long)digest,
+                   (unsigned long long)told->digest);
+    }
+    told->has_digest = true;
+    told->digest = digest;
+}
+
+/* From that message on, as far as all are seen and nothing was told before. */
+static void digest_roll_on(unsigned channel, uint64_t seq)
+{
+    struct channel_model *m = &model.channels[channel];
+    uint64_t before;
+    while (seq < m->capacity && m->messages[seq].seen && digest_before(m, seq, &before)) {
+        const bool told = m->messages[seq].has_digest;
+        digest_put(m, seq, digest_next(channel, seq, before));
+        if (told) {
+            return;
+        }
+        seq++;
+    }
+}
+
+void model_digest(unsigned channel, const struct value *reply)
+{
+    struct channel_model *m = &model.channels[channel];
+    const uint64_t seq = member_u64(reply, "seq");
+    uint64_t digest;
+    if (!digest_parse(bytes_of_text(member_text(reply, "digest")), &digest)) {
+        trace_fail("protocol", "a digest that is none: %s", member_text(reply, "digest"));
+    }
+    epoch_told(channel, member_text(reply, "epoch"));
+    if (seq == 0) {
+        if (digest != digest_start(bytes_of_text(m->name))) {
+            trace_fail("P28 digest", "%s: the digest of nothing", m->name);
+        }
+        return;
+    }
+    (void)told_at(m, seq + 1);
+    digest_put(m, seq, digest);
+    digest_roll_on(channel, seq + 1);
+}
+
 void model_seen(unsigned channel, const struct value *message)
 {
     struct channel_model *m = &model.channels[channel];
@@ -448,11 +534,15 @@ void model_seen(unsigned channel, const struct value *message)
         trace_fail("I2 agreement", "seq %llu of %s has another time or message_id than before",
                    (unsigned long long)seq, m->name);
     }
+    const bool first = !told->seen;
     told->seen = true;
     told->time = time;
     (void)snprintf(told->message_id, sizeof(told->message_id), "%s", message_id);
     time_check(m, seq, time);
     id_check(m, seq);
+    if (first) {
+        digest_roll_on(channel, seq);
+    }
 }
 
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who)

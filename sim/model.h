@@ -8,6 +8,7 @@
  *   I6  a producer's numbers ascend with the seqs
  *   P9  the epoch does not change: nothing visible is ever lost here
  *   P13 bounds never go back
+ *   P28 a digest is that of the messages that were seen
  *
  * Thread: one.  Memory: model_end() frees. */
 #ifndef SIM_MODEL_H
@@ -59,6 +60,8 @@ void model_told(unsigned channel, const struct value *object, struct model_mark 
 void model_seen(unsigned channel, const struct value *message);
 /* Accepted: as `published` says. */
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
+/* A reply to a digest: it follows from what subscribers have seen, and never changes. */
+void model_digest(unsigned channel, const struct value *reply);
 /* Messages up to `to` are gone by retention, somebody was told. */
 void model_trimmed(unsigned channel, uint64_t to);
 /* The channel does not know the producer any more: all that is known to be its is gone. */

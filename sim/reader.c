@@ -94,6 +94,42 @@ struct reader {
     unsigned calm_asks;         /* it need not go on for ever */
 };
 
+/* A digest is there from the message before the earliest up to the latest. */
+static void digest_refused(const struct link_ask *ask, const struct value *object)
+{
+    const char *code = member_text(object, "code");
+    if (strcmp(code, "unavailable") == 0) {
+        return;
+    }
+    if (strcmp(code, "gap") != 0) {
+        trace_fail("protocol", "a digest is refused: %s", code);
+    }
+    model_told(ask->channel, object, ask->mark);
+    const uint64_t earliest = member_u64(object, "earliest");
+    const uint64_t latest = member_u64(object, "latest");
+    const char *right = ask->from + 1 < earliest ? "trimmed" : ask->from > latest ? "ahead" : "";
+    if (strcmp(member_text(object, "reason"), right) != 0) {
+        trace_fail("P28 digest", "channel %u, %llu … %llu: the digest of %llu is refused as %s",
+                   ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)ask->from, member_text(object, "reason"));
+    }
+}
+
+static void on_digest(const struct reader *reader, const char *type, const struct value *object,
+                      const struct link_ask *ask)
+{
+    trace("r%u: digest of %llu of %u: %s", reader->client.number, (unsigned long long)ask->from,
+          ask->channel, type);
+    if (strcmp(type, "error") == 0) {
+        digest_refused(ask, object);
+    } else if (strcmp(type, "digest") != 0 || member_u64(object, "seq") != ask->from) {
+        trace_fail("protocol", "the digest of %llu is answered with %s",
+                   (unsigned long long)ask->from, type);
+    } else {
+        model_digest(ask->channel, object);
+    }
+}
+
 static void on_object(struct link *link, const char *type, const struct value *object,
                       const struct link_ask *ask)
 {
@@ -105,7 +141,9 @@ static void on_object(struct link *link, const char *type, const struct value *o
         return;
     }
     const struct history_ask *history = &reader->asks[ask->id % 8];
-    if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
+    if (ask->kind == ASK_DIGEST) {
+        on_digest(reader, type, object, ask);
+    } else if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
         trace("r%u: history of %u, %zu messages", reader->client.number, ask->channel,
               value_count(value_member(object, "messages")));
         history_check(history, object);
@@ -146,6 +184,20 @@ static void ask_history(struct reader *reader)
     link_send(link, bytes_of(text, (size_t)size));
 }
 
+static void ask_digest(struct reader *reader)
+{
+    const unsigned channel = (unsigned)sim_below(clients_plan.channels);
+    const uint64_t latest = model_latest(channel);
+    struct link_ask *ask = link_ask(&reader->link, ASK_DIGEST, channel);
+    char text[160];
+    ask->from =
+        sim_chance(50) ? latest - sim_below(latest < 5 ? latest + 1 : 5) : sim_below(latest + 3);
+    const int size = snprintf(
+        text, sizeof(text), "{\"type\":\"digest\",\"id\":%llu,\"channel\":\"%s\",\"seq\":%llu}",
+        (unsigned long long)ask->id, model_channel_name(channel), (unsigned long long)ask->from);
+    link_send(&reader->link, bytes_of(text, (size_t)size));
+}
+
 static void act(struct client *client)
 {
     struct reader *reader = (struct reader *)client;
@@ -160,7 +212,9 @@ static void act(struct client *client)
     for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
         room = room && (link->asks[i].id == 0 || link->asks[i].id + 7 > link->id_last);
     }
-    if (room && reader->calm_asks < CALM_ASKS && (clients_calm || sim_chance(40))) {
+    if (room && sim_chance(30)) {
+        ask_digest(reader);
+    } else if (room && reader->calm_asks < CALM_ASKS && (clients_calm || sim_chance(40))) {
         reader->calm_asks += clients_calm;
         ask_history(reader);
     }
