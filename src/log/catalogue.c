@@ -55,6 +55,8 @@ struct segment *catalogue_find(struct file_log *log, uint64_t number)
             high = middle;
         }
     }
+    /* It may have been removed; or never noted, if a roll came when memory was out: a checkpoint of
+     * it may still be written. */
     if (low == log->owner.count || log->owner.segments[low].number != number) {
         return NULL;
     }
@@ -129,11 +131,12 @@ static void segment_deinit(struct segment *segment)
 void catalogue_remove_below(struct file_log *log, uint64_t number)
 {
     size_t count = 0;
-    while (count < log->owner.count && log->owner.segments[count].number < number) {
+    ASSERT(number <= catalogue_newest(log)->number); /* which is never removed */
+    while (log->owner.segments[count].number < number) {
         segment_deinit(&log->owner.segments[count]);
         count++;
     }
-    ASSERT(count < log->owner.count); /* the newest is never removed */
+    ASSERT(count < log->owner.count);
     bytes_move(log->owner.segments, log->owner.segments + count,
                (log->owner.count - count) * sizeof(*log->owner.segments));
     log->owner.count -= count;

@@ -139,9 +139,8 @@ enum rc listing_open_headers(const struct storage *storage, const char *folder,
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < listing->count; i++) {
         struct found_segment *found = &listing->items[i];
-        if (found->has_segment) {
-            rc = open_header(storage, folder, found);
-        }
+        ASSERT(found->has_segment); /* orphans have been dropped */
+        rc = open_header(storage, folder, found);
         if (rc == RC_OK && found->has_checkpoint) {
             rc = open_checkpoint(storage, folder, found);
         }
@@ -223,6 +222,9 @@ static enum rc tidy_orphan(const struct storage *storage, const char *folder,
 enum rc listing_tidy(const struct storage *storage, const char *folder, struct listing *listing)
 {
     enum rc rc = remove_rubbish(storage, folder);
+    if (rc != RC_OK) {
+        return rc;
+    }
     bool in_front = false;
     for (size_t i = 0; i < listing->count; i++) {
         in_front = in_front || listing->items[i].has_segment || listing->items[i].has_damaged;

@@ -217,7 +217,9 @@ static enum rc write_cut(const struct repair *r, const struct cut *cut,
                          const struct log_batch *hole, struct storage_file *from,
                          struct storage_file *to)
 {
-    const uint64_t old_size = r->listing->items[cut->item].size;
+    const uint64_t found_size = r->listing->items[cut->item].size;
+    /* What is longer than any segment was not written by us: nothing of it is taken over. */
+    const uint64_t old_size = found_size > SEGMENT_BYTES_MAX ? 0 : found_size;
     const uint64_t hole_end = cut->at + hole->bytes.size;
     const uint64_t size = old_size > cut->header.size_ahead ? old_size : cut->header.size_ahead;
     uint8_t header[SEGMENT_HEADER_SIZE];
@@ -484,11 +486,12 @@ static enum rc repair_damage(struct repair *r, const struct walk_step *step)
         if (!next->header_whole) {
             return repair_header(r);
         }
-        if (next->header.first_pos < r->walk.pos || r->walk.file == NULL) {
+        /* In front of the first segment the walk stands where its header says. */
+        if (next->header.first_pos < r->walk.pos || NEVER(r->walk.file == NULL)) {
             return drop_segment(r, r->walk.next_item, "not of this history");
         }
     }
-    return r->walk.file == NULL ? RC_CORRUPT : repair_records(r, step);
+    return NEVER(r->walk.file == NULL) ? RC_CORRUPT : repair_records(r, step);
 }
 
 static enum rc take_step(struct repair *r, const struct walk_step *step)
@@ -514,7 +517,8 @@ static enum rc take_step(struct repair *r, const struct walk_step *step)
  * RC_CORRUPT  none is left */
 static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_hash)
 {
-    while (r->listing->count > 0) {
+    for (;;) {
+        ASSERT(r->listing->count > 0);
         const struct found_segment *first = &r->listing->items[0];
         if (first->header_whole) {
             *ret_pos = first->header.first_pos;
@@ -540,6 +544,9 @@ static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_ha
             return rc;
         }
         if (r->listing->count == 1) {
+            const struct log_name name = log_name_of(r->log->folder, first->number, ".seg");
+            const struct log_damage damage = {.file = name.text, .what = "no beginning is left"};
+            log_report(r->options, &damage);
             return RC_CORRUPT;
         }
         rc = drop_segment(r, 0, "nothing tells where it begins");
@@ -547,7 +554,6 @@ static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_ha
             return rc;
         }
     }
-    return RC_CORRUPT;
 }
 
 enum rc log_repair(struct file_log *log, const struct file_log_options *options,

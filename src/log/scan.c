@@ -208,12 +208,13 @@ static enum rc place_try(struct scan *scan, struct search *search, struct buf *r
         }
         return rc;
     }
+    ASSERT(rc != RC_END); /* a plausible header is not zero, and the file holds its record */
     if (rc != RC_CORRUPT) {
-        return rc == RC_END ? RC_OK : rc;
+        return rc;
     }
     struct bytes view;
     rc = scan_view(scan, at, RECORD_HEADER_SIZE, &view);
-    if (rc != RC_OK) {
+    if (NEVER(rc != RC_OK)) { /* it has just been looked at */
         return rc;
     }
     const uint64_t cost = record_size(bytes_load_u32(view.data + 4));

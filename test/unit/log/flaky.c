@@ -10,6 +10,12 @@ static bool fails(struct flaky *flaky)
     return false;
 }
 
+static bool lies(struct flaky *flaky)
+{
+    flaky->change_count++;
+    return flaky->change_count == flaky->lie_at;
+}
+
 static enum rc flaky_open(void *ctx, const char *name, enum storage_open_mode mode,
                           struct storage_file **ret_file)
 {
@@ -26,7 +32,15 @@ static void flaky_close(void *ctx, struct storage_file *file)
 static enum rc flaky_size(void *ctx, struct storage_file *file, uint64_t *ret_size)
 {
     struct flaky *f = ctx;
-    return fails(f) ? f->rc : f->inner.ops->size(f->inner.ctx, file, ret_size);
+    if (fails(f)) {
+        return f->rc;
+    }
+    f->size_count++;
+    if (f->size_count == f->huge_at || (f->huge_forever && f->size_count > f->huge_at)) {
+        *ret_size = UINT64_C(1) << 32;
+        return RC_OK;
+    }
+    return f->inner.ops->size(f->inner.ctx, file, ret_size);
 }
 
 static enum rc flaky_read(void *ctx, struct storage_file *file, void *to, size_t size, uint64_t at,
@@ -47,6 +61,9 @@ static enum rc flaky_read(void *ctx, struct storage_file *file, void *to, size_t
 static enum rc flaky_write(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at)
 {
     struct flaky *f = ctx;
+    if (lies(f)) {
+        return RC_OK;
+    }
     return fails(f) ? f->rc : f->inner.ops->write(f->inner.ctx, file, bytes, at);
 }
 
@@ -65,12 +82,18 @@ static enum rc flaky_truncate(void *ctx, struct storage_file *file, uint64_t siz
 static enum rc flaky_rename(void *ctx, const char *from, const char *to)
 {
     struct flaky *f = ctx;
+    if (lies(f)) {
+        return RC_OK;
+    }
     return fails(f) ? f->rc : f->inner.ops->rename(f->inner.ctx, from, to);
 }
 
 static enum rc flaky_remove(void *ctx, const char *name)
 {
     struct flaky *f = ctx;
+    if (lies(f)) {
+        return RC_OK;
+    }
     return fails(f) ? f->rc : f->inner.ops->remove(f->inner.ctx, name);
 }
 

@@ -8,12 +8,13 @@
 #include "unit/log/damages.h"
 #include "unit/log/flaky.h"
 
+#include "base/crc32c.h"
 #include "base/mem.h"
+#include "log/index_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -135,7 +136,8 @@ static void fail_all(enum fault fault)
         const struct damage_case *damage = &damage_cases[i];
         struct base base;
         base_make_of(&base, 36, damage->checkpoints, damage->seal_all);
-if(getenv("DBG"))fprintf(stderr,"%s last %u\n",damage->name,(unsigned)base.last_segment);
+
+        fprintf(stderr, "%s last %u\n", damage->name, (unsigned)base.last_segment);
         for (int mode = 0; mode < MODE_COUNT; mode++) {
             struct world world;
             struct sim_disk *disk = case_begin(&base, &world, 1);
@@ -171,11 +173,64 @@ static void an_allocation_that_fails_is_told_and_harmless(void **state)
     fail_all(FAULT_MEMORY);
 }
 
+/* A page of an index file with one number changed, and a checksum that fits. */
+static void patch(struct sim_disk *disk, const char *name, uint64_t page, size_t at, size_t size,
+                  uint64_t add)
+{
+    struct bytes bytes = {0};
+    assert_true(sim_disk_get(disk, name, &bytes));
+    uint8_t copy[8 * INDEX_PAGE_SIZE];
+    assert_true(bytes.size <= sizeof(copy));
+    bytes_copy(copy, bytes.data, bytes.size);
+    uint8_t *start = copy + page * INDEX_PAGE_SIZE;
+    if (size == 8) {
+        bytes_store_u64(start + at, bytes_load_u64(start + at) + add);
+    } else {
+        bytes_store_u32(start + at, bytes_load_u32(start + at) + (uint32_t)add);
+    }
+    const size_t covered = INDEX_PAGE_SIZE - 4;
+    bytes_store_u32(start + covered, crc32c((uint32_t)page, bytes_of(start, covered)));
+    sim_disk_put(disk, name, bytes_of(copy, bytes.size));
+}
+
+static void verify_finds_an_index_that_contradicts_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        uint64_t page; /* 0: head, 1: rows of 48 bytes, 2: entries of 36 */
+        size_t at;
+        size_t size;
+        uint64_t add;
+    } rows[] = {
+        {"a row's last seq", 1, 16, 8, 1},
+        {"a row's first seq", 1, 8, 8, 5000},
+        {"where a row's entries begin", 1, 48 + 40, 4, 1},
+        {"how many entries there are", 0, 80, 8, 1},
+        {"an entry's first seq", 2, 36, 8, UINT64_MAX},
+        {"nothing", 0, 64, 8, 0},
+    };
+    struct base base;
+    base_make(&base, true, true);
+    const struct log_name name = log_name_of(WORLD_FOLDER, 2, ".idx");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, 1);
+        patch(disk, name.text, rows[i].page, rows[i].at, rows[i].size, rows[i].add);
+        struct outcome outcome = run(&world, MODE_VERIFY);
+        assert_int_equal(outcome.rc, RC_OK);
+        assert_int_equal(outcome.verified.damages, rows[i].add != 0);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_of_the_disk_that_fails_is_told_and_harmless),
         cmocka_unit_test(a_file_that_is_shorter_than_it_was_a_moment_ago_is_no_surprise),
+        cmocka_unit_test(verify_finds_an_index_that_contradicts_itself),
         cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
