@@ -53,6 +53,10 @@ struct file_log_options {
     enum rc (*on_state)(void *ctx, uint64_t pos, struct bytes state);
     /* Each record after that, in order. The callback applies it and calls file_log_index_add(). */
     enum rc (*on_record)(void *ctx, const struct record *record, struct log_place place);
+    /* The replay has come to the place of a whole checkpoint, and has met no hole: RC_CORRUPT if it
+     * has come to another state there. That is told (on_damage), and the log decides: the replay's
+     * own state goes on. May be NULL. RC_NOMEM */
+    enum rc (*on_checkpoint)(void *ctx, uint64_t pos, struct bytes state);
     /* Each thing found; for the operator's eyes. */
     void (*on_damage)(void *ctx, const struct log_damage *damage);
 };

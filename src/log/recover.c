@@ -12,6 +12,8 @@
  *   a checkpoint that is not whole      reported; the one before it is taken
  *   an index file that is missing or    reported; replay begins at the checkpoint at or before its
  *   not whole, below the checkpoint     segment instead, which builds the index again
+ *   a checkpoint that the replay        reported; the log decides
+ *   comes to, of another state
  *   an index file above the checkpoint  nothing: the replay builds it; also where a hole has been
  *                                       made, for what is behind it has other seqs now
  *   a segment of another incarnation    refused: it is another data directory's
@@ -379,11 +381,36 @@ enum rc log_heal_header(const struct file_log *log, struct walk *walk)
 
 /* ---- replay -------------------------------------------------------------------------------- */
 
+/* The replay checks itself: where it passes a checkpoint it must have come to that state. */
+static enum rc pass_checkpoint(struct recovery *r, const struct walk *walk, size_t item)
+{
+    const struct found_segment *found = &r->listing.items[item];
+    if (item <= r->start || r->holed || !found->has_checkpoint ||
+        r->options->on_checkpoint == NULL) {
+        return RC_OK;
+    }
+    struct checkpoint checkpoint;
+    buf_clear(&r->state);
+    enum rc rc =
+        checkpoint_read(&r->log->storage, r->log->folder, found->number, &checkpoint, &r->state);
+    if (rc == RC_OK && checkpoint.pos == walk->pos && checkpoint.hash == walk->hash) {
+        rc = r->options->on_checkpoint(r->options->ctx, walk->pos, buf_bytes(&r->state));
+        if (rc == RC_CORRUPT) {
+            report_file(r, found->number, ".ckp", "state differs from the log's");
+        }
+    }
+    buf_deinit(&r->state);
+    return rc == RC_CORRUPT ? RC_OK : rc; /* one that is not whole is of no use, and no harm */
+}
+
 static enum rc on_segment(struct recovery *r, const struct walk *walk)
 {
     const size_t item = walk_item(walk);
     struct index_summary *summary = NULL;
-    enum rc rc = RC_OK;
+    enum rc rc = pass_checkpoint(r, walk, item);
+    if (rc != RC_OK) {
+        return rc;
+    }
     /* The sealed segments stand before all others: behind the first that must be indexed anew all
      * are. A hole in this segment is still to come: that there is one, its original says. */
     r->holed = r->holed || r->listing.items[item].has_damaged;

@@ -374,6 +374,19 @@ static enum rc recover_record(void *ctx, const struct record *record, struct log
     return partition_replay(host->partition, record, place);
 }
 
+static enum rc recover_checkpoint(void *ctx, uint64_t pos, struct bytes state)
+{
+    const struct host *host = ctx;
+    ASSERT(pos > 0);
+    struct buf own = {0};
+    enum rc rc = partition_state_encode(host->partition, &own);
+    if (rc == RC_OK && !bytes_equal(buf_bytes(&own), state)) {
+        rc = RC_CORRUPT;
+    }
+    buf_deinit(&own);
+    return rc;
+}
+
 static void recover_damage(void *ctx, const struct log_damage *damage)
 {
     const struct host *host = ctx;
@@ -422,6 +435,7 @@ static enum rc open_log(struct host *host)
         .on_log = recover_log,
         .on_state = recover_state,
         .on_record = recover_record,
+        .on_checkpoint = recover_checkpoint,
         .on_damage = recover_damage,
     };
     struct file_log *log = NULL;

@@ -371,9 +371,8 @@ test('log verify finds a digest in an index that is not the log\'s, by file and 
   assert.match((await verify(own)).said, /\.idx:8300: index differs from the log/);
 });
 
-test('log verify finds a checkpoint that is not what the log comes to, once', async () => {
-  const { own, digests } = await withHistory();
-  const file = files(own.data, '.ckp')[0];
+/** Changes a digest in a checkpoint's state; gives its place in the state. */
+function forgeCheckpoint(file, digests) {
   let place;
   forge(file, (bytes) => {
     const state = bytes.subarray(80);
@@ -388,9 +387,31 @@ test('log verify finds a checkpoint that is not what the log comes to, once', as
     bytes.writeBigUInt64LE(xxh3(state), 56);
     bytes.writeUInt32LE(crc32c(0, bytes.subarray(0, 76)), 76);
   });
+  return place;
+}
+
+test('log verify finds a checkpoint that is not what the log comes to, once', async () => {
+  const { own, digests } = await withHistory();
+  const file = files(own.data, '.ckp')[0];
+  const place = forgeCheckpoint(file, digests);
   const { code, said } = await verify(own);
   assert.equal(code, 1);
   const name = file.split('/').at(-1);
   assert.ok(said.includes(`${name}:${80 + place}: state differs from the log's`), said);
   assert.equal(said.match(/differs/g).length, 1, said); // all else follows from the log
+});
+
+test('a start that replays past such a checkpoint tells it, and goes by the log', async () => {
+  const { own, digests } = await withHistory();
+  const file = files(own.data, '.ckp')[0];
+  forgeCheckpoint(file, digests);
+  fs.rmSync(files(own.data, '.idx')[0]); // so the replay begins at the beginning
+  await own.restart();
+  assert.match(own.stderr, /"state differs from the log's"/);
+  assert.ok(own.stderr.includes(file.split('/').at(-1)), own.stderr);
+  assert.equal(own.stderr.match(/differs/g).length, 1, own.stderr);
+  const d = await Client.connect(own.ws);
+  await allAgree(d, 'a', digests);
+  await d.close();
+  await own.kill();
 });

@@ -1,5 +1,7 @@
 #include "unit/log/world.h"
 
+#include "base/mem.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -84,6 +86,16 @@ static void state_encode(const struct world *world, uint64_t pos, struct buf *to
     }
 }
 
+void world_state(const struct world *world, uint64_t pos, struct buf *to)
+{
+    struct world *copy = mem_alloc(sizeof(*copy));
+    ASSERT(copy != NULL);
+    *copy = *world; /* latest and last_time are those of today */
+    state_at(copy, pos);
+    state_encode(copy, pos, to);
+    mem_free(copy);
+}
+
 /* ---- recovery ------------------------------------------------------------------------------ */
 
 uint64_t world_digest(uint64_t channel, uint64_t first_seq)
@@ -141,6 +153,21 @@ static enum rc on_record(void *ctx, const struct record *record, struct log_plac
                               wanted->time_ms, world_digest(wanted->channel, wanted->first_seq));
 }
 
+static enum rc on_checkpoint(void *ctx, uint64_t pos, struct bytes state)
+{
+    struct world *world = ctx;
+    ASSERT(pos == world->pos && pos > world->replay_first);
+    world->checks++;
+    if (!world->no_state_check) {
+        struct buf wanted = {0};
+        state_at(world, pos);
+        state_encode(world, pos, &wanted);
+        ASSERT(bytes_equal(state, buf_bytes(&wanted)));
+        buf_deinit(&wanted);
+    }
+    return world->check_fails ? RC_CORRUPT : RC_OK;
+}
+
 static void on_damage(void *ctx, const struct log_damage *damage)
 {
     struct world *world = ctx;
@@ -189,6 +216,7 @@ enum rc world_open(struct world *world, bool repair)
         .on_log = on_log,
         .on_state = on_state,
         .on_record = on_record,
+        .on_checkpoint = on_checkpoint,
         .on_damage = on_damage,
     };
     struct file_log *log = NULL;

@@ -27,6 +27,9 @@ struct world_record {
     uint64_t salt; /* of its bytes: differs between attempts at the same position */
 };
 
+struct world;
+/* The application's state at a position, as its checkpoints have it. */
+void world_state(const struct world *world, uint64_t pos, struct buf *to);
 /* The digest that the model gives a channel in front of a seq. */
 uint64_t world_digest(uint64_t channel, uint64_t first_seq);
 
@@ -68,6 +71,8 @@ struct world {
     uint64_t replay_first; /* position of the first record replayed */
     uint64_t replay_count;
     uint64_t state_pos; /* UINT64_MAX: there was no checkpoint */
+    uint64_t checks;    /* checkpoints that the replay has come to */
+    bool check_fails;   /* on_checkpoint says that it has another state */
     uint64_t hole_count;
     uint64_t lost_pos[64][2]; /* position ranges that holes say are lost */
     struct world_damage damages[64];
