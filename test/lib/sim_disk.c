@@ -722,6 +722,11 @@ static void change_lost(struct sim_disk *disk, const struct change *change)
 void sim_disk_restart(struct sim_disk *disk, enum sim_loss loss)
 {
     ASSERT(disk->open_count == 0);
+    disk->dead = false;
+    disk->die_at = 0;
+    if (loss == SIM_LOSE_LATER) {
+        return;
+    }
     for (size_t i = 0; i < disk->change_count; i++) {
         if (loss == SIM_LOSE_NOTHING ||
             (loss == SIM_LOSE_SOME && prng_below(&disk->prng, 2) == 0)) {
@@ -739,8 +744,6 @@ void sim_disk_restart(struct sim_disk *disk, enum sim_loss loss)
         names_set(&disk->now, disk->synced.items[i].text, disk->synced.items[i].inode);
     }
     drop_homeless(disk);
-    disk->dead = false;
-    disk->die_at = 0;
 }
 
 bool sim_disk_get(const struct sim_disk *disk, const char *name, struct bytes *ret_bytes)

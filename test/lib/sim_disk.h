@@ -31,9 +31,10 @@ enum sim_call {
 };
 
 enum sim_loss {
-    SIM_LOSE_NOTHING,    /* as after kill -9: what was written is there */
+    SIM_LOSE_NOTHING,    /* what was written is there, and on disk: as some time after kill -9 */
     SIM_LOSE_EVERYTHING, /* nothing that was not synced is there */
     SIM_LOSE_SOME,       /* any subset, by the disk's generator; sectors may be torn */
+    SIM_LOSE_LATER, /* as right after kill -9: all is there, and a power cut may still take it */
 };
 
 struct sim_disk *sim_disk_open(uint64_t seed);

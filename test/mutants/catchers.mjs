@@ -85,6 +85,17 @@ const test = (tree, name) => program(tree, 'build', name, {});
 const tsan = (tree, name) =>
   program(tree, 'build-tsan', name, { TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1' });
 
+/** So that a test that fails with a server left running ends; not every node has them. */
+let limits = null;
+async function testLimits() {
+  if (limits === null) {
+    const { text } = await command('node', ['--help']);
+    limits = ['--test-force-exit', '--test-timeout=60000']
+      .filter((limit) => text.includes(limit.split('=')[0]));
+  }
+  return limits;
+}
+
 /** A file of test/e2e, or what is in it under a name: `bounds` or `bounds/a slow subscriber`. */
 async function e2e(tree, what) {
   const [file, ...pattern] = what.split('/');
@@ -92,7 +103,7 @@ async function e2e(tree, what) {
     'test/clock_preload.so']);
   if (problem !== null) return broken(problem);
   const only = pattern.length === 0 ? [] : ['--test-name-pattern', pattern.join('/')];
-  const done = await command('node', ['--test', '--test-reporter=tap', ...only,
+  const done = await command('node', ['--test', ...await testLimits(), '--test-reporter=tap', ...only,
     `test/e2e/${file}.test.mjs`],
   { cwd: tree.dir, env: { E2E_BINARY: tree.path('build', 'seriatim') }, seconds: E2E_SECONDS });
   if (done.timedOut) return { outcome: 'hung', said: `${file} after ${E2E_SECONDS} s` };

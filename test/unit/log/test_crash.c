@@ -118,6 +118,39 @@ static void every_crash_keeps_what_was_acknowledged(void **state)
     }
 }
 
+/* A process that is killed leaves what it wrote and did not sync in the page cache: the next one
+ * reads it, shows it, and the machine may still lose it. */
+static void what_a_start_shows_after_a_kill_survives_a_power_cut(void **state)
+{
+    (void)state;
+    const uint64_t changes = count_changes(LOG_SYNC_DATA);
+    uint64_t more = 0;
+    for (uint64_t change = 1; change <= changes; change++) {
+        struct sim_disk *disk = sim_disk_open(change);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), 77);
+        sim_disk_die_at(disk, change);
+        if (world_open(&world, false) == RC_OK) {
+            assert_int_not_equal(workload(&world, LOG_SYNC_DATA), RC_OK);
+        }
+        assert_true(sim_disk_is_dead(disk));
+        world_close(&world);
+        sim_disk_restart(disk, SIM_LOSE_LATER);
+        const uint64_t acked = world.acked_pos;
+        world_forget_damages(&world);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        const uint64_t shown = world.pos;
+        more += shown > acked;
+        world_close(&world);
+        sim_disk_restart(disk, change % 2 == 0 ? SIM_LOSE_EVERYTHING : SIM_LOSE_SOME);
+        world_forget_damages(&world);
+        check_survivor(&world, disk, shown);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+    assert_true(more > 10); /* there was something that only the page cache held */
+}
+
 static void a_crash_during_recovery_changes_nothing(void **state)
 {
     (void)state;
@@ -175,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_crash_keeps_what_was_acknowledged),
+        cmocka_unit_test(what_a_start_shows_after_a_kill_survives_a_power_cut),
         cmocka_unit_test(a_crash_during_recovery_changes_nothing),
         cmocka_unit_test(crash_upon_crash_keeps_what_was_acknowledged),
         cmocka_unit_test(without_sync_a_crash_takes_the_end_and_no_more),
