@@ -161,6 +161,9 @@ bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch 
 {
     const struct segment *segments = log->owner.segments;
     const size_t count = log->owner.count;
+    if (log->owner.broken) {
+        return false; /* the newest segment it knows is not the one before */
+    }
     if (batch->place.segment == segments[count - 1].number) {
         return false; /* no roll */
     }

@@ -221,6 +221,35 @@ static void a_commit_allocates_nothing(void **state)
     sim_disk_close(disk);
 }
 
+/* A roll by a record that no index has, such as a trim: nobody is told that there was no memory. */
+static void a_roll_that_cannot_be_noted_is_no_checkpoint(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(7);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 7);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    struct log_batch batch = {.end_hash = world.hash};
+    static const uint8_t body[1500];
+    bool lost = false;
+    for (int i = 0; i < 100; i++) {
+        batch_begin(&batch, WORLD_PARTITION, batch.end_pos, batch.end_hash);
+        assert_int_equal(batch_append(&batch, RECORD_TRIM, 0, bytes_of(body, sizeof(body))), RC_OK);
+        assert_int_equal(file_log_commit(world.log, &batch, LOG_SYNC_DATA), RC_OK);
+        uint64_t segment = 0;
+        const bool due = file_log_checkpoint_due(world.log, &batch, &segment);
+        assert_false(lost && due);
+        mem_fault_set(1, 1);
+        (void)file_log_committed(world.log, &batch);
+        lost = lost || mem_fault_count() > 0;
+        mem_fault_set(0, 0);
+    }
+    assert_true(lost);
+    batch_deinit(&batch);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 static void owner_and_keeper_survive_failing_allocations(void **state)
 {
     (void)state;
@@ -378,6 +407,7 @@ int main(void)
         cmocka_unit_test(reads_removals_and_listings_that_fail_lose_nothing),
         cmocka_unit_test(every_allocation_that_fails_at_start_is_told),
         cmocka_unit_test(a_commit_allocates_nothing),
+        cmocka_unit_test(a_roll_that_cannot_be_noted_is_no_checkpoint),
         cmocka_unit_test(owner_and_keeper_survive_failing_allocations),
         cmocka_unit_test(what_was_not_applied_of_a_batch_is_cut_and_never_seen_again),
         cmocka_unit_test(a_cut_that_fails_keeps_the_log_closed_until_a_restart),
