@@ -206,8 +206,10 @@ void observer_take(struct observer *observer, const struct client_message *messa
     struct observer *o = observer;
     char name[WORKLOAD_NAME_SIZE];
     const size_t size = workload_channel_name(o->ledger->workload, o->channel, name);
-    if (client_message_has(message, CLIENT_FIELD_CHANNEL) &&
-        !client_message_is(message, CLIENT_FIELD_CHANNEL, bytes_of(name, size))) {
+    const bool named = client_message_has(message, CLIENT_FIELD_CHANNEL);
+    if (named ? !client_message_is(message, CLIENT_FIELD_CHANNEL, bytes_of(name, size))
+              : message->type == CLIENT_MESSAGE || message->type == CLIENT_GAP ||
+                    message->type == CLIENT_RESET) {
         broken(o, "something of another channel");
         return;
     }

@@ -79,7 +79,7 @@ bool pushed_quick(struct bytes text, struct bytes head, struct pushed *ret_pushe
 {
     struct pushed pushed = {0};
     size_t at = 0;
-    if (!take_literal(text, &at, head) || !take_digits(text, &at, &pushed.seq) ||
+    if (!take_literal(text, &at, head) || !take_digits(text, &at, &pushed.seq) || pushed.seq == 0 ||
         !pushed_take_plain(text, &at, BYTES_LITERAL(",\"message_id\":"), &pushed.message_id) ||
         !pushed_take_number(text, &at, BYTES_LITERAL(",\"time\":"), &pushed.time)) {
         return false;

@@ -26,7 +26,7 @@ async function verify(url, args) {
   return { ...run, account: text === '' ? null : JSON.parse(text) };
 }
 
-const small = ['--rate', '2000', '--messages', '2000', '--channels', '3', '--producers', '2'];
+const small = ['--rate', '5000', '--messages', '2000', '--channels', '3', '--producers', '2'];
 
 // ---- a server that keeps its word ---------------------------------------------------------------
 
@@ -75,7 +75,8 @@ test('it goes on through kill -9 and restart of the server, and loses nothing', 
   assert.equal(account.acknowledged, 18000);
   assert.equal(account.read_back, 18000);
   assert.equal(account.delivered, 36000);
-  assert.ok(account.reconnects >= 15 && account.reconnects <= 3 * 20, `${account.reconnects} reconnects`);
+  assert.ok(account.reconnects >= 15 && account.reconnects <= 3 * 20,
+    `${account.reconnects} reconnects`);
   assert.ok(account.indeterminate.count > 0, 'nothing was under way at any kill');
   await own.kill();
 });
