@@ -81,11 +81,26 @@ static void send_nonsense(struct hostile *hostile)
         "[]",
         "{\"type\":\"ping\",\"id\":3}",
         "{\"type\":\"digest\",\"channel\":\"channel-0\"}",
-        "{\"type\":\"publish\",\"channel\":\"other-1\",\"data\":[]}",
-        "{\"type\":\"publish\",\"channel\":\"other-2\",\"batch\":[{\"data\":1},{\"data\":2}]}",
-        "{\"type\":\"subscribe\",\"channel\":\"other-1\",\"from\":\"earliest\"}",
     };
     send_text(hostile, texts[sim_below(sizeof(texts) / sizeof(texts[0]))]);
+}
+
+/* Channels of its own, up to the limit and beyond; but not before those of the others are there,
+ * whose clients would wait for ever. */
+static void send_others(struct hostile *hostile)
+{
+    char text[100];
+    for (unsigned c = 0; c < clients_plan.channels; c++) {
+        if (model_latest(c) == 0) {
+            return;
+        }
+    }
+    (void)snprintf(text, sizeof(text),
+                   sim_chance(70)
+                       ? "{\"type\":\"publish\",\"channel\":\"other-%u\",\"data\":[]}"
+                       : "{\"type\":\"subscribe\",\"channel\":\"other-%u\",\"from\":\"earliest\"}",
+                   (unsigned)sim_below(4));
+    send_text(hostile, text);
 }
 
 static void act(struct client *client)
@@ -112,6 +127,8 @@ static void act(struct client *client)
         send_rubbish(hostile);
     } else if (sim_chance(15)) {
         send_control(hostile);
+    } else if (sim_chance(15)) {
+        send_others(hostile);
     } else if (sim_chance(10)) {
         net_window(hostile->conn, false);
     } else {

@@ -127,6 +127,7 @@ static void config_set(const struct plan *plan)
     config->retention_bytes = plan->retention_bytes;
     config->limit_inflight = plan->inflight;
     config->limit_connections_per_ip = 40;
+    config->limit_channels = plan->channels + 2; /* two for the hostile one */
 }
 
 static enum rc workers_init(struct server *server)

@@ -150,7 +150,6 @@ static void publish_judge(const struct state *state, struct publish_work *work)
                                channel == NULL ||
                                map_count(&channel->private_->producers) < CHANNEL_PRODUCERS_MAX;
     if (!seq_fits || !number_fits || !producer_fits) {
-        MARK("apply: a limit of the channel is reached");
         result->verdict = PUBLISH_LIMIT;
     }
 }

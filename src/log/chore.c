@@ -67,7 +67,6 @@ static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
 {
     const struct log_name name = log_name_of(log->folder, chore->segment, ".new");
     if (log->keeper.prepared == chore->segment) {
-        MARK("keeper: the next segment is prepared already");
         return RC_OK;
     }
     if (log->keeper.prepared != 0) {

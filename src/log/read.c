@@ -167,7 +167,6 @@ enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
     case LOG_READ_TIME: place_by_time(log, read, p); break;
     case LOG_READ_DIGEST: place_of_digest(log, read, p); break;
     }
-    MARK_IF(p->truncated, "read: more places than one read takes");
     MARK_IF(p->sealed_first && p->count > 0, "read: from sealed segments into the newest");
     MARK_IF(!p->sealed_first, "read: only the newest segments");
     p->snapshot = log->owner.snapshot;

@@ -126,7 +126,6 @@ static void time_done(struct job *job)
     file_log_read_end(host->log, &ask->read);
     answer_prepare(host, ask);
     if (ask->read.rc == RC_NOT_FOUND) {
-        MARK("subscribe: by time, and retention was faster");
         answer_time(host, ask); /* retention was faster: search in what is left */
     } else if (ask->read.rc != RC_OK) {
         MARK("subscribe: by time, and the log cannot be read");
