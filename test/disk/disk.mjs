@@ -1,7 +1,7 @@
 // Power cuts, failing and full disks under the real server, judged from outside.
 //
 //   node disk.mjs [--rounds N] [--seed S] [--only PART,…]      exit 1 on any violation
-//                               PART is forget, ext4, xfs, full, replay
+//                               PART: forget ext4 xfs full-tmpfs full-ext4 replay
 //   node disk.mjs --canary        a disk whose syncs lie must be found out
 //
 // Goal: I1 to I7 hold on a disk that keeps what was synced and nothing else, and that fails; after
@@ -17,7 +17,7 @@ import { Load } from '../crash/load.mjs';
 import { Server } from '../e2e/lib/server.mjs';
 import { Checks, inOwnNamespaces } from '../lib/own.mjs';
 import { ForgetFs, LoopDisk } from './disks.mjs';
-import { fullDisk } from './full.mjs';
+import { fullExt4, fullTmpfs } from './full.mjs';
 import { replay } from './replay.mjs';
 
 const EIO = 5;
@@ -248,7 +248,7 @@ async function main() {
   const { values } = parseArgs({ options: {
     rounds: { type: 'string', default: '40' },
     seed: { type: 'string' },
-    only: { type: 'string', default: 'forget,ext4,xfs,full,replay' },
+    only: { type: 'string', default: 'forget,ext4,xfs,full-tmpfs,full-ext4,replay' },
     canary: { type: 'boolean', default: false },
   } });
   await inOwnNamespaces('disks that forget, fail and fill up');
@@ -263,10 +263,17 @@ async function main() {
     forget: () => forgetting(rounds, seed),
     ext4: () => shutDown('ext4', rounds, seed),
     xfs: () => shutDown('xfs', rounds, seed),
-    full: () => fullDisk(checks, count, seed),
+    'full-tmpfs': () => fullTmpfs(checks, count, seed),
+    'full-ext4': () => fullExt4(checks, count, seed),
     replay: () => replay(checks, rounds, seed),
   };
-  for (const name of values.only.split(',')) await parts[name]();
+  const chosen = values.only.split(',');
+  const unknown = chosen.filter((name) => parts[name] === undefined);
+  if (unknown.length > 0) {
+    console.log(`no such part: ${unknown.join(', ')}; there are: ${Object.keys(parts).join(', ')}`);
+    return 2;
+  }
+  for (const name of chosen) await parts[name]();
   console.log(`account: ${total.rounds} rounds, ${total.acked} acknowledged,`
     + ` ${total.delivered} delivered, ${total.violations} violations`);
   return checks.end();

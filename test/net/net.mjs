@@ -162,13 +162,20 @@ async function main() {
     seed: { type: 'string' },
     only: { type: 'string', default: Object.keys(SCENARIOS).join(',') },
   } });
+  const chosen = values.only.split(',');
+  const unknown = chosen.filter((name) => SCENARIOS[name] === undefined);
+  if (unknown.length > 0) {
+    console.log(`no such scenario: ${unknown.join(', ')}; there are:`);
+    for (const name of Object.keys(SCENARIOS)) console.log(`  ${name}`);
+    return 2;
+  }
   await inOwnNamespaces(TITLE);
   const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
   const [wire, why] = await Wire.make(seed);
   if (wire === null) skipAll(TITLE, why);
   // A reader that stops shall be noticed before megabytes have been swallowed.
   fs.writeFileSync('/proc/sys/net/ipv4/tcp_rmem', '4096 65536 131072');
-  for (const name of values.only.split(',')) {
+  for (const name of chosen) {
     await play(name, wire, seed, Number(values.seconds) * 1000);
   }
   await wire.close();
