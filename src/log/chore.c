@@ -246,6 +246,25 @@ static enum rc remove_segment(const struct file_log *log, const struct found_seg
     return rc == RC_OK ? files_sync_dir(&log->storage, log->folder) : rc;
 }
 
+/* What has trimmed the messages may stand in the newest segment, and without a sync a power cut
+ * takes it back: the messages would be wanted again, and gone. All older ones were synced at the
+ * roll. */
+static enum rc sync_newest(const struct file_log *log, const struct listing *listing)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < listing->count; i++) {
+        number = listing->items[i].has_segment ? listing->items[i].number : number;
+    }
+    const struct log_name name = log_name_of(log->folder, number, ".seg");
+    struct storage_file *file;
+    enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
+    if (rc == RC_OK) {
+        rc = files_sync(&log->storage, file);
+        files_close(&log->storage, file);
+    }
+    return rc;
+}
+
 static enum rc do_remove(const struct file_log *log, const struct log_chore *chore)
 {
     struct listing listing;
@@ -253,6 +272,7 @@ static enum rc do_remove(const struct file_log *log, const struct log_chore *cho
     if (rc != RC_OK) {
         return rc;
     }
+    rc = sync_newest(log, &listing);
     for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
         if (listing.items[i].number < chore->segment) {
             MARK("keeper: an old segment is removed");

@@ -252,6 +252,34 @@ static void commits_without_sync_are_there_after_kill_9(void **state)
     sim_disk_close(disk);
 }
 
+/* What has trimmed the messages must not be lost when they are gone: else they are wanted again. */
+static void a_removal_makes_durable_what_was_committed_without_sync(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(8);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 8);
+    world.segment_bytes = 4096;
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(world_publish(&world, 2, LOG_SYNC_NONE), RC_OK);
+        assert_int_equal(world_chores(&world), RC_OK);
+    }
+    struct file_log_stats before;
+    file_log_stats(world.log, &before);
+    assert_int_equal(world_retain(&world, before.bytes / 2), RC_OK);
+    struct file_log_stats after;
+    file_log_stats(world.log, &after);
+    assert_true(after.segment_count < before.segment_count);
+    const uint64_t pos = world.pos;
+    world_close(&world);
+    sim_disk_restart(disk, SIM_LOSE_EVERYTHING);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.pos, pos);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 static void reads_agree_with_the_model_over_random_workloads(void **state)
 {
     (void)state;
@@ -298,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_read_of_more_than_is_copied_at_once_goes_on),
         cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
         cmocka_unit_test(commits_without_sync_are_there_after_kill_9),
+        cmocka_unit_test(a_removal_makes_durable_what_was_committed_without_sync),
         cmocka_unit_test(reads_agree_with_the_model_over_random_workloads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
