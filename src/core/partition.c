@@ -54,6 +54,7 @@ struct partition {
     const struct partition_ops *ops;
     void *ctx;
     size_t pending_bytes_max;
+    uint64_t salt_seed;
     enum partition_phase phase;
     uint64_t applied_pos;
     uint64_t applied_hash;
@@ -116,6 +117,7 @@ enum rc partition_open(const struct partition_options *options, struct partition
     p->ops = options->ops;
     p->ctx = options->ctx;
     p->pending_bytes_max = options->pending_bytes_max;
+    p->salt_seed = options->salt_seed;
     p->phase = PARTITION_RECOVERING;
     partition_check(p);
     *ret_partition = p;
@@ -256,6 +258,14 @@ static enum rc start_append(struct partition *p)
     return RC_OK;
 }
 
+/* What makes an epoch another one. The record that bears it may be lost again, without a sync, its
+ * position written anew, and the wall clock may stand where it stood. */
+static uint64_t salt_draw(struct partition *p, uint64_t now_ms)
+{
+    const uint64_t salt[3] = {now_ms, p->ops->ticks_take(p->ctx, now_ms, 1), p->salt_seed};
+    return hash_bytes(bytes_of(salt, sizeof(salt)), 0);
+}
+
 enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t next_hash,
                         const struct command_settings *settings, int doubt, uint64_t now_ms)
 {
@@ -270,9 +280,7 @@ enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t
     partition->start_settings = *settings;
     partition->start_doubt = doubt;
     if (doubt != 0) {
-        /* The record may be lost again, without a sync, and its position written anew. */
-        const uint64_t salt[2] = {now_ms, partition->ops->ticks_take(partition->ctx, now_ms, 1)};
-        partition->start_salt = hash_bytes(bytes_of(salt, sizeof(salt)), 0);
+        partition->start_salt = salt_draw(partition, now_ms);
     }
     partition->start_due = true;
     return start_append(partition);
@@ -393,10 +401,9 @@ enum rc partition_trim(struct partition *partition, const struct command_trim_en
 enum rc partition_doubt_list(struct partition *partition, const struct command_doubt_entry *entries,
                              size_t count, uint64_t now_ms)
 {
-    const uint64_t salt[2] = {now_ms, partition->ops->ticks_take(partition->ctx, now_ms, 1)};
+    const uint64_t salt = salt_draw(partition, now_ms);
     struct buf body = {0};
-    enum rc rc = command_doubt_encode(&body, DOUBT_LIST,
-                                      hash_bytes(bytes_of(salt, sizeof(salt)), 0), entries, count);
+    enum rc rc = command_doubt_encode(&body, DOUBT_LIST, salt, entries, count);
     if (rc != RC_OK) {
         return rc;
     }

@@ -103,6 +103,8 @@ struct partition_options {
     unsigned node;        /* 0 … 1023, in message ids */
     size_t pending_bytes_max; /* commands waiting and under way; RC_FULL above */
     uint64_t hash_seed;       /* for name tables */
+    uint64_t salt_seed; /* random, another at each start: no two epochs may be the same even if
+                         * clock, position and all that was logged come again */
     const struct partition_ops *ops;
     void *ctx;
 };

@@ -417,6 +417,7 @@ static enum rc open_partition(struct host *host)
         .node = (unsigned)host->server->config->node,
         .pending_bytes_max = pending_bytes_max(host->server),
         .hash_seed = host->server->hash_seed,
+        .salt_seed = host->server->salt_seed,
         .ops = &host_partition_ops,
         .ctx = host,
     };

@@ -291,12 +291,13 @@ static enum rc signals_open(struct instance *instance)
 static enum rc instance_open(struct instance *instance)
 {
     struct server *server = &instance->server;
-    uint64_t seeds[2];
+    uint64_t seeds[3];
     enum rc rc = random_draw(seeds, sizeof(seeds));
     if (rc != RC_OK) {
         return failed("no randomness", rc, NULL);
     }
     server->hash_seed = seeds[0];
+    server->salt_seed = seeds[2];
     server->config = &instance->config;
     server->clock = &clock_real;
     server->threads = thread_count(&instance->config);

@@ -21,6 +21,7 @@ struct server {
     unsigned partitions;
     uint64_t incarnation;
     uint64_t hash_seed;
+    uint64_t salt_seed; /* of new epochs */
     struct storage storage;
     struct ticket ticks; /* message ids of the node */
     struct mesh mesh;    /* reactors, then the main thread */
