@@ -1,19 +1,17 @@
 #include "server/datadir.h"
 
 #include "base/mem.h"
+#include "io/boot.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define META           "meta.json"
 #define META_NEW       "meta.json.new"
 #define RUNNING        "RUNNING"
 #define FILE_BYTES_MAX 4096u
 #define MARK_SIZE      128u
-#define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 
 /* A small file as text with a NUL. */
 static enum rc read_file(const struct storage *storage, const char *name,
@@ -127,19 +125,7 @@ enum rc datadir_open(const struct storage *storage, const struct config *config,
     return rc;
 }
 
-/* Which boot of the machine this is: a power loss in between is a different one. */
-static void boot_id(char *to, size_t size)
-{
-    to[0] = '\0';
-    const int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        const ssize_t count = read(fd, to, size - 1);
-        to[count > 0 ? count : 0] = '\0';
-        (void)close(fd);
-    }
-    to[strcspn(to, "\n")] = '\0';
-}
-
+/* A power loss lies between two boots of the machine. */
 static void mark_text(const struct config *config, char *to, size_t size)
 {
     char boot[64];
