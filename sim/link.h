@@ -36,8 +36,9 @@ struct link_ask {
     unsigned channel;
     uint64_t from; /* publish: the first number; subscribe: the seq; history: from */
     uint64_t count;
-    unsigned mode;  /* the asker's own */
-    uint64_t known; /* publish: numbers below it were acknowledged when it was sent */
+    unsigned mode;    /* the asker's own */
+    unsigned history; /* subscribe: the epoch that `from` belongs to */
+    uint64_t known;   /* publish: numbers below it were acknowledged when it was sent */
     struct model_mark mark;
     uint64_t sent_us;
 };

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_SIZE 32u
+#define TEXT_SIZE     32u
+#define HISTORIES_MAX 32u
 
 struct told {
     bool known;      /* who it is */
@@ -22,13 +23,20 @@ struct told {
     char message_id[TEXT_SIZE];
 };
 
-struct channel_model {
-    char name[TEXT_SIZE];
-    char epoch[TEXT_SIZE];
+/* What one epoch of a channel holds, and held. */
+struct history {
+    char epoch[TEXT_SIZE]; /* empty: nobody knows it */
     struct told *messages; /* by seq */
     uint64_t capacity;
     uint64_t latest;
     uint64_t earliest;
+    uint64_t same_below; /* below it the current one is said to be the same */
+};
+
+struct channel_model {
+    char name[TEXT_SIZE];
+    struct history histories[HISTORIES_MAX]; /* the last is the current one */
+    unsigned count;
 };
 
 /* Where the messages of one (producer, epoch, channel) stand: seq by number, 0: not known. */
@@ -47,8 +55,20 @@ static struct {
     uint64_t keep_most;  /* the largest; UINT64_MAX: all */
     struct channel_model channels[PLAN_CHANNELS_MAX];
     struct series series[PRODUCERS_MAX][EPOCHS_MAX][PLAN_CHANNELS_MAX];
+    unsigned loss_count; /* how often something that somebody may have seen was lost */
     uint64_t message_count;
 } model;
+
+static struct history *history_at(unsigned channel, unsigned index)
+{
+    ASSERT(index < model.channels[channel].count);
+    return &model.channels[channel].histories[index];
+}
+
+static struct history *current(unsigned channel)
+{
+    return history_at(channel, model.channels[channel].count - 1);
+}
 
 void model_begin(const struct plan *plan)
 {
@@ -56,7 +76,8 @@ void model_begin(const struct plan *plan)
     for (unsigned i = 0; i < PLAN_CHANNELS_MAX; i++) {
         struct channel_model *channel = &model.channels[i];
         (void)snprintf(channel->name, sizeof(channel->name), "channel-%u", i);
-        channel->earliest = 1;
+        channel->histories[0].earliest = 1;
+        channel->count = 1;
     }
     model_plan(plan);
 }
@@ -78,7 +99,9 @@ void model_plan(const struct plan *plan)
 void model_end(void)
 {
     for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
-        mem_free(model.channels[c].messages);
+        for (unsigned h = 0; h < model.channels[c].count; h++) {
+            mem_free(model.channels[c].histories[h].messages);
+        }
         for (unsigned p = 0; p < PRODUCERS_MAX; p++) {
             for (unsigned e = 0; e < EPOCHS_MAX; e++) {
                 mem_free(model.series[p][e][c].seqs);
@@ -171,7 +194,7 @@ static struct identity payload_check(unsigned channel, const struct value *data)
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
-static struct told *told_at(struct channel_model *channel, uint64_t seq)
+static struct told *told_at(struct history *channel, uint64_t seq)
 {
     if (seq == 0 || seq > 1000000) {
         trace_fail("protocol", "seq %llu", (unsigned long long)seq);
@@ -185,6 +208,11 @@ static struct told *told_at(struct channel_model *channel, uint64_t seq)
         channel->capacity = capacity;
     }
     return &channel->messages[seq];
+}
+
+static bool identity_equal(struct identity a, struct identity b)
+{
+    return a.producer == b.producer && a.epoch == b.epoch && a.n == b.n;
 }
 
 static void epochs_check(unsigned channel, struct identity who, uint64_t seq)
@@ -241,21 +269,22 @@ static void series_put(unsigned channel, struct identity who, uint64_t seq)
     }
 }
 
-static struct told *know(unsigned channel, uint64_t seq, struct identity who)
+static struct told *know(unsigned channel, unsigned history, uint64_t seq, struct identity who)
 {
-    struct channel_model *m = &model.channels[channel];
+    struct history *m = history_at(channel, history);
     struct told *told = told_at(m, seq);
-    if (told->known && (told->who.producer != who.producer || told->who.epoch != who.epoch ||
-                        told->who.n != who.n)) {
+    if (told->known && !identity_equal(told->who, who)) {
         trace_fail("I2 agreement", "seq %llu of %s was p%u e%u n%u, is p%u e%u n%u",
-                   (unsigned long long)seq, m->name, told->who.producer, told->who.epoch,
-                   told->who.n, who.producer, who.epoch, who.n);
+                   (unsigned long long)seq, model.channels[channel].name, told->who.producer,
+                   told->who.epoch, told->who.n, who.producer, who.epoch, who.n);
     }
     if (!told->known) {
         model.message_count++;
         told->known = true;
         told->who = who;
-        series_put(channel, who, seq);
+        if (m == current(channel)) {
+            series_put(channel, who, seq);
+        }
         told->who.n += model.message_count == model.plan.canary;
     }
     m->latest = seq > m->latest ? seq : m->latest;
@@ -291,11 +320,10 @@ void model_kept(const struct record *record)
         char id[TEXT_SIZE]; /* a retry is a record, too, and has another */
         (void)snprintf(id, sizeof(id), "%llu",
                        (unsigned long long)snowflake_id(publish.tick + i, 1));
-        if (seq > 0 && seq < model.channels[channel].earliest &&
-            strcmp(id, model.channels[channel].messages[seq].message_id) == 0) {
+        const struct history *m = current(channel);
+        if (seq > 0 && seq < m->earliest && strcmp(id, m->messages[seq].message_id) == 0) {
             trace_fail("P13 bounds", "seq %llu of %s is in the log, earliest is %llu",
-                       (unsigned long long)seq, name,
-                       (unsigned long long)model.channels[channel].earliest);
+                       (unsigned long long)seq, name, (unsigned long long)m->earliest);
         }
     }
 }
@@ -304,23 +332,24 @@ void model_kept(const struct record *record)
 
 struct model_mark model_mark(unsigned channel)
 {
-    const struct channel_model *m = &model.channels[channel];
-    return (struct model_mark){.earliest = m->earliest, .latest = m->latest};
+    const struct history *m = current(channel);
+    return (struct model_mark){
+        .history = model_history(channel), .earliest = m->earliest, .latest = m->latest};
+}
+
+unsigned model_history(unsigned channel)
+{
+    return model.channels[channel].count - 1;
 }
 
 uint64_t model_latest(unsigned channel)
 {
-    return model.channels[channel].latest;
-}
-
-uint64_t model_earliest(unsigned channel)
-{
-    return model.channels[channel].earliest;
+    return current(channel)->latest;
 }
 
 bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time)
 {
-    const struct channel_model *m = &model.channels[channel];
+    const struct history *m = current(channel);
     if (seq >= m->capacity || !m->messages[seq].seen) {
         return false;
     }
@@ -328,77 +357,156 @@ bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time)
     return true;
 }
 
-const char *model_epoch(unsigned channel)
+const char *model_epoch(unsigned channel, unsigned history)
 {
-    const char *epoch = model.channels[channel].epoch;
+    const char *epoch = history_at(channel, history)->epoch;
     return epoch[0] == '\0' ? NULL : epoch;
 }
 
-static void epoch_told(unsigned channel, const char *epoch)
+void model_may_lose(void)
+{
+    model.loss_count++;
+}
+
+bool model_lossy(void)
+{
+    return model.loss_count > 0;
+}
+
+/* A history that nobody has heard of begins; what producers have in it is not known. */
+static void history_begin(unsigned channel, const char *epoch)
 {
     struct channel_model *m = &model.channels[channel];
-    if (m->epoch[0] == '\0') {
-        (void)snprintf(m->epoch, sizeof(m->epoch), "%s", epoch);
+    if (m->count - 1 >= model.loss_count) {
+        trace_fail("P9 epoch", "%s had epoch %s, has %s, and was lost %u times", m->name,
+                   current(channel)->epoch, epoch, model.loss_count);
     }
-    if (strcmp(m->epoch, epoch) != 0) {
-        trace_fail("P9 epoch", "%s had epoch %s, has %s, and nothing was lost", m->name, m->epoch,
-                   epoch);
+    ASSERT(m->count < HISTORIES_MAX);
+    trace("%s has a new epoch %s", m->name, epoch);
+    for (unsigned h = 0; h < m->count; h++) {
+        m->histories[h].same_below = 0;
+    }
+    m->histories[m->count++].earliest = 1;
+    (void)snprintf(current(channel)->epoch, TEXT_SIZE, "%s", epoch);
+    for (unsigned p = 0; p < PRODUCERS_MAX; p++) {
+        for (unsigned e = 0; e < EPOCHS_MAX; e++) {
+            struct series *series = &model.series[p][e][channel];
+            mem_free(series->seqs);
+            *series = (struct series){0};
+        }
     }
 }
 
-void model_trimmed(unsigned channel, uint64_t to)
+/* Which history an answer speaks of; it may be of an older one only if it was asked then. */
+static unsigned epoch_told(unsigned channel, const char *epoch, unsigned asked)
 {
     struct channel_model *m = &model.channels[channel];
+    if (current(channel)->epoch[0] == '\0') {
+        trace("%s has epoch %s", m->name, epoch);
+        (void)snprintf(current(channel)->epoch, TEXT_SIZE, "%s", epoch);
+    }
+    for (unsigned h = m->count; h-- > 0;) {
+        if (strcmp(m->histories[h].epoch, epoch) == 0) {
+            if (h < asked) {
+                trace_fail("P9 epoch", "%s has epoch %s again", m->name, epoch);
+            }
+            return h;
+        }
+    }
+    history_begin(channel, epoch);
+    return m->count - 1;
+}
+
+static void same_check(unsigned channel, const struct history *old, uint64_t seq)
+{
+    const struct history *now = current(channel);
+    const struct told *a = seq < old->capacity ? &old->messages[seq] : NULL;
+    const struct told *b = seq < now->capacity ? &now->messages[seq] : NULL;
+    if (a == NULL || b == NULL || !a->known || !b->known) {
+        return;
+    }
+    if (!identity_equal(a->who, b->who) ||
+        (a->seen && b->seen && strcmp(a->message_id, b->message_id) != 0)) {
+        trace_fail("I2 agreement", "seq %llu of %s was p%u e%u n%u, and no longer is",
+                   (unsigned long long)seq, model.channels[channel].name, a->who.producer,
+                   a->who.epoch, a->who.n);
+    }
+}
+
+void model_same(unsigned channel, unsigned history, uint64_t below)
+{
+    struct history *old = history_at(channel, history);
+    if (old != current(channel) && below > old->same_below) {
+        for (uint64_t seq = 1; seq < below; seq++) {
+            same_check(channel, old, seq);
+        }
+        old->same_below = below;
+    }
+}
+
+void model_trimmed(unsigned channel, unsigned history, uint64_t to)
+{
+    struct history *m = history_at(channel, history);
     if (!model.retention) {
         trace_fail("I3 acked is kept", "%s: messages up to %llu are gone without retention",
-                   m->name, (unsigned long long)to);
+                   model.channels[channel].name, (unsigned long long)to);
     }
     m->earliest = to + 1 > m->earliest ? to + 1 : m->earliest;
+    m->latest = to > m->latest ? to : m->latest; /* it was there, whoever had seen it */
 }
 
 void model_forgotten(unsigned channel, unsigned producer, unsigned epoch)
 {
     const struct series *series = &model.series[producer][epoch][channel];
+    if (model_lossy()) {
+        return;
+    }
     if (!model.whole) {
         trace_fail("I5 once", "%s has forgotten p%u e%u, and has history",
                    model.channels[channel].name, producer, epoch);
     }
-    model_trimmed(channel, series->last);
+    model_trimmed(channel, model_history(channel), series->last);
 }
 
 /* Retention by number keeps as many as it says, no more and no fewer. */
-static void keep_check(const struct channel_model *m, uint64_t earliest, uint64_t latest)
+static void keep_check(unsigned channel, uint64_t earliest, uint64_t latest)
 {
     const uint64_t least = model.keep_least;
     const uint64_t upper = least > 0 && latest > least ? latest - least + 1 : 1;
     const uint64_t lower = latest > model.keep_most ? latest - model.keep_most + 1 : 1;
     if (earliest < lower || (earliest > upper && !model.whole)) {
         trace_fail("P13 bounds", "%s: earliest %llu, latest %llu, and %llu to %llu are kept",
-                   m->name, (unsigned long long)earliest, (unsigned long long)latest,
-                   (unsigned long long)least, (unsigned long long)model.keep_most);
+                   model.channels[channel].name, (unsigned long long)earliest,
+                   (unsigned long long)latest, (unsigned long long)least,
+                   (unsigned long long)model.keep_most);
     }
 }
 
-void model_told(unsigned channel, const struct value *object, struct model_mark mark)
+unsigned model_told(unsigned channel, const struct value *object, struct model_mark mark)
 {
-    struct channel_model *m = &model.channels[channel];
+    const char *name = model.channels[channel].name;
     const uint64_t earliest = member_u64(object, "earliest");
     const uint64_t latest = member_u64(object, "latest");
-    epoch_told(channel, member_text(object, "epoch"));
+    const unsigned history = epoch_told(channel, member_text(object, "epoch"), mark.history);
+    if (history != mark.history) {
+        mark = (struct model_mark){0};
+    }
     if (latest < mark.latest) {
         trace_fail("I4 no phantom", "%s: latest is %llu, but %llu was known before the question",
-                   m->name, (unsigned long long)latest, (unsigned long long)mark.latest);
+                   name, (unsigned long long)latest, (unsigned long long)mark.latest);
     }
     if (earliest < mark.earliest || earliest > latest + 1) {
         trace_fail("P13 bounds", "%s: earliest %llu, latest %llu, and earliest was %llu before",
-                   m->name, (unsigned long long)earliest, (unsigned long long)latest,
+                   name, (unsigned long long)earliest, (unsigned long long)latest,
                    (unsigned long long)mark.earliest);
     }
-    keep_check(m, earliest, latest);
+    keep_check(channel, earliest, latest);
     if (earliest > 1) {
-        model_trimmed(channel, earliest - 1);
+        model_trimmed(channel, history, earliest - 1);
     }
+    struct history *m = history_at(channel, history);
     m->latest = latest > m->latest ? latest : m->latest;
+    return history;
 }
 
 /* As numbers: a shorter text is a smaller one. */
@@ -409,34 +517,35 @@ static int id_compare(const char *a, const char *b)
     return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
 }
 
-static void id_check(const struct channel_model *m, uint64_t seq)
+static void id_check(const struct history *m, const char *name, uint64_t seq)
 {
     const struct told *here = &m->messages[seq];
     const struct told *below = &m->messages[seq - 1];
     if (below->seen && id_compare(below->message_id, here->message_id) >= 0) {
-        trace_fail("P25 message ids", "%s: seq %llu has %s, the one before has %s", m->name,
+        trace_fail("P25 message ids", "%s: seq %llu has %s, the one before has %s", name,
                    (unsigned long long)seq, here->message_id, below->message_id);
     }
 }
 
-static void time_check(const struct channel_model *m, uint64_t seq, uint64_t time)
+static void time_check(const struct history *m, const char *name, uint64_t seq, uint64_t time)
 {
     const struct told *below = &m->messages[seq - 1];
     const struct told *above = &m->messages[seq + 1];
     if ((below->seen && below->time > time) ||
         (seq + 1 < m->capacity && above->seen && above->time < time)) {
         trace_fail("P26 time", "the time of seq %llu of %s goes back", (unsigned long long)seq,
-                   m->name);
+                   name);
     }
 }
 
 /* ---- digests --------------------------------------------------------------------------------- */
 
 /* False: the digest in front of that message is not known. */
-static bool digest_before(const struct channel_model *m, uint64_t seq, uint64_t *ret_digest)
+static bool digest_before(unsigned channel, const struct history *m, uint64_t seq,
+                          uint64_t *ret_digest)
 {
     if (seq == 1) {
-        *ret_digest = digest_start(bytes_of_text(m->name));
+        *ret_digest = digest_start(bytes_of_text(model.channels[channel].name));
         return true;
     }
     *ret_digest = m->messages[seq - 1].digest;
@@ -444,9 +553,10 @@ static bool digest_before(const struct channel_model *m, uint64_t seq, uint64_t 
 }
 
 /* [P 8] From what subscribers see of a message, and the digest before it. */
-static uint64_t digest_next(unsigned channel, uint64_t seq, uint64_t before)
+static uint64_t digest_next(unsigned channel, const struct history *m, uint64_t seq,
+                            uint64_t before)
 {
-    const struct told *told = &model.channels[channel].messages[seq];
+    const struct told *told = &m->messages[seq];
     char producer[TEXT_SIZE] = "";
     struct buf payload = {0};
     model_payload(&payload, channel, told->who);
@@ -466,26 +576,26 @@ static uint64_t digest_next(unsigned channel, uint64_t seq, uint64_t before)
     return digest;
 }
 
-static void digest_put(struct channel_model *m, uint64_t seq, uint64_t digest)
+static void digest_put(unsigned channel, struct history *m, uint64_t seq, uint64_t digest)
 {
     struct told *told = &m->messages[seq];
     if (told->has_digest && told->digest != digest) {
-        trace_fail("P28 digest", "%s: the digest of seq %llu is %016llx, and was %016llx", m->name,
-                   (unsigned long long)seq, (unsigned long long)digest,
-                   (unsigned long long)told->digest);
+        trace_fail("P28 digest", "%s: the digest of seq %llu is %016llx, and was %016llx",
+                   model.channels[channel].name, (unsigned long long)seq,
+                   (unsigned long long)digest, (unsigned long long)told->digest);
     }
     told->has_digest = true;
     told->digest = digest;
 }
 
 /* From that message on, as far as all are seen and nothing was told before. */
-static void digest_roll_on(unsigned channel, uint64_t seq)
+static void digest_roll_on(unsigned channel, unsigned history, uint64_t seq)
 {
-    struct channel_model *m = &model.channels[channel];
+    struct history *m = history_at(channel, history);
     uint64_t before;
-    while (seq < m->capacity && m->messages[seq].seen && digest_before(m, seq, &before)) {
+    while (seq < m->capacity && m->messages[seq].seen && digest_before(channel, m, seq, &before)) {
         const bool told = m->messages[seq].has_digest;
-        digest_put(m, seq, digest_next(channel, seq, before));
+        digest_put(channel, m, seq, digest_next(channel, m, seq, before));
         if (told) {
             return;
         }
@@ -495,58 +605,64 @@ static void digest_roll_on(unsigned channel, uint64_t seq)
 
 void model_digest(unsigned channel, const struct value *reply)
 {
-    struct channel_model *m = &model.channels[channel];
     const uint64_t seq = member_u64(reply, "seq");
     uint64_t digest;
     if (!digest_parse(bytes_of_text(member_text(reply, "digest")), &digest)) {
         trace_fail("protocol", "a digest that is none: %s", member_text(reply, "digest"));
     }
-    epoch_told(channel, member_text(reply, "epoch"));
+    const unsigned history = epoch_told(channel, member_text(reply, "epoch"), 0);
+    struct history *m = history_at(channel, history);
     if (seq == 0) {
-        if (digest != digest_start(bytes_of_text(m->name))) {
-            trace_fail("P28 digest", "%s: the digest of nothing", m->name);
+        const char *name = model.channels[channel].name;
+        if (digest != digest_start(bytes_of_text(name))) {
+            trace_fail("P28 digest", "%s: the digest of nothing", name);
         }
         return;
     }
     (void)told_at(m, seq + 1);
-    digest_put(m, seq, digest);
-    digest_roll_on(channel, seq + 1);
+    digest_put(channel, m, seq, digest);
+    digest_roll_on(channel, history, seq + 1);
 }
 
-void model_seen(unsigned channel, const struct value *message)
+void model_seen(unsigned channel, unsigned history, const struct value *message)
 {
-    struct channel_model *m = &model.channels[channel];
+    const char *name = model.channels[channel].name;
     const uint64_t seq = member_u64(message, "seq");
     const struct identity who = payload_check(channel, value_member(message, "data"));
     const char *message_id = member_text(message, "message_id");
     const uint64_t time = member_u64(message, "time");
-    struct told *told = know(channel, seq, who);
+    struct told *told = know(channel, history, seq, who);
     if (who.epoch > 0) {
         char producer[TEXT_SIZE];
         (void)snprintf(producer, sizeof(producer), "p%u", who.producer);
         if (strcmp(member_text(message, "producer"), producer) != 0 ||
             member_u64(message, "producer_seq") != who.n) {
             trace_fail("I2 agreement", "seq %llu of %s bears another producer's number",
-                       (unsigned long long)seq, m->name);
+                       (unsigned long long)seq, name);
         }
     }
     if (told->seen && (told->time != time || strcmp(told->message_id, message_id) != 0)) {
         trace_fail("I2 agreement", "seq %llu of %s has another time or message_id than before",
-                   (unsigned long long)seq, m->name);
+                   (unsigned long long)seq, name);
     }
     const bool first = !told->seen;
     told->seen = true;
     told->time = time;
     (void)snprintf(told->message_id, sizeof(told->message_id), "%s", message_id);
-    time_check(m, seq, time);
-    id_check(m, seq);
+    time_check(history_at(channel, history), name, seq, time);
+    id_check(history_at(channel, history), name, seq);
+    for (unsigned h = 0; history == model_history(channel) && h < history; h++) {
+        if (seq < history_at(channel, h)->same_below) {
+            same_check(channel, history_at(channel, h), seq);
+        }
+    }
     if (first) {
-        digest_roll_on(channel, seq);
+        digest_roll_on(channel, history, seq);
     }
 }
 
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who)
 {
-    epoch_told(channel, member_text(reply, "epoch"));
-    (void)know(channel, seq, who);
+    const unsigned history = epoch_told(channel, member_text(reply, "epoch"), 0);
+    (void)know(channel, history, seq, who);
 }

@@ -6,7 +6,8 @@
  *   I4  what was seen or told is still there after a crash
  *   I5  of each (producer, epoch, channel, number) there is at most one message
  *   I6  a producer's numbers ascend with the seqs
- *   P9  the epoch does not change: nothing visible is ever lost here
+ *   P9  an epoch begins only where something may have been lost, once each time, and never comes
+ *       back; a position of an older one is taken only if all below it is the same
  *   P13 bounds never go back
  *   P28 a digest is that of the messages that were seen
  *
@@ -31,6 +32,7 @@ struct identity {
 
 /* What was known when a question was asked: the answer may not say less. */
 struct model_mark {
+    unsigned history;
     uint64_t earliest;
     uint64_t latest;
 };
@@ -46,24 +48,32 @@ unsigned model_channel_number(const char *name);
 void model_payload(struct buf *to, unsigned channel, struct identity who);
 
 struct model_mark model_mark(unsigned channel);
-/* The seq of the newest message that anybody knows of. */
+/* Epochs are histories 0, 1 … of their channel, in the order in which somebody heard of them; the
+ * current one, and the epoch's text (NULL: none told yet). */
+unsigned model_history(unsigned channel);
+const char *model_epoch(unsigned channel, unsigned history);
+/* The seq of the newest message that anybody knows of, in the current one. */
 uint64_t model_latest(unsigned channel);
-uint64_t model_earliest(unsigned channel);
-/* The time of a message; false: nobody has seen it. */
+/* The time of a message in the current one; false: nobody has seen it. */
 bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time);
-/* NULL: none told yet. */
-const char *model_epoch(unsigned channel);
 
-/* Members `epoch`, `earliest`, `latest` of a reply, against what was known before it was asked. */
-void model_told(unsigned channel, const struct value *object, struct model_mark mark);
+/* Something that somebody may have seen can be lost now: each channel may begin one new history. */
+void model_may_lose(void);
+bool model_lossy(void);
+
+/* Members `epoch`, `earliest`, `latest` of a reply, against what was known before it was asked.
+ * Returns the history that it speaks of. */
+unsigned model_told(unsigned channel, const struct value *object, struct model_mark mark);
 /* A message as pushed, or as an element of a history. */
-void model_seen(unsigned channel, const struct value *message);
+void model_seen(unsigned channel, unsigned history, const struct value *message);
+/* The server takes a position of that history for good: everything below it has survived. */
+void model_same(unsigned channel, unsigned history, uint64_t below);
 /* Accepted: as `published` says. */
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
 /* A reply to a digest: it follows from what subscribers have seen, and never changes. */
 void model_digest(unsigned channel, const struct value *reply);
 /* Messages up to `to` are gone by retention, somebody was told. */
-void model_trimmed(unsigned channel, uint64_t to);
+void model_trimmed(unsigned channel, unsigned history, uint64_t to);
 /* The channel does not know the producer any more: all that is known to be its is gone. */
 void model_forgotten(unsigned channel, unsigned producer, unsigned epoch);
 uint64_t model_message_count(void);

@@ -1,6 +1,8 @@
 #include "sim/node.h"
 
 #include "base/mem.h"
+#include "io/boot.h"
+#include "io/ram_disk.h"
 #include "server/datadir.h"
 #include "server/host_private.h"
 #include "server/logger.h"
@@ -8,6 +10,7 @@
 #include "server/server_private.h"
 #include "sim/disk.h"
 #include "sim/heap.h"
+#include "sim/model.h"
 #include "sim/net.h"
 #include "sim/steps.h"
 #include "sim/trace.h"
@@ -43,8 +46,11 @@ static struct {
     uint64_t worker_us[WORKERS_MAX]; /* busy or paused until then */
     unsigned drained;
     bool drained_all;
-    uint64_t since_us; /* of the state */
-    bool booting;
+    uint64_t since_us;    /* of the state */
+    struct ram_disk *ram; /* durability memory */
+    uint64_t boot_count;
+    unsigned power_count; /* boots of the machine */
+    bool unsynced;        /* a run since the last one, or stop, did not sync what it showed */
 } node;
 
 static uint64_t mono_ns(void *ctx)
@@ -98,6 +104,10 @@ void node_begin(void)
     node.state = NODE_DOWN;
     node.server = NULL;
     node.worker_count = 0;
+    node.ram = NULL;
+    node.boot_count = 0;
+    node.power_count = 0;
+    node.unsynced = false;
 }
 
 enum node_state node_state(void)
@@ -120,7 +130,7 @@ static void config_set(const struct plan *plan)
     config->threads = plan->threads;
     config->partitions = plan->partitions;
     config->node = 1;
-    config->durability = plan->durability_os ? DURABILITY_OS : DURABILITY_FSYNC;
+    config->durability = (enum config_durability)plan->durability;
     config->segment_bytes = plan->segment_bytes;
     config->feed_bytes = plan->feed_bytes;
     config->retention_messages = plan->retention_messages;
@@ -195,6 +205,25 @@ static enum rc hosts_recover(struct server *server)
     return RC_OK;
 }
 
+/* In place of io/boot.c. */
+void boot_id(char *to, size_t size)
+{
+    (void)snprintf(to, size, "boot-%u", node.power_count);
+}
+
+static enum rc storage_set(const struct plan *plan, struct server *server)
+{
+    if (plan->durability != DURABILITY_MEMORY) {
+        server->storage = disk_storage_sim();
+        return RC_OK;
+    }
+    const enum rc rc = ram_disk_open(&node.ram);
+    if (rc == RC_OK) {
+        server->storage = ram_disk_storage(node.ram);
+    }
+    return rc;
+}
+
 static enum rc server_open(const struct plan *plan)
 {
     struct server *server = mem_calloc(1, sizeof(*server));
@@ -206,11 +235,15 @@ static enum rc server_open(const struct plan *plan)
     server->clock = &node_clock;
     server->threads = plan->threads;
     server->hash_seed = plan->seed * 31 + 7;
-    server->storage = disk_storage_sim();
+    server->salt_seed = plan->seed * 77 + ++node.boot_count;
+    enum rc rc = storage_set(plan, server);
+    if (rc != RC_OK) {
+        return rc;
+    }
     server->listen_fd = NET_LISTEN_FD;
     char why[200] = "";
-    enum rc rc = datadir_open(&server->storage, &node.config, plan->seed * 77 + 5, &node.dir, why,
-                              sizeof(why));
+    rc = datadir_open(&server->storage, &node.config, server->salt_seed, &node.dir, why,
+                      sizeof(why));
     if (rc == RC_OK) {
         rc = datadir_check(&server->storage, &node.config, &node.dir);
     }
@@ -234,6 +267,10 @@ static enum rc server_open(const struct plan *plan)
 
 static void forget(void)
 {
+    if (node.config.durability == DURABILITY_MEMORY) {
+        model_may_lose();
+    }
+    node.ram = NULL;
     node.server = NULL;
     node.worker_count = 0;
     node.hosts_open = 0;
@@ -260,6 +297,13 @@ void node_crash(enum sim_loss loss)
         heap_fail_at(0); /* in this process's life */
     }
     net_server_gone();
+    if (loss != SIM_LOSE_NOTHING) {
+        node.power_count++;
+        if (node.unsynced) {
+            model_may_lose();
+        }
+        node.unsynced = false;
+    }
     disk_power_cycle(loss);
     (void)disk_time_taken();
     forget();
@@ -360,8 +404,10 @@ static void server_close(void)
     mem_free(server->hosts);
     mem_free(server->ready);
     mem_free(server);
+    ram_disk_close(node.ram);
     net_server_gone();
     disk_power_cycle(SIM_LOSE_NOTHING); /* the sync of all at a clean stop */
+    node.unsynced = false;
     const struct storage storage = disk_storage_sim();
     datadir_unmark(&storage);
     if (heap_blocks(HEAP_SERVER) != 0) {
@@ -390,6 +436,7 @@ static void open_doors(struct server *server)
         return; /* server.c ends here: so does the operator's patience, see sched.c */
     }
     stats_flag_set(&server->open, true);
+    node.unsynced = node.unsynced || node.config.durability == DURABILITY_OS;
     state_move(NODE_OPEN);
     trace("server open");
 }
@@ -624,10 +671,14 @@ bool node_healthy(void)
     return node.state == NODE_OPEN;
 }
 
-/* A checkpoint may wait: for the seal that failed, which waits for a commit. */
-static bool host_is_quiet(const struct host *host)
+bool node_upkeep_done(void)
 {
-    return host_quiet(host) && host_idle(host) && host->upkeep == UPKEEP_NONE;
+    for (unsigned i = 0; i < node.server->partitions; i++) {
+        if (node.server->hosts[i]->upkeep != UPKEEP_NONE) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool node_quiet(void)
@@ -642,7 +693,7 @@ bool node_quiet(void)
         }
     }
     for (unsigned i = 0; i < server->partitions; i++) {
-        if (!host_is_quiet(server->hosts[i])) {
+        if (!host_quiet(server->hosts[i]) || !host_idle(server->hosts[i])) {
             return false;
         }
     }

@@ -40,6 +40,9 @@ bool node_healthy(void);
 
 /* Nothing is under way inside it: no connection, mail, job, read or chore. */
 bool node_quiet(void);
+/* Retention has done what it had begun. It may wait, for a seal that failed and waits for a commit.
+ */
+bool node_upkeep_done(void);
 /* Of a quiet server: what it still holds for those who have gone; NULL: nothing. */
 const char *node_left_over(void);
 

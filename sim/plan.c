@@ -1,5 +1,7 @@
 #include "sim/plan.h"
 
+#include "server/config.h"
+
 #include "base/bytes.h"
 #include "sim/trace.h"
 
@@ -48,6 +50,20 @@ static void draw_settings(struct plan *plan)
     plan->retention_bytes = sim_chance(35) ? ONE_OF(16384, 32768, 65536) : 0;
     plan->inflight = ONE_OF(1, 4, 64, 4096);
     draw_tune(&plan->tune);
+    if (plan->durability == DURABILITY_MEMORY && plan->retention_bytes == 0) {
+        plan->retention_bytes = 65536; /* as server.c, which has 256 MiB */
+    }
+    if (plan->mixed) {
+        plan->durability = sim_chance(50) ? DURABILITY_OS : DURABILITY_FSYNC;
+    }
+}
+
+/* Most worlds promise what a server promises by default. */
+static void draw_durability(struct plan *plan)
+{
+    const unsigned kind = (unsigned)sim_below(100);
+    plan->durability = kind < 82 ? DURABILITY_FSYNC : kind < 95 ? DURABILITY_OS : DURABILITY_MEMORY;
+    plan->mixed = plan->durability == DURABILITY_OS && sim_chance(50);
 }
 
 static void draw_clients(struct plan *plan)
@@ -116,7 +132,7 @@ static const struct field {
     }
     FIELD(steps),       FIELD(step_us),         FIELD(partitions),
     FIELD(threads),     FIELD(segment_bytes),   FIELD(feed_bytes),
-    FIELD(inflight),    FIELD(durability_os),   FIELD(retention_messages),
+    FIELD(inflight),    FIELD(durability),      FIELD(retention_messages),
     FIELD(channels),    FIELD(retention_bytes), FIELD(publishers),
     FIELD(subscribers), FIELD(readers),         FIELD(web_publishers),
     FIELD(hostiles),    FIELD(messages_max),    FIELD(pad_max),
@@ -188,6 +204,7 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     plan.segment_bytes = ONE_OF(4096, 4096, 4096, 16384);
     plan.tune.producer_runs = (uint32_t)ONE_OF(4, 4, 16, 1024);
     plan.tune.channel_epochs = (uint32_t)ONE_OF(2, 4, 64);
+    draw_durability(&plan);
     draw_settings(&plan);
     draw_clients(&plan);
     draw_size(&plan);
@@ -209,10 +226,12 @@ void plan_settings_change(struct plan *plan)
 
 void plan_trace(const struct plan *plan)
 {
-    trace("plan: %u partitions, %u threads, segment %llu, feed %llu, keep %llu messages %llu bytes",
-          plan->partitions, plan->threads, (unsigned long long)plan->segment_bytes,
-          (unsigned long long)plan->feed_bytes, (unsigned long long)plan->retention_messages,
-          (unsigned long long)plan->retention_bytes);
+    trace("plan: durability %s, %u partitions, %u threads",
+          config_durability_text((enum config_durability)plan->durability), plan->partitions,
+          plan->threads);
+    trace("plan: segment %llu, feed %llu, keep %llu messages %llu bytes",
+          (unsigned long long)plan->segment_bytes, (unsigned long long)plan->feed_bytes,
+          (unsigned long long)plan->retention_messages, (unsigned long long)plan->retention_bytes);
     trace("plan: %u channels, %u publishers, %u subscribers, %u readers, %u web, %u hostile",
           plan->channels, plan->publishers, plan->subscribers, plan->readers, plan->web_publishers,
           plan->hostiles);

@@ -54,7 +54,7 @@ static void end_check(const struct history_ask *ask, const struct value *object,
 
 void history_check(const struct history_ask *ask, const struct value *object)
 {
-    model_told(ask->channel, object, ask->mark);
+    const unsigned history = model_told(ask->channel, object, ask->mark);
     const uint64_t earliest = member_u64(object, "earliest");
     const uint64_t latest = member_u64(object, "latest");
     const struct value *messages = value_member(object, "messages");
@@ -74,7 +74,7 @@ void history_check(const struct history_ask *ask, const struct value *object)
                        (unsigned long long)seq, (unsigned long long)last);
         }
         last = seq;
-        model_seen(ask->channel, message);
+        model_seen(ask->channel, history, message);
     }
     if (count > 0) {
         end_check(ask, object, last, earliest, latest);

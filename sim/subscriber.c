@@ -21,10 +21,10 @@ struct follow {
     bool active;
     bool leaving; /* unsubscribe is out */
     bool on_gap_reset;
-    uint64_t window; /* 0: none */
-    uint64_t next;   /* the seq expected; 0: it knows nothing yet */
-    uint64_t acked;  /* told to the server */
-    uint64_t from_time;
+    uint64_t window;  /* 0: none */
+    uint64_t next;    /* the seq expected; 0: it knows nothing yet */
+    uint64_t acked;   /* told to the server */
+    unsigned history; /* the epoch that `next` belongs to */
 };
 
 struct subscriber {
@@ -43,7 +43,8 @@ static enum from_kind draw_from(const struct subscriber *subscriber, const struc
         return FROM_EARLIEST;
     }
     if (follow->next != 0 && (clients_calm || sim_chance(85))) {
-        return model_epoch(channel) != NULL && sim_chance(80) ? FROM_EPOCH_SEQ : FROM_SEQ;
+        const bool has_epoch = model_epoch(channel, follow->history) != NULL;
+        return has_epoch && (model_lossy() || sim_chance(80)) ? FROM_EPOCH_SEQ : FROM_SEQ;
     }
     return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(6);
 }
@@ -58,8 +59,8 @@ static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsig
         done = snprintf(to, size, "{\"seq\":%llu}", (unsigned long long)ask->from);
         break;
     case FROM_EPOCH_SEQ:
-        done = snprintf(to, size, "{\"epoch\":\"%s\",\"seq\":%llu}", model_epoch(channel),
-                        (unsigned long long)ask->from);
+        done = snprintf(to, size, "{\"epoch\":\"%s\",\"seq\":%llu}",
+                        model_epoch(channel, ask->history), (unsigned long long)ask->from);
         break;
     case FROM_OTHER_EPOCH:
         done = snprintf(to, size, "{\"epoch\":\"%s\",\"seq\":%llu}",
@@ -80,7 +81,8 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
         return;
     }
     enum from_kind from = draw_from(subscriber, follow, channel);
-    if (from == FROM_EPOCH_SEQ && model_epoch(channel) == NULL) {
+    ask->history = follow->next != 0 ? follow->history : model_history(channel);
+    if (from == FROM_EPOCH_SEQ && model_epoch(channel, ask->history) == NULL) {
         from = FROM_SEQ;
     }
     const uint64_t latest = model_latest(channel);
@@ -124,9 +126,18 @@ static const char *refusal(const struct link_ask *ask, const struct value *objec
                                                           : NULL;
 }
 
-static void refusal_check(const struct link_ask *ask, const struct value *object, const char *told)
+/* `history`: the one that the answer speaks of. A position of another one is good if all below it
+ * has survived. */
+static void refusal_check(const struct link_ask *ask, const struct value *object, unsigned history,
+                          const char *told)
 {
     const char *right = refusal(ask, object);
+    if (ask->mode == FROM_EPOCH_SEQ && ask->history != history) {
+        if (told != NULL && strcmp(told, "epoch") == 0) {
+            return;
+        }
+        model_same(ask->channel, ask->history, ask->from);
+    }
     if ((right == NULL) != (told == NULL) || (right != NULL && strcmp(right, told) != 0)) {
         trace_fail("P7 resume", "position %llu of channel %u, %llu … %llu: refused as %s, is %s",
                    (unsigned long long)ask->from, ask->channel,
@@ -147,7 +158,8 @@ static bool time_right(const struct link_ask *ask, uint64_t next, uint64_t earli
 }
 
 /* What `next` must be, by what was asked. */
-static void next_check(const struct link_ask *ask, const struct value *object, uint64_t next)
+static void next_check(const struct link_ask *ask, const struct value *object, unsigned history,
+                       uint64_t next)
 {
     const uint64_t earliest = member_u64(object, "earliest");
     const uint64_t latest = member_u64(object, "latest");
@@ -159,13 +171,16 @@ static void next_check(const struct link_ask *ask, const struct value *object, u
     case FROM_EARLIEST: right = earliest; break;
     case FROM_TIME: right = time_right(ask, next, earliest, latest) ? next : 0; break;
     case FROM_OTHER_EPOCH:
-        refusal_check(ask, object, reason);
+        refusal_check(ask, object, history, reason);
         right = earliest;
         break;
     case FROM_SEQ:
     case FROM_EPOCH_SEQ:
-        refusal_check(ask, object, reason);
-        right = ask->from < earliest ? earliest : ask->from > latest + 1 ? latest + 1 : ask->from;
+        refusal_check(ask, object, history, reason);
+        right = reason != NULL && strcmp(reason, "epoch") == 0 ? earliest
+                : ask->from < earliest                         ? earliest
+                : ask->from > latest + 1                       ? latest + 1
+                                                               : ask->from;
         break;
     }
     if (next != right) {
@@ -179,8 +194,8 @@ static void on_subscribed(struct subscriber *subscriber, const struct link_ask *
 {
     struct follow *follow = &subscriber->follows[ask->channel];
     const uint64_t next = member_u64(object, "next");
-    model_told(ask->channel, object, ask->mark);
-    next_check(ask, object, next);
+    follow->history = model_told(ask->channel, object, ask->mark);
+    next_check(ask, object, follow->history, next);
     trace("s%u: subscribed to %u, next %llu", subscriber->client.number, ask->channel,
           (unsigned long long)next);
     follow->asked = false;
@@ -198,11 +213,11 @@ static void on_refused(struct subscriber *subscriber, const struct link_ask *ask
     trace("s%u: subscribe to %u refused: %s", subscriber->client.number, ask->channel, code);
     follow->asked = false;
     if (strcmp(code, "gap") == 0) {
-        model_told(ask->channel, object, ask->mark);
+        follow->history = model_told(ask->channel, object, ask->mark);
         if (ask->mode != FROM_SEQ && ask->mode != FROM_EPOCH_SEQ && ask->mode != FROM_OTHER_EPOCH) {
             trace_fail("P7 resume", "a gap where no position was given");
         }
-        refusal_check(ask, object, member_text(object, "reason"));
+        refusal_check(ask, object, follow->history, member_text(object, "reason"));
         follow->next = member_u64(object, "earliest");
     } else if (strcmp(code, "unavailable") != 0) {
         trace_fail("protocol", "subscribe was refused: %s", code);
@@ -239,7 +254,7 @@ static void on_message(struct subscriber *subscriber, const struct value *object
                    subscriber->client.number, (unsigned long long)seq, channel,
                    (unsigned long long)follow->next, follow->active ? "" : ", not subscribed");
     }
-    model_seen(channel, object);
+    model_seen(channel, follow->history, object);
     follow->next = seq + 1;
     if (follow->window > 0 && seq - follow->acked > follow->window) {
         trace_fail("window", "s%u: seq %llu of channel %u, acked is %llu, window %llu",
@@ -263,7 +278,7 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const str
                    subscriber->client.number, (unsigned long long)from, (unsigned long long)to,
                    channel, (unsigned long long)follow->next);
     }
-    model_trimmed(channel, to);
+    model_trimmed(channel, follow->history, to);
     follow->next = to + 1;
     follow->acked = to;
 }
@@ -333,7 +348,7 @@ static void on_down(struct link *link)
     struct subscriber *subscriber = link->owner;
     for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
         struct follow *follow = &subscriber->follows[c];
-        *follow = (struct follow){.next = follow->next};
+        *follow = (struct follow){.next = follow->next, .history = follow->history};
         if (!clients_calm && !subscriber->auditor && sim_chance(5)) {
             follow->next = 0; /* forgets */
         }
@@ -391,7 +406,8 @@ static bool settled(const struct client *client)
     const struct subscriber *subscriber = (const struct subscriber *)client;
     for (unsigned c = 0; c < clients_plan.channels; c++) {
         const struct follow *follow = &subscriber->follows[c];
-        if (!follow->active || follow->next != model_latest(c) + 1) {
+        if (!follow->active || follow->history != model_history(c) ||
+            follow->next != model_latest(c) + 1) {
             return false;
         }
     }
