@@ -57,14 +57,15 @@ static const struct workload workloads[] = {
     },
     {
         "retention",
-        {.steps = 900,
+        {.steps = 1000,
+         .step_us = 20000,
          .publishers = 1,
          .messages_max = 100,
          .pad_max = 900,
          .batch_max = 6,
          .retention_messages = 5,
          .retention_bytes = 16384},
-        {{FAULT_PAUSE_ALL, 150}, {FAULT_STOP, 300}},
+        {{FAULT_STOP, 700}},
     },
     {
         "subscribe",
@@ -166,7 +167,7 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
 {
     *ret_plan = now->plan;
     ret_plan->seed = seed;
-    ret_plan->step_us = 2000;
+    ret_plan->step_us = now->plan.step_us > 0 ? now->plan.step_us : 2000;
     ret_plan->partitions = now->plan.partitions > 0 ? now->plan.partitions : 1;
     ret_plan->threads = now->plan.threads > 0 ? now->plan.threads : 1;
     ret_plan->segment_bytes = 4096;
