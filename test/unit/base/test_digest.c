@@ -3,6 +3,7 @@
  * Method: the vectors of test/vectors/digest.json, which another implementation has written (in
  * another language, over another XXH3); and that each single thing a subscriber sees counts. */
 #include "base/digest.h"
+#include "base/prng.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -174,12 +175,28 @@ static void a_key_that_is_not_there_does_not_count(void **state)
 static void an_id_is_written_as_its_decimal_digits(void **state)
 {
     (void)state;
-    static const uint64_t ids[] = {0, 9, 10, 99, 100, 53000000000000001, INT64_MAX, UINT64_MAX};
-    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+    enum { KNOWN = 14, COUNT = 200000 };
+    static const uint64_t known[KNOWN] = {0,
+                                          9,
+                                          10,
+                                          99,
+                                          100,
+                                          99999999,
+                                          100000000,
+                                          9999999999999999,
+                                          10000000000000000,
+                                          53000000000000001,
+                                          99990000,
+                                          9999,
+                                          INT64_MAX,
+                                          UINT64_MAX};
+    struct prng prng = {.state = 5};
+    for (size_t i = 0; i < COUNT; i++) {
+        const uint64_t id = i < KNOWN ? known[i] : prng_next(&prng) >> i % 64;
         char expected[32];
-        const int size = snprintf(expected, sizeof(expected), "%llu", (unsigned long long)ids[i]);
+        const int size = snprintf(expected, sizeof(expected), "%llu", (unsigned long long)id);
         uint8_t text[DIGEST_ID_SIZE];
-        assert_int_equal(digest_id_text(ids[i], text), size);
+        assert_int_equal(digest_id_text(id, text), size);
         assert_memory_equal(text, expected, (size_t)size);
     }
 }
