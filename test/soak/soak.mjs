@@ -142,7 +142,7 @@ async function main() {
     seed: { type: 'string' },
   } });
   if (!(Number(values.minutes) >= MINUTES_MIN)) {
-    console.log(`at least ${MINUTES_MIN} minute: after the warm-up there must be something to judge`);
+    console.log(`at least ${MINUTES_MIN} minute: something must be left after the warm-up`);
     return 2;
   }
   const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
