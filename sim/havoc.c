@@ -197,7 +197,7 @@ static void machine(void)
         return;
     }
     if (fault_happens(FAULT_KILL)) {
-        world_crash(SIM_LOSE_NOTHING);
+        world_crash(SIM_LOSE_LATER);
     } else if (fault_happens(FAULT_POWER_CUT)) {
         world_crash(SIM_LOSE_EVERYTHING);
     } else if (fault_happens(FAULT_POWER_TEAR)) {
