@@ -137,6 +137,12 @@ static void config_set(const struct plan *plan)
     config->retention_bytes = plan->retention_bytes;
     config->limit_inflight = plan->inflight;
     config->limit_connections_per_ip = 40;
+    if (plan->patience_ms > 0) {
+        config->ping_interval_ms = plan->patience_ms;
+        config->pong_timeout_ms = plan->patience_ms * 2;
+        config->message_timeout_ms = plan->patience_ms * 2;
+        config->write_timeout_ms = plan->patience_ms * 3;
+    }
     config->limit_channels = plan->channels + 2; /* two for the hostile one */
 }
 

@@ -49,6 +49,7 @@ static void draw_settings(struct plan *plan)
     plan->retention_messages = sim_chance(65) ? sim_between(5, 50) : 0;
     plan->retention_bytes = sim_chance(35) ? ONE_OF(16384, 32768, 65536) : 0;
     plan->inflight = ONE_OF(1, 4, 64, 4096);
+    plan->patience_ms = ONE_OF(0, 0, 500, 3000);
     draw_tune(&plan->tune);
     if (plan->durability == DURABILITY_MEMORY && plan->retention_bytes == 0) {
         plan->retention_bytes = 65536; /* as server.c, which has 256 MiB */
@@ -138,7 +139,7 @@ static const struct field {
     FIELD(hostiles),    FIELD(messages_max),    FIELD(pad_max),
     FIELD(batch_max),   FIELD(think_us),        FIELD(epochs_bump),
     FIELD(latency_us),  FIELD(tiny_buffers),    FIELD(disk_slow_us),
-    FIELD(canary),
+    FIELD(canary),      FIELD(patience_ms),
 #undef FIELD
 };
 #define FIELDS ((unsigned)(sizeof(fields) / sizeof(fields[0])))

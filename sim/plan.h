@@ -24,9 +24,10 @@ struct plan {
     uint64_t retention_messages; /* 0: off */
     uint64_t retention_bytes;    /* 0: off */
     uint64_t inflight;
-    struct tune tune;    /* producer_runs and channel_epochs for the world's life */
-    unsigned durability; /* enum config_durability */
-    bool mixed;          /* a restart may come with another: fsync or os */
+    struct tune tune;     /* producer_runs and channel_epochs for the world's life */
+    unsigned durability;  /* enum config_durability */
+    bool mixed;           /* a restart may come with another: fsync or os */
+    uint64_t patience_ms; /* with silent and slow connections; 0: as by default */
     /* the clients */
     unsigned channels;
     unsigned publishers;

@@ -27,7 +27,7 @@ static const struct {
     {"publishers", 1},         {"channels", 1},        {"partitions", 1},   {"threads", 1},
     {"epochs_bump", 0},        {"tiny_buffers", 0},    {"disk_slow_us", 0}, {"latency_us", 0},
     {"retention_messages", 0}, {"retention_bytes", 0}, {"batch_max", 1},    {"pad_max", 0},
-    {"messages_max", 1},       {"steps", 1},
+    {"steps", 1},              {"messages_max", 1},
 };
 #define LEASTS (sizeof(leasts) / sizeof(leasts[0]))
 
