@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define MESSAGES_MAX UINT64_C(4000000000) /* numbers are kept in 32 bits */
 #define CLIENTS_MAX  4096u
@@ -197,6 +198,17 @@ static enum rc parse(struct taking *t, int argc, char **argv)
     return check_together(t);
 }
 
+/* A connection each: the usual soft limit of 1024 descriptors is too low for what is allowed. Where
+ * it cannot be raised, connections that find none are told as any that fail. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int run(struct verify_options *options)
 {
     char prefix[32];
@@ -215,6 +227,7 @@ static int run(struct verify_options *options)
         mem_free(v);
         return cli_fail(rc);
     }
+    raise_descriptor_limit();
     runtime_init();
     verify_run(v);
     const int status = verify_report(v);

@@ -171,9 +171,10 @@ void ledger_seen(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t
         entry->seen_producer = (uint16_t)producer;
         entry->time_low = (uint32_t)time;
         ledger->seen_count++;
-        if (check_agreed(ledger, channel, seq, entry)) {
-            check_id(ledger, channel, seq, entry, id_hash(message_id));
+        if (!check_agreed(ledger, channel, seq, entry)) {
+            entry->id_hash = 0; /* another message's: what is seen counts */
         }
+        check_id(ledger, channel, seq, entry, id_hash(message_id));
         return;
     }
     if (entry->seen_number != number || entry->seen_producer != producer) {

@@ -168,7 +168,7 @@ const lies = [
     once_(isMessage, (t) => [changed(t, /"message_id":"/, '"message_id":"1')])],
   ['a published with another seq', 'ack_mismatch',
     once_((o) => o.type === 'published' && o.seq === 100,
-      (t) => [changed(t, '"seq":100', '"seq":101')])],
+      (t) => [changed(t, '"seq":100', '"seq":101')]), null],
   ['a message of a producer that is none', 'unexpected',
     once_(isMessage, (t) => [changed(t, /"producer":"[^"]*"/, '"producer":"somebody"')])],
   ['a number that was seen before', 'stored_twice',
@@ -204,7 +204,8 @@ const lies = [
       (t) => [changed(t, /"digest":"(.)/, (_, c) => `"digest":"${c === '0' ? '1' : '0'}`)])],
 ];
 
-// The first thing that is said of it is its name, unless a fourth entry says otherwise.
+// The first thing that is said of it is its name, unless a fourth entry says otherwise; null: it
+// shows in several ways, and which is first depends on what comes next.
 for (const [what, name, lie, first = name] of lies) {
   test(`${what} is found: ${name}`, async () => {
     const liar = await startLiar(server, lie);
@@ -213,7 +214,7 @@ for (const [what, name, lie, first = name] of lies) {
     await liar.stop();
     assert.equal(code, 1, stderr);
     assert.ok(account.violations[name] > 0, stderr);
-    assert.equal(account.examples[0].name, first, stderr);
+    if (first !== null) assert.equal(account.examples[0].name, first, stderr);
     assert.match(stderr, new RegExp(name));
     assert.notEqual(account.end, 'refused', stderr);
   });
