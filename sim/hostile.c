@@ -95,11 +95,11 @@ static void send_others(struct hostile *hostile)
             return;
         }
     }
-    (void)snprintf(text, sizeof(text),
-                   sim_chance(70)
-                       ? "{\"type\":\"publish\",\"channel\":\"other-%u\",\"data\":[]}"
-                       : "{\"type\":\"subscribe\",\"channel\":\"other-%u\",\"from\":\"earliest\"}",
-                   (unsigned)sim_below(4));
+    const char *format =
+        sim_chance(70) ? "{\"type\":\"publish\",\"channel\":\"other-%u\",\"data\":[]}"
+                       : "{\"type\":\"subscribe\",\"channel\":\"other-%u\",\"from\":\"earliest\"}";
+    const unsigned number = (unsigned)sim_below(4); /* drawn second with every compiler */
+    (void)snprintf(text, sizeof(text), format, number);
     send_text(hostile, text);
 }
 
