@@ -255,9 +255,16 @@ static enum rc sync_newest(const struct file_log *log, const struct listing *lis
     for (size_t i = 0; i < listing->count; i++) {
         number = listing->items[i].has_segment ? listing->items[i].number : number;
     }
+    struct segment_header header;
+    enum rc rc = files_segment_header(&log->storage, log->folder, number, &header);
+    if (rc == RC_CORRUPT || (rc == RC_OK && (header.flags & SEGMENT_UNSYNCED) == 0)) {
+        return RC_OK; /* it is being begun, so nothing in it is applied; or each batch was synced */
+    }
     const struct log_name name = log_name_of(log->folder, number, ".seg");
     struct storage_file *file;
-    enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
+    if (rc == RC_OK) {
+        rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
+    }
     if (rc == RC_OK) {
         rc = files_sync(&log->storage, file);
         files_close(&log->storage, file);
