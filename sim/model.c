@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/command.h"
 #include "core/snowflake.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -55,7 +56,8 @@ static struct {
     uint64_t keep_most;  /* the largest; UINT64_MAX: all */
     struct channel_model channels[PLAN_CHANNELS_MAX];
     struct series series[PRODUCERS_MAX][EPOCHS_MAX][PLAN_CHANNELS_MAX];
-    unsigned loss_count; /* how often something that somebody may have seen was lost */
+    uint64_t expiry_least; /* of a producer; the shortest so far, 0: none */
+    unsigned loss_count;   /* how often something that somebody may have seen was lost */
     uint64_t message_count;
 } model;
 
@@ -85,8 +87,12 @@ void model_begin(const struct plan *plan)
 void model_plan(const struct plan *plan)
 {
     model.plan = *plan;
-    model.retention = model.retention || plan->retention_messages > 0 || plan->retention_bytes > 0;
-    model.whole = model.whole || plan->retention_bytes > 0;
+    model.whole = model.whole || plan->retention_bytes > 0 || plan->retention_age_ms > 0;
+    model.retention = model.whole || model.retention || plan->retention_messages > 0;
+    const uint64_t expiry = plan->producer_expiry_ms;
+    if (expiry > 0 && (model.expiry_least == 0 || expiry < model.expiry_least)) {
+        model.expiry_least = expiry;
+    }
     const uint64_t keep = plan->retention_messages;
     if (keep > 0 && (model.keep_least == 0 || keep < model.keep_least)) {
         model.keep_least = keep;
@@ -455,10 +461,25 @@ void model_trimmed(unsigned channel, unsigned history, uint64_t to)
     m->latest = to > m->latest ? to : m->latest; /* it was there, whoever had seen it */
 }
 
+/* Whether a producer may be forgotten for its silence since that message. A wall clock that goes
+ * its own way leaves it open. */
+static bool expired(unsigned channel, uint64_t seq)
+{
+    uint64_t time;
+    const bool true_clock = !fault_enabled(FAULT_WALL_BACK) && !fault_enabled(FAULT_WALL_FORWARD) &&
+                            !fault_enabled(FAULT_WALL_DRIFTS) && !fault_enabled(FAULT_WALL_STOPS) &&
+                            !fault_enabled(FAULT_LEAP_SECOND);
+    return sim_wall_skew_ms != 0 || !true_clock || !model_time(channel, seq, &time) ||
+           sim_wall_ms() > time + model.expiry_least;
+}
+
 void model_forgotten(unsigned channel, unsigned producer, unsigned epoch)
 {
     const struct series *series = &model.series[producer][epoch][channel];
     if (model_lossy()) {
+        return;
+    }
+    if (model.expiry_least > 0 && expired(channel, series->last)) {
         return;
     }
     if (!model.whole) {

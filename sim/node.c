@@ -18,8 +18,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define THREADS_MAX 4u
-#define WORKERS_MAX (THREADS_MAX + 2u)
+#define THREADS_MAX    4u
+#define PARTITIONS_MAX 4u
+#define STATES_KEPT    256u
+#define WORKERS_MAX    (THREADS_MAX + 2u)
 
 /* As in server.c. */
 #define GOAWAY_GRACE_US 500000u
@@ -50,7 +52,11 @@ static struct {
     struct ram_disk *ram; /* durability memory */
     uint64_t boot_count;
     unsigned power_count; /* boots of the machine */
-    bool unsynced;        /* a run since the last one, or stop, did not sync what it showed */
+    struct {
+        uint64_t pos;
+        uint64_t hash;
+    } states[PARTITIONS_MAX][STATES_KEPT]; /* by position; all zero: none */
+    bool unsynced; /* a run since the last one, or stop, did not sync what it showed */
 } node;
 
 static uint64_t mono_ns(void *ctx)
@@ -108,6 +114,7 @@ void node_begin(void)
     node.boot_count = 0;
     node.power_count = 0;
     node.unsynced = false;
+    bytes_zero(node.states, sizeof(node.states));
 }
 
 enum node_state node_state(void)
@@ -135,6 +142,8 @@ static void config_set(const struct plan *plan)
     config->feed_bytes = plan->feed_bytes;
     config->retention_messages = plan->retention_messages;
     config->retention_bytes = plan->retention_bytes;
+    config->retention_age_ms = plan->retention_age_ms;
+    config->producer_expiry_ms = plan->producer_expiry_ms;
     config->limit_inflight = plan->inflight;
     config->limit_connections_per_ip = 40;
     if (plan->patience_ms > 0) {
@@ -271,6 +280,49 @@ static enum rc server_open(const struct plan *plan)
     return rc == RC_OK ? reactors_init(server) : rc;
 }
 
+/* ---- what apply must come to, whoever applies --------------------------------------------------
+ */
+
+static uint64_t state_hash(const struct host *host)
+{
+    uint64_t hash = 0;
+    const enum heap_owner owner = heap_owner_set(HEAP_WORLD);
+    const enum rc rc = partition_state_hash(host->partition, &hash);
+    (void)heap_owner_set(owner);
+    ASSERT(rc == RC_OK);
+    return hash;
+}
+
+/* What has been applied, by position. */
+static void states_note(void)
+{
+    for (unsigned i = 0; i < node.server->partitions; i++) {
+        const struct host *host = node.server->hosts[i];
+        const uint64_t pos = partition_applied_pos(host->partition);
+        if (pos > 0 && node.states[i][pos % STATES_KEPT].pos != pos) {
+            node.states[i][pos % STATES_KEPT].pos = pos;
+            node.states[i][pos % STATES_KEPT].hash = state_hash(host);
+        }
+    }
+}
+
+/* [P10, P11] A replay, from a checkpoint or from the start, comes to the same. What is behind its
+ * end will be written anew. */
+static void states_check(unsigned i)
+{
+    const uint64_t pos = file_log_next_pos(node.server->hosts[i]->log);
+    for (unsigned k = 0; k < STATES_KEPT; k++) {
+        if (node.states[i][k].pos == pos && pos > 0 &&
+            node.states[i][k].hash != state_hash(node.server->hosts[i])) {
+            trace_fail("P10 deterministic apply", "partition %u at position %llu has another state",
+                       i, (unsigned long long)pos);
+        }
+        if (node.states[i][k].pos > pos) {
+            node.states[i][k].pos = 0;
+        }
+    }
+}
+
 static void forget(void)
 {
     if (node.config.durability == DURABILITY_MEMORY) {
@@ -336,6 +388,9 @@ bool node_boot(const struct plan *plan, bool faults)
         }
         node_crash(dead ? SIM_LOSE_SOME : SIM_LOSE_NOTHING);
         return false;
+    }
+    for (unsigned i = 0; i < node.server->partitions; i++) {
+        states_check(i);
     }
     state_move(NODE_STARTING);
     net_listen(true);
@@ -614,6 +669,7 @@ static void step(void)
     const unsigned who = can[sim_below(count)];
     if (who < threads) {
         reactor_step(who);
+        states_note();
     } else if (who < threads + node.worker_count) {
         worker_step(node.workers[who - threads]);
         node.worker_us[who - threads] = sim_now_us + disk_time_taken();

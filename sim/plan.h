@@ -23,6 +23,8 @@ struct plan {
     uint64_t feed_bytes;
     uint64_t retention_messages; /* 0: off */
     uint64_t retention_bytes;    /* 0: off */
+    uint64_t retention_age_ms;   /* 0: off */
+    uint64_t producer_expiry_ms; /* 0: off */
     uint64_t inflight;
     struct tune tune;     /* producer_runs and channel_epochs for the world's life */
     unsigned durability;  /* enum config_durability */

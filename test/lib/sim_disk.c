@@ -187,14 +187,6 @@ static void inode_crash_some(struct inode *inode, struct prng *prng, struct sim_
     losses->zero_tails += grown && last_lost;
 }
 
-static void inode_crash_all(const struct inode *inode, struct sim_disk_losses *losses)
-{
-    for (size_t at = 0; at < inode->now_size; at += SECTOR) {
-        losses->sectors_lost += inode->dirty[at / SECTOR];
-    }
-    losses->sizes_lost += inode->now_size != inode->synced_size;
-}
-
 /* Makes `synced` what a power cut leaves, and `now` the same. */
 static void inode_crash(struct inode *inode, struct prng *prng, enum sim_loss loss,
                         struct sim_disk_losses *losses)
@@ -203,8 +195,8 @@ static void inode_crash(struct inode *inode, struct prng *prng, enum sim_loss lo
         inode_sync(inode);
     } else if (loss == SIM_LOSE_SOME && !inode->is_dir) {
         inode_crash_some(inode, prng, losses);
-    } else if (!inode->is_dir) {
-        inode_crash_all(inode, losses);
+    } else {
+        losses->sizes_lost += inode->now_size != inode->synced_size;
     }
     inode->now = grow(inode->now, &inode->now_capacity, inode->synced_size, 1);
     bytes_copy(inode->now, inode->synced, inode->synced_size);
