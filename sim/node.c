@@ -492,7 +492,11 @@ static bool all_ended(void)
 static void open_doors(struct server *server)
 {
     const enum rc rc = datadir_mark(&server->storage, &node.config);
-    if (rc != RC_OK && rc != RC_NOSPACE) {
+    const bool readable = rc == RC_NOSPACE && node.config.durability == DURABILITY_FSYNC;
+    if (readable) {
+        model_may_lose(); /* the mark of the run before stays: if it ends badly, all is in doubt */
+    }
+    if (rc != RC_OK && !readable) {
         trace("server could not mark its run: %s", rc_text(rc));
         return; /* server.c ends here: so does the operator's patience, see sched.c */
     }

@@ -535,7 +535,10 @@ static bool open_doors(struct instance *instance)
         }
     }
     const enum rc rc = datadir_mark(&server->storage, &instance->config);
-    if (rc != RC_OK && rc != RC_NOSPACE) {
+    /* With fsync a full disk may be read from; without, nobody may see what the next start could
+     * not know to be in doubt. */
+    const bool readable = rc == RC_NOSPACE && instance->config.durability == DURABILITY_FSYNC;
+    if (rc != RC_OK && !readable) {
         (void)failed("cannot write to the data directory", rc, instance->config.data);
         return false;
     }
