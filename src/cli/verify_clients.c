@@ -345,6 +345,20 @@ void verify_client_step(struct verify_client *client, bool ready)
     }
 }
 
+/* Whether it has something to send at once: what was read while it sent may have made room. */
+static bool wants_to_send(const struct verify_client *c)
+{
+    const struct observer *view = &c->view;
+    switch (c->kind) {
+    case VERIFY_PRODUCER: return false; /* when it does is told by numbered_due_ns() */
+    case VERIFY_SUBSCRIBER:
+        return view->active && view->window > 0 && view->taken_last > view->acked;
+    case VERIFY_READER:
+        return c->verify->phase == VERIFY_AUDIT && c->asked_id == 0 && !verify_client_done(c);
+    }
+    UNREACHABLE();
+}
+
 uint64_t verify_client_deadline_ns(const struct verify_client *client)
 {
     const struct verify *v = client->verify;
@@ -353,6 +367,9 @@ uint64_t verify_client_deadline_ns(const struct verify_client *client)
     deadline = cut < deadline ? cut : deadline;
     if (!link_ready(client->link)) {
         return deadline;
+    }
+    if (wants_to_send(client)) {
+        return v->now_ns;
     }
     if (client->kind == VERIFY_PRODUCER && v->phase != VERIFY_CONNECT) {
         const uint64_t due = numbered_due_ns(&client->number);
