@@ -242,7 +242,7 @@ static void no_beginning(const struct base *base, struct sim_disk *disk)
 /* As a crash leaves it in the middle of a repair, of a checkpoint, and of a removal. */
 static void left_overs(const struct base *base, struct sim_disk *disk)
 {
-    static const char *const suffixes[] = {".new", ".ckp.tmp", ".seg.tmp", ".idx.tmp"};
+    static const char *const suffixes[] = {".new", ".ckp.tmp", ".seg.tmp", ".idx.tmp", ".x"};
     rename_file(disk, base->last_segment - 1, ".seg", ".seg.damaged");
     delete_file(disk, 1, ".seg");
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {

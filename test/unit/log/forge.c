@@ -2,21 +2,21 @@
 
 #include "base/crc32c.h"
 
+#define LARGE (64u * 1024u)
+
 void forge_begin(struct forge *forge, uint64_t number, uint64_t pos, uint64_t hash)
 {
-    *forge = (struct forge){
-        .header =
-            {
-                .partition = WORLD_PARTITION,
-                .incarnation = WORLD_INCARNATION,
-                .number = number,
-                .first_pos = pos,
-                .prev_hash = hash,
-            },
-        .pos = pos,
-        .hash = hash,
-        .at = SEGMENT_HEADER_SIZE,
+    bytes_zero(forge->bytes, forge->at);
+    forge->header = (struct segment_header){
+        .partition = WORLD_PARTITION,
+        .incarnation = WORLD_INCARNATION,
+        .number = number,
+        .first_pos = pos,
+        .prev_hash = hash,
     };
+    forge->pos = pos;
+    forge->hash = hash;
+    forge->at = SEGMENT_HEADER_SIZE;
 }
 
 size_t forge_record(struct forge *forge, struct forge_odd odd, struct bytes body)
@@ -55,11 +55,13 @@ size_t forge_bad(struct forge *forge, struct bytes body)
 void forge_put(const struct forge *forge, struct sim_disk *disk, bool has_header)
 {
     static uint8_t bytes[FORGE_SIZE];
-    bytes_copy(bytes, forge->bytes, sizeof(bytes));
+    const size_t size = forge->at < SEGMENT_BYTES_MIN ? SEGMENT_BYTES_MIN
+                        : forge->at < LARGE           ? LARGE
+                                                      : FORGE_SIZE;
+    bytes_copy(bytes, forge->bytes, size);
     if (has_header) {
         segment_header_encode(&forge->header, bytes);
     }
     const struct log_name name = log_name_of(WORLD_FOLDER, forge->header.number, ".seg");
-    const size_t size = forge->at < SEGMENT_BYTES_MIN ? SEGMENT_BYTES_MIN : FORGE_SIZE;
     sim_disk_put(disk, name.text, bytes_of(bytes, size));
 }

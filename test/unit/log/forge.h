@@ -9,7 +9,7 @@
 #include "log/record.h"
 #include "unit/log/world.h"
 
-#define FORGE_SIZE (48u * 1024u)
+#define FORGE_SIZE (3u * 1024u * 1024u) /* more than is read at a time */
 
 /* A segment in the making, and where its chain stands. */
 struct forge {

@@ -7,25 +7,15 @@
  * word, and the positions that a repair keeps. Then the same with each call of the disk, and each
  * allocation, failing in turn. */
 #include "unit/log/flaky.h"
-#include "unit/log/forge.h"
+#include "unit/log/forged_cases.h"
 
 #include "base/mem.h"
-#include "log/checkpoint.h"
-#include "log/index_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
-
-struct forged_case {
-    const char *name;
-    void (*plant)(struct sim_disk *disk);
-    const char *what;          /* the first damage of an ordinary start; NULL: it starts */
-    const char *kept;          /* a repair's records by position, "-" for a hole; NULL: refused */
-    uint64_t verified_damages; /* what verify counts */
-};
 
 /* ---- what a recovery gave ------------------------------------------------------------------ */
 
@@ -90,542 +80,6 @@ static enum rc given_open(const struct storage *storage, const char *folder, boo
     return rc;
 }
 
-/* ---- the forged logs ----------------------------------------------------------------------- */
-
-static struct forge f;
-static struct forge g;
-
-static void begin(void)
-{
-    forge_begin(&f, 1, 0, WORLD_INCARNATION);
-    (void)forge_good(&f, BYTES_LITERAL("first"));
-}
-
-static void good(struct sim_disk *disk)
-{
-    begin();
-    (void)forge_good(&f, BYTES_LITERAL("second"));
-    forge_put(&f, disk, true);
-}
-
-static void odd_record(struct sim_disk *disk, struct forge_odd odd, struct bytes body)
-{
-    begin();
-    (void)forge_record(&f, odd, body);
-    forge_put(&f, disk, true);
-}
-
-static void other_partition(struct sim_disk *disk)
-{
-    odd_record(disk, (struct forge_odd){.partition_add = 1}, BYTES_LITERAL("x"));
-}
-
-static void other_position(struct sim_disk *disk)
-{
-    odd_record(disk, (struct forge_odd){.pos_add = 4}, BYTES_LITERAL("x"));
-}
-
-static void other_chain(struct sim_disk *disk)
-{
-    odd_record(disk, (struct forge_odd){.hash_add = 1}, BYTES_LITERAL("x"));
-}
-
-static void hole_that_is_none(struct sim_disk *disk)
-{
-    odd_record(disk, (struct forge_odd){.type = RECORD_HOLE}, BYTES_LITERAL("x"));
-}
-
-/* Behind a bad record: one that is good, then one that does not follow it. */
-static void run_with(struct sim_disk *disk, struct forge_odd odd)
-{
-    begin();
-    (void)forge_bad(&f, BYTES_LITERAL("a body so long that the hole fits in its place, and more"));
-    (void)forge_good(&f, BYTES_LITERAL("third"));
-    (void)forge_record(&f, odd, BYTES_LITERAL("fourth"));
-    forge_put(&f, disk, true);
-}
-
-static void run_then_partition(struct sim_disk *disk)
-{
-    run_with(disk, (struct forge_odd){.partition_add = 1});
-}
-
-static void run_then_position(struct sim_disk *disk)
-{
-    run_with(disk, (struct forge_odd){.pos_add = 1});
-}
-
-static void run_then_chain(struct sim_disk *disk)
-{
-    run_with(disk, (struct forge_odd){.hash_add = 1});
-}
-
-static void run_then_hole_that_is_none(struct sim_disk *disk)
-{
-    run_with(disk, (struct forge_odd){.type = RECORD_HOLE});
-}
-
-static void run_then_bad(struct sim_disk *disk)
-{
-    run_with(disk, (struct forge_odd){.bad = true});
-}
-
-static void run_of_a_large_batch(struct sim_disk *disk)
-{
-    run_with(disk, (struct forge_odd){.batch_index = RECORD_BATCH_INDEX_MAX});
-}
-
-/* Alone behind a bad record: a whole one at a position that cannot be there. */
-static void run_far_ahead(struct sim_disk *disk)
-{
-    begin();
-    (void)forge_bad(&f, BYTES_LITERAL("b"));
-    (void)forge_record(&f, (struct forge_odd){.pos_add = 1000}, BYTES_LITERAL("c"));
-    forge_put(&f, disk, true);
-}
-
-static void hole_behind_bad(struct sim_disk *disk)
-{
-    begin();
-    (void)forge_bad(&f, BYTES_LITERAL("b"));
-    (void)forge_record(&f, (struct forge_odd){.type = RECORD_HOLE}, BYTES_LITERAL("c"));
-    forge_put(&f, disk, true);
-}
-
-/* The next segment begins where this one should have ended; what stands beyond is not believed. */
-static void run_into_the_next(struct sim_disk *disk)
-{
-    begin();
-    (void)forge_bad(&f, BYTES_LITERAL("a body so long that the hole fits in its place, and more"));
-    (void)forge_good(&f, BYTES_LITERAL("third"));
-    forge_begin(&g, 2, f.pos, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("fourth"));
-    (void)forge_good(&f, BYTES_LITERAL("too much"));
-    (void)forge_bad(&f, BYTES_LITERAL("cut"));
-    (void)forge_good(&f, BYTES_LITERAL("too much again"));
-    forge_put(&f, disk, true);
-    forge_put(&g, disk, true);
-}
-
-/* 24 bytes that are a header of a large body, over and over: each costs a checksum over the rest.
- */
-static void headers_without_end(struct sim_disk *disk)
-{
-    static uint8_t body[40000];
-    for (size_t at = 0; at + 24 <= sizeof(body); at += 24) {
-        bytes_store_u32(body + at + 4, (uint32_t)(sizeof(body) - at) / 2);
-        body[at + 8] = at % 48 == 0 ? RECORD_PUBLISH : RECORD_HOLE;
-        body[at + 9] = RECORD_VERSION;
-        bytes_store_u32(body + at + 12, WORLD_PARTITION);
-        bytes_store_u64(body + at + 16, 2 + at / 4800);
-    }
-    /* And some that no record has: type 0, and one above the last. */
-    body[8] = 0;
-    body[24 + 8] = RECORD_HOLE + 1;
-    begin();
-    (void)forge_bad(&f, bytes_of(body, sizeof(body)));
-    forge_put(&f, disk, true);
-}
-
-/* The smallest records: a hole takes the place of three of them. */
-static void small_then(struct sim_disk *disk, struct forge_odd odd, bool more)
-{
-    begin();
-    (void)forge_bad(&f, BYTES_LITERAL(""));
-    (void)forge_good(&f, BYTES_LITERAL(""));
-    (void)forge_record(&f, odd, BYTES_LITERAL(""));
-    if (more) {
-        (void)forge_good(&f, BYTES_LITERAL("last but one"));
-        (void)forge_good(&f, BYTES_LITERAL("last"));
-    }
-    forge_put(&f, disk, true);
-}
-
-static void small_good(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){0}, true);
-}
-
-static void small_bad(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){.bad = true}, true);
-}
-
-static void small_partition(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){.partition_add = 1}, true);
-}
-
-static void small_position(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){.pos_add = 7}, true);
-}
-
-static void small_chain(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){.hash_add = 1}, true);
-}
-
-static void small_hole(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){.type = RECORD_HOLE}, true);
-}
-
-static void small_at_the_end(struct sim_disk *disk)
-{
-    small_then(disk, (struct forge_odd){.bad = true}, false);
-}
-
-/* … and another segment behind. */
-static void small_and_next(struct sim_disk *disk, bool header, uint64_t pos_less)
-{
-    small_at_the_end(disk);
-    forge_begin(&g, 2, f.pos - pos_less, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("next"));
-    (void)forge_good(&g, BYTES_LITERAL("next but one"));
-    forge_put(&g, disk, header);
-}
-
-static void small_and_good_next(struct sim_disk *disk)
-{
-    small_and_next(disk, true, 0);
-}
-
-static void small_and_headerless_next(struct sim_disk *disk)
-{
-    small_and_next(disk, false, 0);
-}
-
-static void bad_and_older_next(struct sim_disk *disk)
-{
-    begin();
-    (void)forge_good(&f, BYTES_LITERAL("second"));
-    (void)forge_bad(&f, BYTES_LITERAL("third"));
-    forge_put(&f, disk, true);
-    forge_begin(&g, 2, 1, 99);
-    (void)forge_good(&g, BYTES_LITERAL("of another history"));
-    forge_put(&g, disk, true);
-}
-
-/* Two segments; the second with another header, or none. */
-static void next_with(struct sim_disk *disk, uint64_t pos_add, uint64_t hash_add, bool header,
-                      struct forge_odd first)
-{
-    good(disk);
-    forge_begin(&g, 2, f.pos + pos_add, f.hash + hash_add);
-    g.pos = f.pos;
-    g.hash = f.hash;
-    (void)forge_record(&g, first, BYTES_LITERAL("a body that is as long as a hole, or longer"));
-    (void)forge_good(&g, BYTES_LITERAL("fourth"));
-    (void)forge_good(&g, BYTES_LITERAL("fifth"));
-    forge_put(&g, disk, header);
-}
-
-static void next_of_another_chain(struct sim_disk *disk)
-{
-    next_with(disk, 0, 1, true, (struct forge_odd){0});
-}
-
-static void next_ahead(struct sim_disk *disk)
-{
-    next_with(disk, 3, 0, true, (struct forge_odd){.pos_add = 3});
-}
-
-static void next_behind(struct sim_disk *disk)
-{
-    next_with(disk, UINT64_MAX, 0, true, (struct forge_odd){0});
-}
-
-static void headerless_chain(struct sim_disk *disk)
-{
-    next_with(disk, 0, 0, false, (struct forge_odd){.hash_add = 1});
-}
-
-static void headerless_partition(struct sim_disk *disk)
-{
-    next_with(disk, 0, 0, false, (struct forge_odd){.partition_add = 1});
-}
-
-static void headerless_position(struct sim_disk *disk)
-{
-    next_with(disk, 0, 0, false, (struct forge_odd){.pos_add = 1});
-}
-
-static void unsynced_header(struct sim_disk *disk)
-{
-    next_with(disk, 0, 0, false, (struct forge_odd){0});
-    f.header.flags = SEGMENT_UNSYNCED;
-    forge_put(&f, disk, true);
-}
-
-static void unsynced_header_and_record(struct sim_disk *disk)
-{
-    next_with(disk, 0, 0, false, (struct forge_odd){.bad = true});
-    f.header.flags = SEGMENT_UNSYNCED;
-    forge_put(&f, disk, true);
-}
-
-/* Only one segment, and nothing of it is whole. */
-static void alone_and_bad(struct sim_disk *disk)
-{
-    forge_begin(&f, 1, 0, WORLD_INCARNATION);
-    (void)forge_bad(&f, BYTES_LITERAL("first"));
-    forge_put(&f, disk, false);
-}
-
-static void alone_and_short(struct sim_disk *disk)
-{
-    const struct log_name name = log_name_of(WORLD_FOLDER, 1, ".seg");
-    sim_disk_put(disk, name.text, BYTES_LITERAL("some bytes, and no header"));
-}
-
-static void first_is_zero(struct sim_disk *disk)
-{
-    good(disk);
-    forge_begin(&g, 2, f.pos, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("third"));
-    forge_put(&g, disk, true);
-    forge_begin(&f, 1, 0, 0);
-    forge_put(&f, disk, false);
-}
-
-static void first_of_another_chain(struct sim_disk *disk)
-{
-    forge_begin(&f, 1, 0, WORLD_INCARNATION + 1);
-    (void)forge_good(&f, BYTES_LITERAL("first"));
-    forge_put(&f, disk, true);
-}
-
-static void begins_nowhere(struct sim_disk *disk)
-{
-    forge_begin(&f, 2, 5, 77);
-    (void)forge_good(&f, BYTES_LITERAL("sixth"));
-    forge_put(&f, disk, false);
-}
-
-static void checkpoint_put(struct sim_disk *disk, const struct checkpoint *checkpoint)
-{
-    const struct storage storage = sim_disk_storage(disk);
-    assert_int_equal(checkpoint_write(&storage, WORLD_FOLDER, checkpoint, BYTES_LITERAL("state")),
-                     RC_OK);
-}
-
-static const struct checkpoint checkpoint_good = {
-    .partition = WORLD_PARTITION,
-    .incarnation = WORLD_INCARNATION,
-    .segment = 2,
-};
-
-/* … but for the checkpoint of another data directory. */
-static void begins_elsewhere(struct sim_disk *disk)
-{
-    begins_nowhere(disk);
-    struct checkpoint checkpoint = checkpoint_good;
-    checkpoint.pos = 5;
-    checkpoint.hash = 77;
-    checkpoint.incarnation++;
-    checkpoint_put(disk, &checkpoint);
-}
-
-/* Two good segments, and a checkpoint at the second. */
-static void checkpoint_with(struct sim_disk *disk, struct checkpoint add)
-{
-    good(disk);
-    forge_begin(&g, 2, f.pos, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("third"));
-    forge_put(&g, disk, true);
-    struct checkpoint checkpoint = checkpoint_good;
-    checkpoint.partition += add.partition;
-    checkpoint.incarnation += add.incarnation;
-    checkpoint.pos = f.pos + add.pos;
-    checkpoint.hash = f.hash + add.hash;
-    checkpoint_put(disk, &checkpoint);
-}
-
-static void checkpoint_of_partition(struct sim_disk *disk)
-{
-    checkpoint_with(disk, (struct checkpoint){.partition = 1});
-}
-
-static void checkpoint_of_incarnation(struct sim_disk *disk)
-{
-    checkpoint_with(disk, (struct checkpoint){.incarnation = 1});
-}
-
-static void checkpoint_of_position(struct sim_disk *disk)
-{
-    checkpoint_with(disk, (struct checkpoint){.pos = 1});
-}
-
-static void checkpoint_of_chain(struct sim_disk *disk)
-{
-    checkpoint_with(disk, (struct checkpoint){.hash = 1});
-}
-
-/* … and an index of the first, with which no replay of it is needed. */
-static void index_with(struct sim_disk *disk, struct index_head add)
-{
-    checkpoint_with(disk, (struct checkpoint){0});
-    const struct storage storage = sim_disk_storage(disk);
-    struct index_head head = {
-        .partition = WORLD_PARTITION + add.partition,
-        .incarnation = WORLD_INCARNATION + add.incarnation,
-        .number = 1,
-        .first_pos = add.first_pos,
-        .end_pos = f.pos + add.end_pos,
-        .end_hash = f.hash + add.end_hash,
-        .end_at = f.at,
-    };
-    assert_int_equal(index_file_write(&storage, WORLD_FOLDER, &head, NULL, NULL, 0), RC_OK);
-}
-
-static void index_good(struct sim_disk *disk)
-{
-    index_with(disk, (struct index_head){0});
-}
-
-static void index_of_partition(struct sim_disk *disk)
-{
-    index_with(disk, (struct index_head){.partition = 1});
-}
-
-static void index_of_incarnation(struct sim_disk *disk)
-{
-    index_with(disk, (struct index_head){.incarnation = 1});
-}
-
-static void index_of_position(struct sim_disk *disk)
-{
-    index_with(disk, (struct index_head){.first_pos = 1});
-}
-
-static void index_of_end(struct sim_disk *disk)
-{
-    index_with(disk, (struct index_head){.end_pos = 1});
-}
-
-static void index_of_chain(struct sim_disk *disk)
-{
-    index_with(disk, (struct index_head){.end_hash = 1});
-}
-
-/* Nothing but a repair can begin at the only checkpoint: the segment in front of it cannot be
- * indexed again, since nothing tells the state that it began with. */
-static void not_indexed(struct sim_disk *disk)
-{
-    forge_begin(&f, 2, 5, 77);
-    (void)forge_good(&f, BYTES_LITERAL("sixth"));
-    forge_put(&f, disk, true);
-    forge_begin(&g, 3, f.pos, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("seventh"));
-    forge_put(&g, disk, true);
-    struct checkpoint checkpoint = checkpoint_good;
-    checkpoint.segment = 3;
-    checkpoint.pos = f.pos;
-    checkpoint.hash = f.hash;
-    checkpoint_put(disk, &checkpoint);
-}
-
-static void foreign(struct sim_disk *disk, uint64_t incarnation, uint32_t partition)
-{
-    good(disk);
-    forge_begin(&g, 2, f.pos, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("third"));
-    g.header.incarnation += incarnation;
-    g.header.partition += partition;
-    forge_put(&g, disk, true);
-}
-
-static void foreign_incarnation(struct sim_disk *disk)
-{
-    foreign(disk, 1, 0);
-}
-
-static void foreign_partition(struct sim_disk *disk)
-{
-    foreign(disk, 0, 1);
-}
-
-static void only_an_index(struct sim_disk *disk)
-{
-    const struct log_name name = log_name_of(WORLD_FOLDER, 1, ".idx");
-    sim_disk_put(disk, name.text, BYTES_LITERAL("of what?"));
-}
-
-/* A repair was cut off at the first segment, and the one behind it is lost. */
-static void damaged_and_missing(struct sim_disk *disk)
-{
-    good(disk);
-    const struct log_name from = log_name_of(WORLD_FOLDER, 1, ".seg");
-    const struct log_name to = log_name_of(WORLD_FOLDER, 1, ".seg.damaged");
-    const struct storage storage = sim_disk_storage(disk);
-    assert_int_equal(storage.ops->rename(storage.ctx, from.text, to.text), RC_OK);
-    const struct log_name index = log_name_of(WORLD_FOLDER, 2, ".idx");
-    sim_disk_put(disk, index.text, BYTES_LITERAL("of what?"));
-    forge_begin(&g, 3, f.pos, f.hash);
-    (void)forge_good(&g, BYTES_LITERAL("third"));
-    forge_put(&g, disk, true);
-}
-
-static const struct forged_case cases[] = {
-    {"good", good, NULL, "01", 0},
-    {"another partition's record", other_partition, "partition", "0-", 1},
-    {"another position", other_position, "position", "0-", 1},
-    {"another chain", other_chain, "chain", "0-", 1},
-    {"a hole that is none", hole_that_is_none, "hole", "0-", 1},
-    {"a run, then a partition", run_then_partition, "checksum", "0-2-", 2},
-    {"a run, then a position", run_then_position, "checksum", "0-2-", 2},
-    {"a run, then a chain", run_then_chain, "checksum", "0-3", 1},
-    {"a run, then no hole", run_then_hole_that_is_none, "checksum", "0-2-", 2},
-    {"a run, then a bad one", run_then_bad, "checksum", "0-2", 1},
-    {"a run of a large batch", run_of_a_large_batch, "checksum", "0-23", 1},
-    {"far ahead", run_far_ahead, NULL, "0", 0},
-    {"a hole behind a bad one", hole_behind_bad, NULL, "0", 0},
-    {"a run into the next segment", run_into_the_next, "checksum", "0-23-", 2},
-    {"headers without end", headers_without_end, "checksum", "0-", 1},
-    {"small, good", small_good, "checksum", "0-45", 1},
-    {"small, bad", small_bad, "checksum", "0-45", 2},
-    {"small, partition", small_partition, "checksum", "0-45", 2},
-    {"small, position", small_position, "checksum", "0-45", 2},
-    {"small, chain", small_chain, "checksum", "0-45", 1},
-    {"small, no hole", small_hole, "checksum", "0-45", 2},
-    {"small at the end", small_at_the_end, "checksum", "0-", 1},
-    {"small, and a next", small_and_good_next, "checksum", "0-45", 2},
-    {"small, and a headerless next", small_and_headerless_next, "checksum", "0--45", 3},
-    {"bad, and an older next", bad_and_older_next, "checksum", "01", 1},
-    {"next: another chain", next_of_another_chain, "chain", "01--4", 2},
-    {"next: ahead", next_ahead, "missing records", "01-5-", 2},
-    {"next: behind", next_behind, "position", "01", 2},
-    {"headerless: chain", headerless_chain, "header", "01--4", 1},
-    {"headerless: partition", headerless_partition, "header", "01--4", 1},
-    {"headerless: position", headerless_position, "header", "01--4", 1},
-    {"unsynced: header", unsynced_header, NULL, "01234", 1},
-    {"unsynced: header and record", unsynced_header_and_record, "header", "01--4", 1},
-    {"alone and bad", alone_and_bad, "header", "-", 1},
-    {"alone and short", alone_and_short, "header", "-", 1},
-    {"the first is zero", first_is_zero, "header", "-2", 1},
-    {"the first of another chain", first_of_another_chain, "chain", NULL, 0},
-    {"begins nowhere", begins_nowhere, "no checkpoint to begin at", NULL, 1},
-    {"begins elsewhere", begins_elsewhere, "checkpoint of another history", NULL, 1},
-    {"a checkpoint: partition", checkpoint_of_partition, NULL, "012", 0},
-    {"a checkpoint: incarnation", checkpoint_of_incarnation, NULL, "012", 0},
-    {"a checkpoint: position", checkpoint_of_position, NULL, "012", 1},
-    {"a checkpoint: chain", checkpoint_of_chain, NULL, "012", 1},
-    {"an index", index_good, NULL, "2", 0},
-    {"an index: partition", index_of_partition, NULL, "012", 0},
-    {"an index: incarnation", index_of_incarnation, NULL, "012", 0},
-    {"an index: position", index_of_position, NULL, "012", 0},
-    {"an index: end", index_of_end, NULL, "012", 0},
-    {"an index: chain", index_of_chain, NULL, "012", 0},
-    {"not indexed", not_indexed, "index is missing", "6", 0},
-    {"foreign incarnation", foreign_incarnation, "incarnation", NULL, 1},
-    {"foreign partition", foreign_partition, "partition", NULL, 1},
-    {"only an index", only_an_index, "no segment is left", NULL, 0},
-    {"damaged and missing", damaged_and_missing, NULL, "012", 1},
-};
-
-#define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))
-
 static struct sim_disk *folder_disk(void)
 {
     struct sim_disk *disk = sim_disk_open(1);
@@ -665,7 +119,7 @@ static void check_row(const struct forged_case *row)
         fail();
     }
     /* And then there is nothing to tell any more; but for what only a repair can begin with. */
-    if (repair_rc == RC_OK && row->plant != not_indexed) {
+    if (repair_rc == RC_OK && !row->repair_only) {
         struct given again = {0};
         assert_int_equal(given_open(&storage, WORLD_FOLDER, false, &again), RC_OK);
         assert_string_equal(again.kept, kept.kept);
@@ -676,8 +130,8 @@ static void check_row(const struct forged_case *row)
 static void each_forged_log_is_refused_by_name_and_a_repair_keeps_the_chain(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < CASE_COUNT; i++) {
-        check_row(&cases[i]);
+    for (size_t i = 0; i < forged_case_count; i++) {
+        check_row(&forged_cases[i]);
     }
 }
 
@@ -735,14 +189,18 @@ static bool fail_one(const struct forged_case *row, enum mode mode, uint64_t cal
 static void whatever_fails_on_the_way_is_told_and_harmless(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < CASE_COUNT; i++) {
+    for (size_t i = 0; i < forged_case_count; i++) {
+        const bool is_large = forged_cases[i].is_large;
         for (int mode = 0; mode < MODE_COUNT; mode++) {
+            if (is_large && mode == MODE_REPAIR) {
+                continue; /* megabytes written for each k; the small ones have shown it */
+            }
             uint64_t k = 1;
-            while (fail_one(&cases[i], (enum mode)mode, k, 0)) {
+            while (fail_one(&forged_cases[i], (enum mode)mode, k, 0)) {
                 k++;
             }
             assert_true(k > 1);
-            for (k = 1; fail_one(&cases[i], (enum mode)mode, 0, k);) {
+            for (k = 1; !is_large && fail_one(&forged_cases[i], (enum mode)mode, 0, k);) {
                 k++;
             }
         }
@@ -755,10 +213,11 @@ static void a_disk_that_lies_is_survived(void **state)
 {
     (void)state;
     unsigned refused = 0;
-    for (size_t i = 0; i < CASE_COUNT; i++) {
-        for (unsigned k = 1; k < 40; k++) {
+    for (size_t i = 0; i < forged_case_count; i++) {
+        const bool is_large = forged_cases[i].is_large;
+        for (unsigned k = 1; !is_large && k < 40; k++) {
             for (int kind = 0; kind < 3; kind++) {
-                struct sim_disk *disk = case_disk(&cases[i]);
+                struct sim_disk *disk = case_disk(&forged_cases[i]);
                 struct flaky flaky = {
                     .inner = sim_disk_storage(disk),
                     .lie_at = kind == 0 ? k : 0,
@@ -784,7 +243,7 @@ static void what_a_callback_returns_is_what_the_start_returns(void **state)
 {
     (void)state;
     struct sim_disk *disk = folder_disk();
-    index_good(disk);
+    forged_case("an index")->plant(disk);
     const struct storage storage = sim_disk_storage(disk);
     struct given given = {.state_rc = RC_OK};
     assert_int_equal(given_open(&storage, WORLD_FOLDER, false, &given), RC_OK);
@@ -839,7 +298,7 @@ static void verify_hands_out_what_is_whole(void **state)
     const struct storage storage = sim_disk_storage(disk);
     struct log_verify_result result = {0};
     uint64_t count = 0;
-    run_then_bad(disk);
+    forged_case("a run, then a bad one")->plant(disk);
     assert_int_equal(file_log_verify(&storage, WORLD_FOLDER, NULL, count_record, &count, &result),
                      RC_OK);
     assert_int_equal(count, 2);
@@ -896,6 +355,49 @@ static void a_header_is_64_bytes_that_agree(void **state)
     assert_memory_equal(&back, &header, sizeof(header));
 }
 
+/* What is committed next may find that there is no memory to note the roll; and a removal may be
+ * faster than a checkpoint. Neither checkpoint has a segment to belong to any more. */
+static void a_checkpoint_of_a_segment_that_is_not_there_is_let_go(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = folder_disk();
+    forged_case("an index")->plant(disk);
+    const struct storage storage = sim_disk_storage(disk);
+    struct given given = {.state_rc = RC_OK};
+    const struct file_log_options options = {
+        .folder = WORLD_FOLDER,
+        .partition = WORLD_PARTITION,
+        .incarnation = WORLD_INCARNATION,
+        .segment_bytes = SEGMENT_BYTES_MIN,
+        .ctx = &given,
+        .on_state = on_given_state,
+        .on_record = on_given_record,
+    };
+    struct file_log *log = NULL;
+    assert_int_equal(file_log_open(&storage, &options, &log), RC_OK);
+    struct file_log_stats before;
+    file_log_stats(log, &before);
+    assert_int_equal(before.segment_count, 2);
+    static const uint64_t numbers[] = {3, 1};
+    for (size_t i = 0; i < 2; i++) {
+        struct log_chore chore = {.kind = LOG_CHORE_REMOVE, .segment = 2};
+        if (numbers[i] < 2) {
+            file_log_chore_do(log, &chore);
+            file_log_chore_end(log, &chore);
+            assert_int_equal(chore.rc, RC_OK);
+            file_log_stats(log, &before);
+        }
+        chore = (struct log_chore){.kind = LOG_CHORE_CHECKPOINT, .segment = numbers[i]};
+        file_log_chore_end(log, &chore);
+        struct file_log_stats after;
+        file_log_stats(log, &after);
+        assert_int_equal(after.bytes, before.bytes);
+        assert_int_equal(after.segment_count, 2 - i);
+    }
+    file_log_close(log);
+    sim_disk_close(disk);
+}
+
 static void a_new_file_takes_the_place_of_an_old_one(void **state)
 {
     (void)state;
@@ -931,6 +433,7 @@ int main(void)
         cmocka_unit_test(verify_hands_out_what_is_whole),
         cmocka_unit_test(names_of_files_are_twenty_digits_and_a_suffix),
         cmocka_unit_test(a_header_is_64_bytes_that_agree),
+        cmocka_unit_test(a_checkpoint_of_a_segment_that_is_not_there_is_let_go),
         cmocka_unit_test(a_new_file_takes_the_place_of_an_old_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,8 +136,6 @@ static void fail_all(enum fault fault)
         const struct damage_case *damage = &damage_cases[i];
         struct base base;
         base_make_of(&base, 36, damage->checkpoints, damage->seal_all);
-
-        fprintf(stderr, "%s last %u\n", damage->name, (unsigned)base.last_segment);
         for (int mode = 0; mode < MODE_COUNT; mode++) {
             struct world world;
             struct sim_disk *disk = case_begin(&base, &world, 1);
@@ -225,12 +223,50 @@ static void verify_finds_an_index_that_contradicts_itself(void **state)
     base_drop(&base);
 }
 
+/* Two damages in a segment of one channel: what each has cost is told by itself. */
+static void losses_that_do_not_touch_are_told_apart(void **state)
+{
+    (void)state;
+    struct base base = {.disk = sim_disk_open(9)};
+    world_init(&base.world, sim_disk_storage(base.disk), 9);
+    base.world.channel_count = 1;
+    base.world.no_checkpoints = true;
+    assert_int_equal(world_open(&base.world, false), RC_OK);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(world_publish(&base.world, 2, LOG_SYNC_DATA), RC_OK);
+        assert_int_equal(world_chores(&base.world), RC_OK);
+    }
+    world_close(&base.world);
+    struct world world;
+    struct sim_disk *disk = case_begin(&base, &world, 1);
+    const struct log_name name = seg(1);
+    const uint64_t second = damage_record_at(disk, 1, 8);
+    assert_true(sim_disk_flip(disk, name.text, damage_record_at(disk, 1, 2) + 60, 1));
+    assert_true(sim_disk_flip(disk, name.text, second + 60, 1));
+    world.lossy = true;
+    assert_int_equal(world_open(&world, true), RC_OK);
+    const struct log_loss *losses;
+    size_t count = 0;
+    file_log_repaired_losses(world.log, &losses, &count);
+    assert_int_equal(count, 2);
+    uint64_t lost = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(losses[i].channel_id, 1);
+        lost += losses[i].to - losses[i].from + 1;
+    }
+    assert_true(losses[0].to + 1 < losses[1].from);
+    assert_int_equal(world_check_reads(&world, true), lost);
+    case_end(disk, &world);
+    base_drop(&base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_of_the_disk_that_fails_is_told_and_harmless),
         cmocka_unit_test(a_file_that_is_shorter_than_it_was_a_moment_ago_is_no_surprise),
         cmocka_unit_test(verify_finds_an_index_that_contradicts_itself),
+        cmocka_unit_test(losses_that_do_not_touch_are_told_apart),
         cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
