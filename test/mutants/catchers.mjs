@@ -103,7 +103,8 @@ async function e2e(tree, what) {
     'test/clock_preload.so']);
   if (problem !== null) return broken(problem);
   const only = pattern.length === 0 ? [] : ['--test-name-pattern', pattern.join('/')];
-  const done = await command('node', ['--test', ...await testLimits(), '--test-reporter=tap', ...only,
+  const limited = await testLimits();
+  const done = await command('node', ['--test', ...limited, '--test-reporter=tap', ...only,
     `test/e2e/${file}.test.mjs`],
   { cwd: tree.dir, env: { E2E_BINARY: tree.path('build', 'seriatim') }, seconds: E2E_SECONDS });
   if (done.timedOut) return { outcome: 'hung', said: `${file} after ${E2E_SECONDS} s` };

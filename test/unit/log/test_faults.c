@@ -273,6 +273,36 @@ static void owner_and_keeper_survive_failing_allocations(void **state)
     }
 }
 
+/* ---- what was refused ---------------------------------------------------------------------- */
+
+/* A write that fails may have written a part, with whole records in it. Its publishers are told
+ * that nothing was stored: so also a start right after it, without a reopen, must show nothing. */
+static void what_was_refused_is_not_there_after_a_restart(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct sim_disk *disk = sim_disk_open(seed);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), seed);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        const uint64_t good = seed % 9; /* some fail in a roll */
+        for (uint64_t i = 0; i < good; i++) {
+            assert_int_equal(world_publish(&world, 3, LOG_SYNC_DATA), RC_OK);
+            assert_int_equal(world_chores(&world), RC_OK);
+        }
+        sim_disk_fail(disk, SIM_WRITE, 1, false, RC_IO);
+        assert_int_equal(world_publish(&world, 8, LOG_SYNC_DATA), RC_IO);
+        world_close(&world);
+        sim_disk_restart(disk, seed % 2 == 0 ? SIM_LOSE_NOTHING : SIM_LOSE_EVERYTHING);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_int_equal(world.pos, 3 * good);
+        assert_int_equal(world.damage_count, 0);
+        check_survivor(&world, disk);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+}
+
 /* ---- memory runs out while a batch is applied ---------------------------------------------- */
 
 static void what_was_not_applied_of_a_batch_is_cut_and_never_seen_again(void **state)
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_commit_allocates_nothing),
         cmocka_unit_test(a_roll_that_cannot_be_noted_is_no_checkpoint),
         cmocka_unit_test(owner_and_keeper_survive_failing_allocations),
+        cmocka_unit_test(what_was_refused_is_not_there_after_a_restart),
         cmocka_unit_test(what_was_not_applied_of_a_batch_is_cut_and_never_seen_again),
         cmocka_unit_test(a_cut_that_fails_keeps_the_log_closed_until_a_restart),
         cmocka_unit_test(a_full_disk_heals_when_there_is_room),
