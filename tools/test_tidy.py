@@ -175,9 +175,19 @@ class Planted(unittest.TestCase):
                 arguments = piece[:120].split('"')
                 if len(arguments) > 1 and arguments[1].replace("-", "").isalpha():
                     rules.add(arguments[1])
-        with_tools = {"format", "header-alone", "exception"}
+        with_tools = {"format", "header-alone", "exception", "assertions"}
         self.assertGreater(len(rules), 20)
         self.assertEqual(rules - with_tools, {p[3] for p in PLANTED})
+
+    def test_a_module_with_too_few_assertions_is_found(self):
+        module, least = next(iter(tidy.ASSERTIONS_LEAST.items()))
+        path = f"src/{module}/a.c"
+        asserts = "    ASSERT(x);\n" * int(least) + "    g();"
+        good = tidy.Source(path, function(asserts))
+        bad = tidy.Source(path, function("    ASSERT(x);\n    g();"))
+        self.assertEqual(list(tidy.check_assertions([good])), [])
+        self.assertEqual([f.rule for f in tidy.check_assertions([bad])], ["assertions"])
+        self.assertEqual([f.rule for f in tidy.check_assertions([good, bad])], ["assertions"])
 
     def test_an_exception_that_is_not_needed_is_found(self):
         found = self.findings("src/base/mem.c", "int x;\n")

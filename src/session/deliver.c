@@ -8,17 +8,22 @@
 /* How many messages the window lets it send now. */
 static uint64_t credit(const struct subscription *sub)
 {
+    ASSERT_HOT(sub->state != SUB_ATTACHING);
+    ASSERT_HOT(sub->acked < sub->cursor);
     if (sub->window == 0) {
         return UINT32_MAX;
     }
     const uint64_t unacked = sub->cursor - 1 - sub->acked;
     ASSERT(unacked <= sub->window);
+    ASSERT_HOT(sub->window - unacked <= UINT32_MAX);
     return sub->window - unacked;
 }
 
 /* Where the next message is: in the chunk that was read, in the feed, or nowhere yet (NULL). */
 static const struct chunk *source(struct subscription *sub)
 {
+    ASSERT_HOT(sub->state != SUB_ATTACHING);
+    ASSERT_HOT((sub->state == SUB_CATCHING_UP) == (sub->chunk != NULL));
     if (sub->state == SUB_CATCHING_UP) {
         return sub->chunk;
     }
@@ -35,6 +40,8 @@ static const struct chunk *source(struct subscription *sub)
 
 static void read_begin(struct subscription *sub)
 {
+    ASSERT(sub->state == SUB_BEHIND);
+    ASSERT(sub->chunk == NULL);
     const struct session_env *env = sub->session->env;
     const uint64_t left = credit(sub);
     if (left == 0) {
@@ -59,6 +66,8 @@ static void read_begin(struct subscription *sub)
 static size_t gather_sub(struct subscription *sub, struct session_slice slices[],
                          struct bytes pieces[], unsigned max, size_t bytes_max, unsigned *count)
 {
+    ASSERT_HOT(*count < max);
+    ASSERT_HOT(bytes_max > 0);
     size_t bytes = 0;
     uint64_t left = credit(sub);
     uint64_t seq = sub->cursor;
@@ -72,6 +81,8 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
         slices[*count] = (struct session_slice){.sub = sub, .chunk = chunk, .from = from, .to = to};
         pieces[*count] = bytes_of(chunk->bytes + at, chunk->ends[to - 1] - at);
         bytes += pieces[*count].size;
+        ASSERT_HOT(pieces[*count].size > 0);
+        ASSERT_HOT(from < to && to <= chunk->count);
         (*count)++;
         left -= to - from;
         seq += to - from;
@@ -84,6 +95,8 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
 unsigned session_gather(struct session *session, struct session_slice slices[],
                         struct bytes pieces[], unsigned max, size_t bytes_max)
 {
+    ASSERT(max <= SESSION_SLICES_MAX);
+    ASSERT(bytes_max > 0);
     unsigned count = 0;
     size_t bytes = 0;
     session->stalled = false;
@@ -106,12 +119,15 @@ unsigned session_gather(struct session *session, struct session_slice slices[],
             }
         }
     }
+    ASSERT(count <= max);
     return count;
 }
 
 /* A chunk that was read is used up: on to the feed if the cursor stands in it, else read on. */
 static void catch_up_done(struct subscription *sub)
 {
+    ASSERT(sub->state == SUB_CATCHING_UP);
+    ASSERT(sub->cursor == chunk_end_seq(sub->chunk));
     subscription_drop_chunk(sub);
     const struct feed *feed = sub->feed;
     ASSERT(sub->cursor <= feed->next_seq);
@@ -126,9 +142,13 @@ static void catch_up_done(struct subscription *sub)
 
 static void advance(const struct session_slice *slice, uint32_t frames)
 {
+    ASSERT_HOT(frames > 0);
+    ASSERT_HOT(slice->from + frames <= slice->to);
     struct subscription *sub = slice->sub;
     ASSERT(slice->chunk->first_seq + slice->from == sub->cursor); /* I1 */
     sub->cursor += frames;
+    ASSERT_HOT(sub->cursor <= chunk_end_seq(slice->chunk));
+    ASSERT_HOT(sub->window == 0 || sub->cursor - 1 - sub->acked <= sub->window);
     if (sub->state == SUB_CATCHING_UP && sub->cursor == chunk_end_seq(slice->chunk)) {
         catch_up_done(sub);
     } else if (sub->state == SUB_FOLLOWING && sub->cursor == sub->feed->next_seq) {
@@ -149,6 +169,9 @@ static void advance(const struct session_slice *slice, uint32_t frames)
  * rest goes first next time, whatever becomes of the chunk. */
 static enum rc advance_part(struct session *session, const struct session_slice *slice, size_t size)
 {
+    ASSERT(size > 0);
+    ASSERT(slice->from < slice->to);
+    ASSERT(slice->to <= slice->chunk->count);
     const struct chunk *chunk = slice->chunk;
     const uint32_t start = chunk_at(chunk, slice->from);
     uint32_t frame = slice->from;
@@ -168,6 +191,8 @@ static enum rc advance_part(struct session *session, const struct session_slice 
 enum rc session_sent(struct session *session, const struct session_slice slices[], unsigned count,
                      size_t size)
 {
+    ASSERT(count <= SESSION_SLICES_MAX);
+    ASSERT(session->state == SESSION_READY || count == 0);
     for (unsigned i = 0; i < count && size > 0; i++) {
         const struct session_slice *slice = &slices[i];
         const size_t whole =
@@ -184,6 +209,7 @@ enum rc session_sent(struct session *session, const struct session_slice slices[
 
 void session_stalled(struct session *session)
 {
+    ASSERT(session->state != SESSION_OPENING || list_empty(&session->ready));
     struct list *at;
     session->stalled = true; /* what is being read will not be kept either */
     for (at = session->ready.next; at != &session->ready; at = at->next) {
@@ -201,6 +227,9 @@ void session_stalled(struct session *session)
 static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reason,
                         const struct position *position)
 {
+    ASSERT(sub->state == SUB_READING);
+    ASSERT(reason[0] != '\0');
+    ASSERT(sub->session->env->encode->size == 0);
     struct session *session = sub->session;
     ASSERT(end > sub->cursor);
     const struct wire_notice notice = {
@@ -236,6 +265,8 @@ static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reas
 /* The log could not be read at all: the subscription ends by name rather than hang. */
 static enum rc tell_failure(struct subscription *sub)
 {
+    ASSERT(sub->state == SUB_READING);
+    ASSERT(sub->session->env->encode->size == 0);
     struct session *session = sub->session;
     const struct wire_notice notice = {.channel = sub->feed->name, .reason = "unavailable"};
     const enum rc rc = json_encode_unsubscribed(session->env->encode, &notice);
@@ -246,6 +277,10 @@ static enum rc tell_failure(struct subscription *sub)
 /* Takes the reference. */
 static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
 {
+    ASSERT(sub->state == SUB_READING);
+    ASSERT(sub->chunk == NULL);
+    ASSERT(chunk->count > 0);
+    ASSERT(chunk->ends != NULL);
     ASSERT(chunk->first_seq == sub->cursor); /* I1 */
     sub->chunk = chunk;
     if (sub->session->stalled) {
@@ -261,6 +296,8 @@ static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
 
 enum rc session_on_read(struct session *session, const struct session_read *read)
 {
+    ASSERT(read->chunk == NULL || !read->trimmed);
+    ASSERT(read->chunk == NULL || read->damaged_end == 0);
     struct subscription *sub = session_sub_find(session, read->channel);
     if (sub == NULL || sub->id != read->sub_id || session->state != SESSION_READY) {
         MARK("deliver: a read comes too late for its subscription");

@@ -10,12 +10,16 @@
 static struct bytes feed_key(const void *value)
 {
     const struct feed *feed = value;
+    ASSERT_HOT(feed->name.size > 0);
     return feed->name;
 }
 
 void feed_table_init(struct feed_table *table, const struct session_ops *ops, void *ctx,
                      size_t feed_bytes_max, size_t table_bytes_max, uint64_t hash_seed)
 {
+    ASSERT(ops != NULL);
+    ASSERT(feed_bytes_max > 0);
+    ASSERT(table_bytes_max > 0);
     *table = (struct feed_table){
         .next_id_ = 1,
         .feed_bytes_max_ = feed_bytes_max,
@@ -29,6 +33,7 @@ void feed_table_init(struct feed_table *table, const struct session_ops *ops, vo
 
 void feed_table_deinit(struct feed_table *table)
 {
+    ASSERT(list_empty(&table->dirty_));
     ASSERT(map_count(&table->by_name_) == 0);
     ASSERT(table->bytes_ == 0);
     map_deinit(&table->by_name_);
@@ -36,16 +41,19 @@ void feed_table_deinit(struct feed_table *table)
 
 uint64_t feed_table_next_id(struct feed_table *table)
 {
+    ASSERT(table->next_id_ > 0);
     return table->next_id_++;
 }
 
 struct feed *feed_find(const struct feed_table *table, struct bytes name)
 {
+    ASSERT_HOT(name.size > 0);
     return map_find(&table->by_name_, name);
 }
 
 enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret_feed)
 {
+    ASSERT(name.size > 0 && name.size <= CHANNEL_NAME_BYTES_MAX);
     struct feed *feed = feed_find(table, name);
     if (feed != NULL) {
         *ret_feed = feed;
@@ -71,28 +79,35 @@ enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret
 
 static size_t chunk_size(const struct chunk *chunk)
 {
+    ASSERT_HOT(chunk->ends != NULL);
     ASSERT_HOT(chunk->count > 0);
     return chunk->ends[chunk->count - 1];
 }
 
 static struct chunk *chunk_nth(const struct feed *feed, uint32_t nth)
 {
+    ASSERT_HOT((feed->chunk_capacity_ & (feed->chunk_capacity_ - 1)) == 0);
+    ASSERT_HOT(feed->chunk_count_ <= feed->chunk_capacity_);
     ASSERT_HOT(nth < feed->chunk_count_);
     return feed->chunks_[(feed->chunk_head_ + nth) & (feed->chunk_capacity_ - 1)];
 }
 
 static void drop_oldest(struct feed_table *table, struct feed *feed)
 {
+    ASSERT(feed->chunk_count_ > 0);
+    ASSERT(feed->bytes_ <= table->bytes_);
     struct chunk *chunk = chunk_nth(feed, 0);
     feed->chunk_head_++;
     feed->chunk_count_--;
     feed->bytes_ -= chunk_size(chunk);
     table->bytes_ -= chunk_size(chunk);
+    ASSERT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
     table->ops_->chunk_unref(table->ctx_, chunk);
 }
 
 void feed_close_if_unused(struct feed_table *table, struct feed *feed)
 {
+    ASSERT(list_empty(&feed->subs) == (feed->sub_count == 0));
     if (!list_empty(&feed->subs)) {
         return;
     }
@@ -109,6 +124,7 @@ void feed_close_if_unused(struct feed_table *table, struct feed *feed)
 
 static bool chunks_grow(struct feed *feed)
 {
+    ASSERT_HOT(feed->chunk_count_ <= feed->chunk_capacity_);
     if (feed->chunk_count_ < feed->chunk_capacity_) {
         return true;
     }
@@ -125,6 +141,8 @@ static bool chunks_grow(struct feed *feed)
     feed->chunks_ = chunks;
     feed->chunk_capacity_ = capacity;
     feed->chunk_head_ = 0;
+    ASSERT((capacity & (capacity - 1)) == 0);
+    ASSERT(feed->chunk_count_ < capacity);
     return true;
 }
 
@@ -132,6 +150,8 @@ static bool chunks_grow(struct feed *feed)
  */
 static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 {
+    ASSERT(size > 0);
+    ASSERT(feed->bytes_ <= table->bytes_);
     while (feed->chunk_count_ > 0 && (feed->bytes_ + size > table->feed_bytes_max_ ||
                                       table->bytes_ + size > table->table_bytes_max_)) {
         MARK("feed: its bound drops the oldest chunk");
@@ -141,6 +161,7 @@ static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 
 void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *chunk)
 {
+    ASSERT(feed->attached || feed->chunk_count_ == 0);
     if (!feed->attached) {
         MARK("feed: a tail comes before its answer");
         table->ops_->chunk_unref(table->ctx_, chunk);
@@ -169,6 +190,8 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
         }
         table->ops_->chunk_unref(table->ctx_, chunk);
     }
+    ASSERT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
+    ASSERT(feed->bytes_ <= table->bytes_);
     feed_touch(table, feed);
     for (struct list *at = feed->subs.next; at != &feed->subs; at = at->next) {
         subscription_on_tail(CONTAINER_OF(at, struct subscription, feed_link));
@@ -177,6 +200,7 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
 
 struct chunk *feed_chunk_of(const struct feed *feed, uint64_t seq)
 {
+    ASSERT_HOT(feed->attached || feed->chunk_count_ == 0);
     /* Followers stand near the end, so the search begins there. */
     for (uint32_t i = feed->chunk_count_; i > 0; i--) {
         struct chunk *chunk = chunk_nth(feed, i - 1);
@@ -189,6 +213,8 @@ struct chunk *feed_chunk_of(const struct feed *feed, uint64_t seq)
 
 void feed_touch(struct feed_table *table, struct feed *feed)
 {
+    ASSERT_HOT(table->next_id_ > feed->id);
+    ASSERT_HOT(feed->name.size > 0);
     if (list_empty(&feed->dirty_link_)) {
         list_push_back(&table->dirty_, &feed->dirty_link_);
     }
@@ -199,6 +225,8 @@ void feed_touch(struct feed_table *table, struct feed *feed)
  * reader would never reach it. */
 static uint64_t wanted_from(const struct subscription *sub)
 {
+    ASSERT_HOT(sub->feed->attached || sub->state == SUB_ATTACHING);
+    ASSERT_HOT(sub->state < SUB_STATE_COUNT);
     switch (sub->state) {
     case SUB_FOLLOWING: return sub->cursor;
     case SUB_READING:
@@ -212,11 +240,13 @@ static uint64_t wanted_from(const struct subscription *sub)
 
 static uint64_t wanted_min(const struct feed *feed)
 {
+    ASSERT_HOT(list_empty(&feed->subs) == (feed->sub_count == 0));
     uint64_t min = feed->next_seq;
     for (struct list *at = feed->subs.next; at != &feed->subs; at = at->next) {
         const uint64_t from = wanted_from(CONTAINER_OF(at, struct subscription, feed_link));
         min = from < min ? from : min;
     }
+    ASSERT_HOT(min <= feed->next_seq);
     return min;
 }
 
@@ -226,6 +256,7 @@ void feed_table_trim(struct feed_table *table)
     while ((node = list_pop_front(&table->dirty_)) != NULL) {
         struct feed *feed = CONTAINER_OF(node, struct feed, dirty_link_);
         const uint64_t min = wanted_min(feed);
+        ASSERT_HOT(feed->attached || feed->chunk_count_ == 0);
         while (feed->chunk_count_ > 0 && chunk_end_seq(chunk_nth(feed, 0)) <= min) {
             MARK("feed: what all have is dropped");
             drop_oldest(table, feed);

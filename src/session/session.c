@@ -15,14 +15,30 @@ static const unsigned session_moves[SESSION_STATE_COUNT] = {
 };
 #undef TO
 
+void session_check(const struct session *session)
+{
+    ASSERT_HOT(session->inflight_count > 0 || session->inflight_bytes == 0);
+    ASSERT_HOT((session->producer_id == NULL) == (session->producer_id_size == 0));
+    ASSERT_HOT((session->state == SESSION_CLOSING) == (session->close_code != 0));
+    ASSERT_HOT(session->read_count <= map_count(&session->subs));
+    ASSERT_HOT(session->state != SESSION_OPENING || map_count(&session->subs) == 0);
+    ASSERT_HOT(session->state != SESSION_OPENING || session->inflight_count == 0);
+    ASSERT_HOT(session->out != session->env->encode);
+}
+
 void session_move(struct session *session, enum session_state next)
 {
+    ASSERT(session->state < SESSION_STATE_COUNT);
+    ASSERT(next < SESSION_STATE_COUNT);
     ASSERT(session_moves[session->state] & (1u << next));
     session->state = next;
+    session_check(session);
 }
 
 void session_close_with(struct session *session, uint16_t code, const char *text)
 {
+    ASSERT(code >= 1000 && code <= 4999);
+    ASSERT(text != NULL);
     if (session->state == SESSION_CLOSING) {
         return;
     }
@@ -35,6 +51,10 @@ void session_close_with(struct session *session, uint16_t code, const char *text
 enum rc session_open(const struct session_env *env, uint64_t connection, void *user,
                      struct buf *out, struct session **ret_session)
 {
+    ASSERT(env->encode->size == 0);
+    ASSERT(out != env->encode);
+    ASSERT(env->inflight_max > 0);
+    ASSERT(env->inflight_bytes_max > 0);
     struct session *session = mem_calloc(1, sizeof(*session));
     if (session == NULL) {
         return RC_NOMEM;
@@ -46,6 +66,7 @@ enum rc session_open(const struct session_env *env, uint64_t connection, void *u
     session->state = SESSION_OPENING;
     map_init(&session->subs, 0, subscription_key);
     list_init(&session->ready);
+    session_check(session);
     *ret_session = session;
     return RC_OK;
 }
@@ -64,6 +85,8 @@ void session_close(struct session *session)
         subscription_end(sub);
     }
     ASSERT(list_empty(&session->ready));
+    ASSERT(map_count(&session->subs) == 0);
+    ASSERT(session->read_count == 0);
     map_deinit(&session->subs);
     mem_free(session->producer_id);
     mem_free(session);
@@ -71,6 +94,8 @@ void session_close(struct session *session)
 
 void *session_user(const struct session *session)
 {
+    ASSERT(session->state < SESSION_STATE_COUNT);
+    ASSERT(session->env != NULL);
     return session->user;
 }
 
@@ -81,6 +106,7 @@ bool session_ready(const struct session *session)
 
 bool session_can_take(const struct session *session)
 {
+    ASSERT(session->inflight_count > 0 || session->inflight_bytes == 0);
     MARK_IF(session->inflight_count >= session->env->inflight_max,
             "session: as many commands under way as may be");
     MARK_IF(session->inflight_bytes >= session->env->inflight_bytes_max,
@@ -92,11 +118,15 @@ bool session_can_take(const struct session *session)
 
 uint32_t session_inflight(const struct session *session)
 {
+    ASSERT(session->inflight_count > 0 || session->inflight_bytes == 0);
+    ASSERT(session->state != SESSION_OPENING || session->inflight_count == 0);
     return session->inflight_count;
 }
 
 bool session_closing(const struct session *session, uint16_t *ret_code, const char **ret_text)
 {
+    ASSERT((session->state == SESSION_CLOSING) == (session->close_code != 0));
+    ASSERT((session->state == SESSION_CLOSING) == (session->close_text != NULL));
     if (session->state != SESSION_CLOSING) {
         return false;
     }
@@ -107,9 +137,11 @@ bool session_closing(const struct session *session, uint16_t *ret_code, const ch
 
 enum rc session_send_encoded(struct session *session)
 {
+    ASSERT(session->env->encode->size > 0);
     struct buf *encoded = session->env->encode;
     const enum rc rc = ws_frame_append(session->out, WS_TEXT, buf_bytes(encoded));
     buf_clear(encoded);
+    ASSERT(rc == RC_OK || rc == RC_NOMEM);
     if (rc == RC_OK) {
         session->env->ops->wake(session->env->ctx, session);
     }
@@ -118,6 +150,9 @@ enum rc session_send_encoded(struct session *session)
 
 enum rc session_send_error(struct session *session, const struct wire_error *error)
 {
+    ASSERT(session->env->encode->size == 0);
+    ASSERT(error->code < WIRE_ERROR_COUNT);
+    ASSERT(error->message[0] != '\0');
     const enum rc rc = json_encode_error(session->env->encode, error, true);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
@@ -125,6 +160,8 @@ enum rc session_send_error(struct session *session, const struct wire_error *err
 enum rc session_refuse(struct session *session, uint64_t id, enum wire_error_code code,
                        const char *message)
 {
+    ASSERT(code < WIRE_ERROR_COUNT);
+    ASSERT(strlen(message) < sizeof(((struct wire_error *)NULL)->message));
     struct wire_error error = {.code = code, .id = id};
     (void)snprintf(error.message, sizeof(error.message), "%s", message);
     return session_send_error(session, &error);
@@ -132,12 +169,15 @@ enum rc session_refuse(struct session *session, uint64_t id, enum wire_error_cod
 
 enum rc session_goaway(struct session *session, const char *reason, uint64_t reconnect_ms)
 {
+    ASSERT(session->env->encode->size == 0);
+    ASSERT(reason[0] != '\0');
     const enum rc rc = json_encode_goaway(session->env->encode, reason, reconnect_ms);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
 void session_on_bad_text(struct session *session)
 {
+    ASSERT(session->env->encode->size == 0);
     MARK("session: a text that is not UTF-8");
     /* Out of memory: the close code alone must do. */
     (void)!session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST, "the frame is not UTF-8");
@@ -146,6 +186,8 @@ void session_on_bad_text(struct session *session)
 
 void session_on_connect_timeout(struct session *session)
 {
+    ASSERT(session->state != SESSION_OPENING || session->producer_id == NULL);
+    ASSERT(session->state != SESSION_OPENING || map_count(&session->subs) == 0);
     if (session->state == SESSION_OPENING) {
         MARK("session: no connect in time");
         session_close_with(session, WS_CLOSE_UNAUTHORIZED, "no connect in time");
@@ -155,6 +197,9 @@ void session_on_connect_timeout(struct session *session)
 static enum rc on_connect(struct session *session, const struct wire_command *command,
                           uint64_t now_ms)
 {
+    ASSERT(session->state != SESSION_CLOSING);
+    ASSERT(command->type == WIRE_CONNECT);
+    ASSERT(command->producer.id.size <= PRODUCER_ID_BYTES_MAX);
     const struct session_env *env = session->env;
     if (session->state == SESSION_READY) {
         MARK("session: connects twice");
@@ -198,6 +243,10 @@ static_assert(offsetof(struct command_message, is_bytes) == offsetof(struct wire
 
 static enum rc on_publish(struct session *session, const struct wire_command *command, size_t size)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(command->item_count >= 1);
+    ASSERT(command->item_count <= BATCH_MESSAGES_MAX);
+    ASSERT(command->is_batch || command->item_count == 1);
     const struct session_env *env = session->env;
     if (command->has_producer_seq && session->producer_id == NULL) {
         MARK("session: a number without a producer");
@@ -220,6 +269,7 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
     if (rc == RC_OK) {
         session->inflight_count++;
         session->inflight_bytes += size;
+        session_check(session);
     }
     return rc;
 }
@@ -227,16 +277,21 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
 /* [I11] A reply may be a mebibyte: it counts as much until it is there. */
 static enum rc on_history(struct session *session, const struct wire_command *command)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(command->limit >= 1 && command->limit <= HISTORY_MESSAGES_MAX);
     const enum rc rc = session->env->ops->history(session->env->ctx, session, command);
     if (rc == RC_OK) {
         session->inflight_count++;
         session->inflight_bytes += HISTORY_BYTES_MAX;
+        session_check(session);
     }
     return rc;
 }
 
 static enum rc on_ping(struct session *session, const struct wire_command *command)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(command->type == WIRE_PING);
     const enum rc rc = json_encode_pong(session->env->encode, command->id);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
@@ -244,6 +299,8 @@ static enum rc on_ping(struct session *session, const struct wire_command *comma
 static enum rc dispatch(struct session *session, const struct wire_command *command, size_t size,
                         uint64_t now_ms)
 {
+    ASSERT(session->state != SESSION_CLOSING);
+    ASSERT(session->state == SESSION_READY || command->type == WIRE_CONNECT);
     switch (command->type) {
     case WIRE_CONNECT: return on_connect(session, command, now_ms);
     case WIRE_PUBLISH: return on_publish(session, command, size);
@@ -260,6 +317,8 @@ static enum rc dispatch(struct session *session, const struct wire_command *comm
 /* [P 3] "A frame that is not a JSON object is answered with bad_request and close code 4400". */
 static enum rc on_not_a_command(struct session *session)
 {
+    ASSERT(session->state != SESSION_CLOSING);
+    ASSERT(session->env->encode->size == 0);
     const enum rc rc =
         session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST, "the frame is not a JSON object");
     session_close_with(session, WS_CLOSE_BAD_REQUEST, "not a JSON object");
@@ -269,6 +328,8 @@ static enum rc on_not_a_command(struct session *session)
 /* [P 3] "a first command other than connect […] closes with 4401". */
 static enum rc on_early(struct session *session, uint64_t id)
 {
+    ASSERT(session->state == SESSION_OPENING);
+    ASSERT(session->inflight_count == 0);
     const enum rc rc =
         session_refuse(session, id, WIRE_ERROR_UNAUTHORIZED, "the first command must be connect");
     session_close_with(session, WS_CLOSE_UNAUTHORIZED, "the first command must be connect");
@@ -277,6 +338,7 @@ static enum rc on_early(struct session *session, uint64_t id)
 
 enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms)
 {
+    ASSERT(session->env->encode->size == 0);
     if (session->state == SESSION_CLOSING) {
         return RC_OK; /* the peer may still talk; we no longer listen */
     }
@@ -347,10 +409,12 @@ void publish_error(struct wire_error *ret_error, uint64_t id, const struct publi
 enum rc session_on_published(struct session *session, uint64_t id,
                              const struct publish_result *result, size_t size)
 {
+    ASSERT(result->count > 0);
     ASSERT(session->inflight_count > 0);
     ASSERT(session->inflight_bytes >= size);
     session->inflight_count--;
     session->inflight_bytes -= size;
+    session_check(session);
     if (result->verdict != PUBLISH_ACCEPTED && result->verdict != PUBLISH_DUPLICATE) {
         struct wire_error error;
         publish_error(&error, id, result);
@@ -373,6 +437,9 @@ enum rc session_on_published(struct session *session, uint64_t id,
 
 static enum rc history_encode(struct buf *to, const struct session_history *history)
 {
+    ASSERT(to->size == 0);
+    ASSERT(history->rc == RC_OK);
+    ASSERT(history->position.earliest <= history->position.latest + 1);
     enum rc rc =
         json_encode_history_head(to, history->id, history->channel, history->position.epoch,
                                  history->position.earliest, history->position.latest, true);
@@ -386,10 +453,12 @@ static enum rc history_encode(struct buf *to, const struct session_history *hist
 
 enum rc session_on_history(struct session *session, const struct session_history *history)
 {
+    ASSERT(session->state != SESSION_OPENING);
     ASSERT(session->inflight_count > 0);
     ASSERT(session->inflight_bytes >= HISTORY_BYTES_MAX);
     session->inflight_count--;
     session->inflight_bytes -= HISTORY_BYTES_MAX;
+    session_check(session);
     if (session->state == SESSION_CLOSING) {
         return RC_OK;
     }

@@ -34,6 +34,7 @@ struct session {
     bool stalled;        /* the socket took no more at the last write */
 };
 
+void session_check(const struct session *session);
 void session_move(struct session *session, enum session_state next);
 /* Asks for the connection to be closed; the first code given stands. */
 void session_close_with(struct session *session, uint16_t code, const char *text);

@@ -20,16 +20,21 @@ static const unsigned sub_moves[SUB_STATE_COUNT] = {
 struct bytes subscription_key(const void *value)
 {
     const struct subscription *sub = value;
+    ASSERT_HOT(sub->feed->name.size > 0);
     return sub->feed->name;
 }
 
 struct subscription *session_sub_find(const struct session *session, struct bytes channel)
 {
+    ASSERT_HOT(channel.size > 0);
     return map_find(&session->subs, channel);
 }
 
 static void subscription_check(const struct subscription *sub)
 {
+    ASSERT(sub->id > 0);
+    ASSERT(sub->feed->sub_count > 0);
+    ASSERT(sub->window <= WINDOW_MAX);
     if (sub->state != SUB_ATTACHING) {
         ASSERT(sub->feed->attached);
         ASSERT(sub->cursor >= 1);
@@ -42,11 +47,14 @@ static void subscription_check(const struct subscription *sub)
 
 static bool holds_read(enum subscription_state state)
 {
+    ASSERT_HOT(state < SUB_STATE_COUNT);
     return state == SUB_READING || state == SUB_CATCHING_UP;
 }
 
 void subscription_move(struct subscription *sub, enum subscription_state next)
 {
+    ASSERT(sub->state < SUB_STATE_COUNT);
+    ASSERT(next < SUB_STATE_COUNT);
     struct session *session = sub->session;
     ASSERT(sub_moves[sub->state] & (1u << next));
     session->read_count -= holds_read(sub->state);
@@ -59,6 +67,8 @@ void subscription_move(struct subscription *sub, enum subscription_state next)
 
 void subscription_wake(struct subscription *sub)
 {
+    ASSERT_HOT(sub->state != SUB_ATTACHING);
+    ASSERT_HOT(sub->session->state != SESSION_OPENING);
     struct session *session = sub->session;
     if (list_empty(&sub->ready_link)) {
         list_push_back(&session->ready, &sub->ready_link);
@@ -68,6 +78,7 @@ void subscription_wake(struct subscription *sub)
 
 void subscription_on_tail(struct subscription *sub)
 {
+    ASSERT_HOT(sub->feed->attached || sub->state == SUB_ATTACHING);
     /* BEHIND: a read could not begin for want of memory; this is a chance to try again. */
     if (sub->state == SUB_FOLLOWING || sub->state == SUB_BEHIND) {
         subscription_wake(sub);
@@ -76,6 +87,7 @@ void subscription_on_tail(struct subscription *sub)
 
 void subscription_drop_chunk(struct subscription *sub)
 {
+    ASSERT(sub->chunk == NULL || holds_read(sub->state));
     if (sub->chunk != NULL) {
         const struct session_env *env = sub->session->env;
         env->ops->chunk_unref(env->ctx, sub->chunk);
@@ -85,6 +97,8 @@ void subscription_drop_chunk(struct subscription *sub)
 
 void subscription_end(struct subscription *sub)
 {
+    ASSERT(sub->feed->sub_count > 0);
+    ASSERT(session_sub_find(sub->session, sub->feed->name) == sub);
     struct session *session = sub->session;
     struct feed *feed = sub->feed;
     (void)map_remove(&session->subs, feed->name);
@@ -92,6 +106,7 @@ void subscription_end(struct subscription *sub)
     feed->sub_count--;
     list_remove(&sub->ready_link);
     subscription_drop_chunk(sub);
+    ASSERT(session->read_count >= holds_read(sub->state));
     session->read_count -= holds_read(sub->state);
     mem_free(sub);
     feed_touch(session->env->feeds, feed); /* what was kept for it may go */
@@ -101,6 +116,8 @@ void subscription_end(struct subscription *sub)
 static enum rc subscription_open(struct session *session, struct bytes channel,
                                  struct subscription **ret_sub)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(session_sub_find(session, channel) == NULL);
     struct feed_table *feeds = session->env->feeds;
     struct feed *feed;
     if (feed_open(feeds, channel, &feed) != RC_OK) {
@@ -132,6 +149,9 @@ fail_feed:
 
 enum rc session_subscribe(struct session *session, const struct wire_command *command)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(command->type == WIRE_SUBSCRIBE);
+    ASSERT(command->window <= WINDOW_MAX);
     const struct session_env *env = session->env;
     if (session_sub_find(session, command->channel) != NULL) {
         MARK("subscribe: to a channel it has already");
@@ -170,6 +190,7 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
 
 static const char *gap_reason(enum position_verdict verdict)
 {
+    ASSERT(verdict != POSITION_OK);
     switch (verdict) {
     case POSITION_TRIMMED: MARK("subscribe: the position is trimmed"); return "trimmed";
     case POSITION_EPOCH: MARK("subscribe: the position is of a lost epoch"); return "epoch";
@@ -182,6 +203,8 @@ static const char *gap_reason(enum position_verdict verdict)
 /* [P 3] subscribe: a position that is not there, with "on_gap":"error". */
 static enum rc refuse_gap(struct session *session, uint64_t id, const struct session_answer *answer)
 {
+    ASSERT(answer->verdict != POSITION_OK);
+    ASSERT(session->env->encode->size == 0);
     struct wire_error error = {
         .code = WIRE_ERROR_GAP,
         .id = id,
@@ -199,6 +222,8 @@ static enum rc refuse_gap(struct session *session, uint64_t id, const struct ses
 /* The owner's tail begins behind what it told: everything up to `latest` is in the log. */
 static void feed_attach(struct feed *feed, const struct session_answer *answer)
 {
+    ASSERT(answer->feed_id > 0);
+    ASSERT(answer->position.earliest <= answer->position.latest + 1);
     MARK_IF(feed->attached, "subscribe: to a feed that others follow");
     if (feed->id == answer->feed_id && !feed->attached) {
         feed->attached = true;
@@ -208,6 +233,9 @@ static void feed_attach(struct feed *feed, const struct session_answer *answer)
 
 static enum rc start(struct subscription *sub, const struct session_answer *answer)
 {
+    ASSERT(sub->state == SUB_ATTACHING);
+    ASSERT(answer->next >= 1);
+    ASSERT(sub->session->env->encode->size == 0);
     struct session *session = sub->session;
     const struct wire_subscribed subscribed = {
         .id = sub->request_id,
@@ -236,6 +264,8 @@ static enum rc start(struct subscription *sub, const struct session_answer *answ
 
 enum rc session_on_subscribed(struct session *session, const struct session_answer *answer)
 {
+    ASSERT(answer->sub_id > 0);
+    ASSERT(session->state != SESSION_OPENING);
     struct subscription *sub = session_sub_find(session, answer->channel);
     ASSERT(session->inflight_count > 0);
     session->inflight_count--;
@@ -262,6 +292,8 @@ enum rc session_on_subscribed(struct session *session, const struct session_answ
 
 enum rc session_ack(struct session *session, const struct wire_command *command)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(command->seq >= 1);
     struct subscription *sub = session_sub_find(session, command->channel);
     if (sub == NULL || sub->state == SUB_ATTACHING) {
         MARK("ack: of a channel that is not subscribed");
@@ -276,6 +308,7 @@ enum rc session_ack(struct session *session, const struct wire_command *command)
     if (command->seq > sub->acked) {
         MARK("ack: opens the window");
         sub->acked = command->seq;
+        ASSERT(sub->acked < sub->cursor);
         subscription_wake(sub);
     }
     return RC_OK;
@@ -283,6 +316,8 @@ enum rc session_ack(struct session *session, const struct wire_command *command)
 
 enum rc session_unsubscribe(struct session *session, const struct wire_command *command)
 {
+    ASSERT(session->state == SESSION_READY);
+    ASSERT(command->type == WIRE_UNSUBSCRIBE);
     struct subscription *sub = session_sub_find(session, command->channel);
     if (sub == NULL) {
         return session_refuse(session, command->id, WIRE_ERROR_NOT_SUBSCRIBED,
