@@ -232,6 +232,11 @@ enum rc listing_tidy(const struct storage *storage, const char *folder, struct l
     if (listing->count > 0 && !in_front) {
         return RC_CORRUPT;
     }
+    if (in_front && !listing->items[0].has_segment) {
+        /* After the end of a process the removal that left it need not be on disk yet; and its
+         * segment must not come back without its index and its checkpoint. */
+        rc = files_sync_dir(storage, folder);
+    }
     for (size_t i = 0; rc == RC_OK && i < listing->count; i++) {
         if (listing->items[i].has_segment) {
             in_front = false;

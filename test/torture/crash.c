@@ -128,7 +128,11 @@ static void damages_check(const struct world *world)
 {
     for (size_t i = 0; i < world->damage_count; i++) {
         /* A torn tail is all that a crash may leave. */
-        TORTURE_CHECK(world->damages[i].torn_tail || world->damages[i].repaired);
+        const struct world_damage *damage = &world->damages[i];
+        if (!damage->torn_tail && !damage->repaired) {
+            torture_fail("%s at %llu: %s", damage->file, (unsigned long long)damage->at,
+                         damage->what);
+        }
     }
     count(COUNT_TAILS, world->damage_count > 0);
 }
@@ -219,12 +223,18 @@ static void push(const struct scene *scene, const struct state *from, const stru
         return;
     }
     count(COUNT_CASES, 1);
-    const struct jdisk_choice choice =
-        jdisk_choice(disk, scene->workload->all_max, (size_t)place.choice);
-    state->whole = jdisk_choice_is_whole(disk, choice) && (depth == 0 || from->whole);
-    jdisk_crash(disk, choice, state->disk);
+    const struct workload *w = scene->workload;
+    const bool killed = place.choice == jdisk_choice_count(disk, w->all_max, w->some);
+    if (killed) {
+        jdisk_copy(disk, state->disk);
+        state->whole = depth == 0 || from->whole;
+    } else {
+        const struct jdisk_choice choice = jdisk_choice(disk, w->all_max, (size_t)place.choice);
+        jdisk_crash(disk, choice, state->disk);
+        state->whole = jdisk_choice_is_whole(disk, choice) && (depth == 0 || from->whole);
+    }
     const uint64_t key[] = {jdisk_hash(state->disk), floor_of(scene, state->whole),
-                            scene->world.earliest[1], depth, run.workload};
+                            scene->world.earliest[1], depth * 2 + killed, run.workload};
     if (torture_first_time(hash_bytes(bytes_of(key, sizeof(key)), 0)) || run.only) {
         stack_size++;
         count(COUNT_STATES, 1);
@@ -238,7 +248,7 @@ static void crash_recovery(const struct scene *scene, const struct state *start,
 {
     struct jdisk *disk = jdisk_open();
     for (uint64_t k = 1; k <= changes + 1; k++) {
-        jdisk_kill(start->disk, disk);
+        jdisk_copy(start->disk, disk);
         jdisk_die_before(disk, k);
         struct world world;
         world_copy(scene, disk, &world);
@@ -247,7 +257,7 @@ static void crash_recovery(const struct scene *scene, const struct state *start,
         world_deinit(&world);
         const size_t choices =
             jdisk_choice_count(disk, scene->workload->all_max, scene->workload->some);
-        for (size_t i = 0; i < choices; i++) {
+        for (size_t i = 0; i <= choices; i++) { /* the last one: only the process dies */
             push(scene, start, disk, start->depth + 1, (struct place){k, i});
         }
     }
@@ -260,14 +270,14 @@ static void judge_all(const struct scene *scene)
     struct jdisk *copy = jdisk_open();
     while (stack_size > 0) {
         const struct state *top = &stack[--stack_size];
-        jdisk_kill(top->disk, state.disk);
+        jdisk_copy(top->disk, state.disk);
         state.depth = top->depth;
         state.whole = top->whole;
         bytes_copy(state.path, top->path, sizeof(state.path));
         name_case(&state);
         struct state used = state;
         used.disk = copy;
-        jdisk_kill(state.disk, copy);
+        jdisk_copy(state.disk, copy);
         const uint64_t changes = judge(scene, &used);
         if (state.depth < scene->workload->depth) {
             crash_recovery(scene, &state, changes);
@@ -289,7 +299,7 @@ static void before_change(void *ctx)
     count(COUNT_POINTS, 1);
     const struct workload *w = scene->workload;
     const size_t choices = jdisk_choice_count(scene->disk, w->all_max, w->some);
-    for (size_t i = 0; i < choices; i++) {
+    for (size_t i = 0; i <= choices; i++) { /* as below */
         push(scene, NULL, scene->disk, 0, (struct place){scene->point, i});
         judge_all(scene);
     }

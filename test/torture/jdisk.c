@@ -652,6 +652,22 @@ void jdisk_kill(const struct jdisk *disk, struct jdisk *to)
     settle(to);
 }
 
+void jdisk_copy(const struct jdisk *disk, struct jdisk *to)
+{
+    begin(disk, to, &disk->now);
+    to->synced.count = disk->synced.count;
+    bytes_copy(to->synced.items, disk->synced.items,
+               disk->synced.count * sizeof(disk->synced.items[0]));
+    for (unsigned i = 0; i < disk->inode_count; i++) {
+        to->inodes[i].is_dir = disk->inodes[i].is_dir;
+        image_copy(&to->inodes[i].now, &disk->inodes[i].now);
+        image_copy(&to->inodes[i].synced, &disk->inodes[i].synced);
+    }
+    for (size_t i = 0; i < disk->journal_size; i++) {
+        *item_add(to, ITEM_NAME, 0) = disk->journal[i];
+    }
+}
+
 uint64_t jdisk_hash(const struct jdisk *disk)
 {
     uint64_t sum = 0; /* the order of names does not matter */

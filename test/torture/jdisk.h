@@ -47,8 +47,11 @@ struct jdisk_choice jdisk_choice(const struct jdisk *disk, size_t all_max, size_
 bool jdisk_choice_is_whole(const struct jdisk *disk, struct jdisk_choice choice);
 /* Makes `to` what the crash leaves of `disk`, all of it synced. No file of `to` may be open. */
 void jdisk_crash(const struct jdisk *disk, struct jdisk_choice choice, struct jdisk *to);
-/* The same, with nothing lost: as after kill -9. */
+/* The same, with nothing lost, and all of it synced. */
 void jdisk_kill(const struct jdisk *disk, struct jdisk *to);
+/* A copy with its journal: as after kill -9, where the machine goes on and what was not synced is
+ * still not. */
+void jdisk_copy(const struct jdisk *disk, struct jdisk *to);
 /* The same for the same names and bytes. The journal does not count. */
 uint64_t jdisk_hash(const struct jdisk *disk);
 
