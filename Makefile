@@ -9,7 +9,10 @@
 FUZZ_SECONDS = 300
 KILLS = 200
 SEED =
-SIM = --runs 300
+SIM = --runs 20000
+ROUNDS = 40
+SECONDS = 6
+MINUTES = 60
 ARGS =
 
 all: build/seriatim
@@ -23,7 +26,14 @@ help:
 	@echo 'make lint               house style, layers, and the tests of the checker'
 	@echo 'make e2e                the real server from outside, with a WebSocket client'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
-	@echo 'make sim SIM="--minutes 10"      the server in a simulated world; --seed N --verbose'
+	@echo 'make sim SIM="--minutes 10"     the server in a simulated world; --seed N --verbose, --shrink'
+	@echo 'make mutants            planted bugs: what catches each; ARGS="NAME ..." for some'
+	@echo 'make loops              every k-th call fails, every crash point, every bit flipped'
+	@echo 'make disk ROUNDS=40 [SEED=n]    power cuts, failing and full disks under load'
+	@echo 'make net SECONDS=6 [SEED=n]     a faulty wire between clients and server'
+	@echo 'make soak MINUTES=60 [SEED=n]   a mixed load: memory, descriptors, latency flat'
+	@echo 'make classic            1, 5, 10 million messages at 10,000 to 100,000/s; then with kill -9'
+	@echo 'make coverage           branches that the tests take, by module and file'
 	@echo 'make model              the protocols in model/, every state of them (spin)'
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
 	@echo 'make bench              the load generator; ARGS="publish --seconds 10" for one figure'
@@ -76,6 +86,36 @@ sim: deps build/build.ninja
 	@ninja -C build --quiet seriatim-sim
 	@build/seriatim-sim $(SIM)
 
+mutants: deps-test
+	@test/e2e/install
+	@node test/mutants/run.mjs $(ARGS)
+
+loops: deps-test
+	@tools/run-tests loops
+
+disk: deps-test
+	@tools/run-tests build
+	@test/e2e/install
+	@node test/disk/disk.mjs --rounds $(ROUNDS) $(SEED:%=--seed %)
+
+net: deps-test
+	@tools/run-tests build
+	@test/e2e/install
+	@node test/net/net.mjs --seconds $(SECONDS) $(SEED:%=--seed %)
+
+soak: deps-test
+	@tools/run-tests build
+	@test/e2e/install
+	@node test/soak/soak.mjs --minutes $(MINUTES) $(SEED:%=--seed %)
+
+classic: deps-test
+	@tools/run-tests build
+	@test/e2e/install
+	@node test/load/classic.mjs $(ARGS)
+
+coverage: deps-test
+	@tools/coverage
+
 model: deps-test
 	@tools/run-models
 
@@ -90,6 +130,7 @@ format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-tsan
+	rm -rf build build-asan build-clang build-cov build-fuzz build-tsan
 
-.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash model sim fuzz bench format clean
+.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
+.PHONY: soak classic coverage model fuzz bench format clean
