@@ -409,7 +409,6 @@ void publish_error(struct wire_error *ret_error, uint64_t id, const struct publi
 enum rc session_on_published(struct session *session, uint64_t id,
                              const struct publish_result *result, size_t size)
 {
-    ASSERT(result->count > 0);
     ASSERT(session->inflight_count > 0);
     ASSERT(session->inflight_bytes >= size);
     session->inflight_count--;
@@ -420,6 +419,7 @@ enum rc session_on_published(struct session *session, uint64_t id,
         publish_error(&error, id, result);
         return session_send_error(session, &error);
     }
+    ASSERT(result->count > 0);
     const struct wire_published published = {
         .id = id,
         .channel = result->channel,
