@@ -65,7 +65,7 @@ async function everything(wire, load, ms) {
     const cut = load.random() < 0.15 ? ['both', 'to_far', 'to_near'][load.between(0, 2)] : null;
     wire.set([`delay=0-${load.between(0, 100)}`, `loss=${load.between(0, 100)}`,
       `dup=${load.between(0, 100)}`, `reorder=${load.between(0, 200)}`,
-      `hole=${load.between(0, 2)}`, `reset=${load.between(0, 2)}`,
+      `hole=${load.between(1, 3)}`, `reset=${load.between(1, 3)}`,
       ...(cut === null ? [] : [`cut=${cut}`])].join(' '));
     await sleep(load.between(100, 800));
   }
