@@ -81,8 +81,10 @@ static void stream_put(struct stream *stream, const void *data, size_t size)
         stream_free(stream);
         *stream = (struct stream){.data = block, .size = stream->size, .capacity = capacity};
     }
-    bytes_copy(stream->data + stream->size, data, size);
-    stream->size += size;
+    if (size > 0) {
+        bytes_copy(stream->data + stream->size, data, size);
+        stream->size += size;
+    }
 }
 
 static void stream_drop(struct stream *stream, size_t size)
