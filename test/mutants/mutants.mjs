@@ -582,9 +582,10 @@ const server = [
     breaks: 'P27',
     what: 'clients are not told that the server is about to stop',
     file: 'src/server/conn.c',
-    find: '        if (conn->phase == CONN_WS && session_ready(conn->session)) {',
-    replace: '        if (conn->phase == CONN_HTTP && session_ready(conn->session)) {',
-    by: ['sim', 'e2e:lifecycle'],
+    find: '            if (session_goaway(conn->session, "draining", after) != RC_OK) {',
+    replace: `            if (after > config->reconnect_spread_ms &&
+                session_goaway(conn->session, "draining", after) != RC_OK) {`,
+    by: ['sim', 'e2e:lifecycle/SIGTERM'],
   },
   {
     name: 'drained-too-early',
@@ -606,7 +607,7 @@ const server = [
     replace: `        !hosts_idle(reactor)) {
         reactor->drained_told = reactor->draining;
         return;`,
-    by: ['sim', 'e2e:lifecycle'],
+    by: ['sim', 'e2e:lifecycle/SIGTERM'],
   },
   {
     name: 'wall-clock-for-deadlines',

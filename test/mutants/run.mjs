@@ -93,9 +93,12 @@ async function attempt(tree, mutant, seeds) {
   return { mutant, ...last, tried, seconds: (Date.now() - began) / 1000 };
 }
 
+/** A catcher's name without the pattern of an end-to-end test. */
+const shortly = (by) => (by.startsWith('e2e:') ? by.split('/')[0] : by);
+
 function line(result) {
   const { mutant, outcome, by, said = '', seeds, seconds } = result;
-  const where = outcome === 'caught' ? by : outcome.toUpperCase();
+  const where = outcome === 'caught' ? shortly(by) : outcome.toUpperCase();
   const after = by === 'sim' && seeds !== undefined ? `seed ${seeds}` : '';
   return `${mutant.name.padEnd(44)} ${mutant.breaks.padEnd(12)} ${where.padEnd(22)} `
     + `${after.padEnd(10)} ${seconds.toFixed(0).padStart(4)} s  ${said.slice(0, SAID_MAX)}`;
@@ -105,7 +108,7 @@ function markdown(results) {
   const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ');
   const rows = results.map(({ mutant, outcome, by, seeds, said = '' }) => {
     const caught = outcome !== 'caught' ? `**${outcome}**`
-      : by === 'sim' ? `simulator, seed ${seeds}` : `\`${by}\``;
+      : by === 'sim' ? `simulator, seed ${seeds}` : `\`${shortly(by)}\``;
     return `| ${cell(mutant.what)} | ${cell(mutant.breaks)} | ${caught} | `
       + `${cell(said.slice(0, SAID_MAX))} |`;
   });
