@@ -49,6 +49,7 @@ struct publish_work {
 
 static bool is_known(const struct channel *channel)
 {
+    ASSERT_HOT(channel == NULL || (channel->id != 0) == (channel->epoch != 0));
     return channel != NULL && channel->id != 0;
 }
 
@@ -58,6 +59,8 @@ static bool is_known(const struct channel *channel)
 static enum rc doubt_decide(struct state *state, struct channel *channel,
                             const struct record *record)
 {
+    ASSERT(is_known(channel));
+    ASSERT(channel->private_->in_doubt);
     struct channel_private *private = channel->private_;
     ASSERT(state->in_doubt); /* so this is replay, where a failure ends it all */
     if (record->channel_prev != private->applied_prev_pos) {
@@ -78,6 +81,7 @@ static enum rc doubt_decide(struct state *state, struct channel *channel,
 /* Whether a channel that is new to us has lost its beginning. */
 static bool beginning_lost(const struct state *state, uint64_t channel_prev)
 {
+    ASSERT(state->doubt_first <= state->doubt_end);
     return state->in_doubt && channel_prev != 0 && channel_prev - 1 >= state->doubt_first &&
            channel_prev - 1 < state->doubt_end;
 }
@@ -88,6 +92,8 @@ static bool beginning_lost(const struct state *state, uint64_t channel_prev)
 static enum rc publish_look(struct state *state, const struct record *record,
                             const struct apply_env *env, struct publish_work *work)
 {
+    ASSERT_HOT(work->result.epoch == 0);
+    ASSERT_HOT(work->channel == NULL && work->producer == NULL);
     const struct command_publish *publish = &work->publish;
     work->channel =
         env->channel != NULL ? env->channel : table_find(&state->channels, publish->channel);
@@ -124,6 +130,8 @@ static enum rc publish_look(struct state *state, const struct record *record,
 /* All decisions about a publish are here and in producer_judge(); the rest carries them out. */
 static void publish_judge(const struct state *state, struct publish_work *work)
 {
+    ASSERT_HOT(work->publish.count >= 1);
+    ASSERT_HOT(is_known(work->channel) || work->producer == NULL);
     const struct command_publish *publish = &work->publish;
     const struct channel *channel = is_known(work->channel) ? work->channel : NULL;
     struct publish_result *result = &work->result;
@@ -157,6 +165,9 @@ static void publish_judge(const struct state *state, struct publish_work *work)
 /* Undoes what publish_prepare() has made. */
 static void publish_undo(struct state *state, struct publish_work *work)
 {
+    ASSERT(work->channel != NULL || !work->channel_made);
+    ASSERT(work->producer != NULL || !work->producer_made);
+    ASSERT(!work->channel_made || work->channel->id == 0);
     if (work->producer_made) {
         struct channel_private *private = work->channel->private_;
         MARK("apply: a producer that could not be stored is dropped");
@@ -173,6 +184,9 @@ static void publish_undo(struct state *state, struct publish_work *work)
 /* The producer's entry, made if need be, with room for what is accepted. RC_NOMEM */
 static enum rc publish_prepare_producer(struct publish_work *work)
 {
+    ASSERT(work->publish.producer_seq > 0);
+    ASSERT(work->publish.producer.size > 0);
+    ASSERT(work->channel != NULL);
     struct channel_private *private = work->channel->private_;
     if (work->producer == NULL) {
         struct producer *producer = producer_open(work->publish.producer);
@@ -195,6 +209,8 @@ static enum rc publish_prepare_producer(struct publish_work *work)
 static enum rc publish_prepare(struct state *state, const struct apply_env *env,
                                struct publish_work *work)
 {
+    ASSERT(work->result.verdict == PUBLISH_ACCEPTED);
+    ASSERT(!work->channel_made && !work->producer_made);
     const struct command_publish *publish = &work->publish;
     enum rc rc = RC_OK;
     if (work->channel == NULL) {
@@ -234,6 +250,9 @@ fail:
 /* The change itself; cannot fail. */
 static void publish_accept(struct state *state, struct publish_work *work)
 {
+    ASSERT(work->result.verdict == PUBLISH_ACCEPTED);
+    ASSERT(work->channel != NULL);
+    ASSERT(work->publish.producer_seq == 0 || work->producer != NULL);
     struct command_publish *publish = &work->publish;
     struct channel *channel = work->channel;
     if (channel->id == 0) {
@@ -241,6 +260,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
         table_number(&state->channels, channel, work->first_epoch);
         channel->private_->resync = work->any_start;
     }
+    ASSERT(work->result.epoch == channel->epoch);
     const uint64_t first_seq = channel->latest + 1; /* I1: dense */
     channel->latest += publish->count;
     ASSERT(channel->latest <= WIRE_INTEGER_MAX);
@@ -259,6 +279,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
         MARK("retention: the oldest messages go by number");
         channel->earliest = channel->latest - keep + 1;
     }
+    ASSERT(channel->earliest >= 1 && channel->earliest <= channel->latest + 1);
     work->result.has_seq = true;
     work->result.seq = first_seq;
     work->result.message_id = snowflake_id(publish->tick, state->node);
@@ -267,6 +288,9 @@ static void publish_accept(struct state *state, struct publish_work *work)
 /* Time passes for the channel's producers with each publish, also with one that is refused. */
 static void publish_expire(const struct state *state, const struct publish_work *work)
 {
+    ASSERT_HOT(is_known(work->channel));
+    ASSERT_HOT(work->now_ms >= work->channel->last_time_ms ||
+               work->result.verdict != PUBLISH_ACCEPTED);
     if (state->settings.producer_idle_ms > 0) {
         channel_producers_expire(work->channel, state->settings.producer_idle_ms, work->now_ms);
     }
@@ -275,6 +299,9 @@ static void publish_expire(const struct state *state, const struct publish_work 
 /* Tells those who wait: the subscribers, then the publisher. */
 static void publish_tell(const struct apply_env *env, struct publish_work *work)
 {
+    ASSERT(work->result.verdict != PUBLISH_ACCEPTED || work->result.has_seq);
+    ASSERT(env->live);
+    ASSERT(work->result.epoch != 0);
     if (work->result.verdict == PUBLISH_ACCEPTED) {
         env->ops->messages(env->ctx, work->channel, work->result.seq, &work->publish);
     }
@@ -285,6 +312,8 @@ static void publish_tell(const struct apply_env *env, struct publish_work *work)
 static enum rc apply_publish(struct state *state, const struct record *record,
                              const struct apply_env *env)
 {
+    ASSERT_HOT(record->type == RECORD_PUBLISH);
+    ASSERT_HOT(env->live == (env->tag != NULL));
     struct publish_work work = {0};
     enum rc rc = command_publish_decode(record->body, &work.publish);
     if (rc != RC_OK) {
@@ -330,6 +359,7 @@ static enum rc apply_publish(struct state *state, const struct record *record,
 
 static enum rc apply_trim(struct state *state, const struct record *record)
 {
+    ASSERT(record->type == RECORD_TRIM);
     struct command_trim trim;
     const enum rc rc = command_trim_decode(record->body, &trim);
     if (rc != RC_OK) {
@@ -363,6 +393,8 @@ static enum rc apply_trim(struct state *state, const struct record *record)
 
 static enum rc apply_settings(struct state *state, const struct record *record)
 {
+    ASSERT(record->type == RECORD_SETTINGS);
+    ASSERT(record->body.data != NULL);
     MARK("apply: the settings change");
     return command_settings_decode(record->body, &state->settings);
 }
@@ -371,6 +403,8 @@ static enum rc apply_settings(struct state *state, const struct record *record)
 static void epoch_change(const struct apply_env *env, struct channel *channel, uint64_t good_end,
                          uint64_t pos, uint64_t salt)
 {
+    ASSERT(channel->private_->epoch_capacity > 0);
+    ASSERT(good_end <= channel->latest + 1);
     channel_epoch_change(channel, good_end, pos, salt);
     if (env->live) {
         MARK("epoch: subscribers are told of a new one");
@@ -381,6 +415,7 @@ static void epoch_change(const struct apply_env *env, struct channel *channel, u
 /* Room for a new epoch in every channel. RC_NOMEM */
 static enum rc epochs_reserve(const struct state *state)
 {
+    ASSERT(state->channels.count <= state->channels.capacity);
     for (size_t i = 0; i < state->channels.count; i++) {
         const enum rc rc = channel_epoch_reserve(state->channels.by_id[i]);
         if (rc != RC_OK) {
@@ -395,6 +430,8 @@ static enum rc epochs_reserve(const struct state *state)
 static enum rc doubt_end(struct state *state, const struct record *record,
                          const struct apply_env *env, const struct command_doubt *doubt)
 {
+    ASSERT(doubt->kind != DOUBT_LIST);
+    ASSERT(doubt->entries.size == 0);
     const enum rc rc = epochs_reserve(state);
     if (rc != RC_OK) {
         return rc;
@@ -423,6 +460,8 @@ static enum rc doubt_end(struct state *state, const struct record *record,
 static enum rc doubt_list(struct state *state, const struct record *record,
                           const struct apply_env *env, const struct command_doubt *doubt)
 {
+    ASSERT(doubt->kind == DOUBT_LIST);
+    ASSERT(!state->in_doubt);
     const enum rc rc = epochs_reserve(state);
     if (rc != RC_OK) {
         return rc;
@@ -447,6 +486,8 @@ static enum rc doubt_list(struct state *state, const struct record *record,
 static enum rc apply_doubt(struct state *state, const struct record *record,
                            const struct apply_env *env)
 {
+    ASSERT(record->type == RECORD_DOUBT);
+    ASSERT(env->tag == NULL);
     struct command_doubt doubt;
     const enum rc rc = command_doubt_decode(record->body, &doubt);
     if (rc != RC_OK) {
@@ -462,6 +503,7 @@ static enum rc apply_doubt(struct state *state, const struct record *record,
 
 static enum rc apply_hole(struct state *state, const struct record *record)
 {
+    ASSERT(record->type == RECORD_HOLE);
     struct record_hole hole;
     const enum rc rc = record_hole_decode(record->body, &hole);
     if (rc != RC_OK) {
@@ -482,6 +524,7 @@ static enum rc apply_hole(struct state *state, const struct record *record)
     state->doubt_first = hole.first_pos < state->doubt_first ? hole.first_pos : state->doubt_first;
     state->doubt_end = hole.end_pos > state->doubt_end ? hole.end_pos : state->doubt_end;
     MARK_IF(state->doubt_first != hole.first_pos, "doubt: another hole");
+    ASSERT(state->doubt_first <= state->doubt_end);
     state_base_change(state, record->pos, hole.salt);
     for (size_t i = 0; i < state->channels.count; i++) {
         state->channels.by_id[i]->private_->in_doubt = true;
@@ -491,6 +534,8 @@ static enum rc apply_hole(struct state *state, const struct record *record)
 
 enum rc state_apply(struct state *state, const struct record *record, const struct apply_env *env)
 {
+    ASSERT(state->in_doubt == (state->base_clean != 0));
+    ASSERT(state->base_count >= 1);
     ASSERT(env->live || (env->tag == NULL && env->channel == NULL));
     switch (record->type) {
     case RECORD_PUBLISH: return apply_publish(state, record, env);

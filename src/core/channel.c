@@ -19,17 +19,21 @@ struct channel_block {
 static struct bytes channel_key(const void *value)
 {
     const struct channel *channel = value;
+    ASSERT_HOT(channel->name.size >= 1 && channel->name.size <= CHANNEL_NAME_BYTES_MAX);
     return channel->name;
 }
 
 void table_init(struct channel_table *table, uint64_t hash_seed)
 {
+    ASSERT(table != NULL);
     *table = (struct channel_table){.hash_seed = hash_seed};
     map_init(&table->names, hash_seed, channel_key);
+    ASSERT(map_count(&table->names) == 0);
 }
 
 static void channel_free(struct channel *channel)
 {
+    ASSERT(channel->id == 0 || channel->epoch != 0);
     struct channel_private *private = channel->private_;
     size_t at = 0;
     for (;;) {
@@ -46,6 +50,8 @@ static void channel_free(struct channel *channel)
 
 void table_deinit(struct channel_table *table)
 {
+    ASSERT(table->count <= map_count(&table->names));
+    ASSERT(table->count <= table->capacity);
     size_t at = 0;
     for (;;) {
         struct channel *channel = map_next(&table->names, &at);
@@ -61,16 +67,21 @@ void table_deinit(struct channel_table *table)
 
 struct channel *table_find(const struct channel_table *table, struct bytes name)
 {
+    ASSERT_HOT(table->count <= map_count(&table->names));
+    ASSERT_HOT(name.size >= 1);
     return map_find(&table->names, name);
 }
 
 struct channel *table_by_id(const struct channel_table *table, uint64_t id)
 {
+    ASSERT_HOT(table->count <= table->capacity);
+    ASSERT_HOT(id == 0 || id > table->count || table->by_id[id - 1]->id == id);
     return id >= 1 && id <= table->count ? table->by_id[id - 1] : NULL;
 }
 
 enum rc table_add(struct channel_table *table, struct bytes name, struct channel **ret_channel)
 {
+    ASSERT(table_find(table, name) == NULL);
     ASSERT(name.size >= 1 && name.size <= CHANNEL_NAME_BYTES_MAX);
     struct channel_block *block = mem_calloc(1, sizeof(*block) + name.size);
     if (block == NULL) {
@@ -94,6 +105,8 @@ enum rc table_add(struct channel_table *table, struct bytes name, struct channel
 
 enum rc table_reserve(struct channel_table *table)
 {
+    ASSERT(table->count <= table->capacity);
+    ASSERT((table->capacity & (table->capacity - 1)) == 0);
     if (table->count < table->capacity) {
         return RC_OK;
     }
@@ -104,11 +117,14 @@ enum rc table_reserve(struct channel_table *table)
     }
     table->by_id = by_id;
     table->capacity = capacity;
+    ASSERT(table->count < table->capacity);
     return RC_OK;
 }
 
 void table_number(struct channel_table *table, struct channel *channel, uint64_t epoch)
 {
+    ASSERT(channel->latest == 0);
+    ASSERT(table_find(table, channel->name) == channel);
     ASSERT(channel->id == 0 && epoch != 0);
     ASSERT(table->count < table->capacity);
     table->by_id[table->count++] = channel;
@@ -118,6 +134,9 @@ void table_number(struct channel_table *table, struct channel *channel, uint64_t
 
 void table_drop(struct channel_table *table, struct channel *channel)
 {
+    ASSERT(channel->latest == 0);
+    ASSERT(channel->private_->pending == 0);
+    ASSERT(map_count(&channel->private_->producers) == 0);
     ASSERT(channel->id == 0);
     const void *removed = map_remove(&table->names, channel->name);
     ASSERT(removed == channel);
@@ -126,6 +145,8 @@ void table_drop(struct channel_table *table, struct channel *channel)
 
 enum rc channel_epoch_reserve(struct channel *channel)
 {
+    ASSERT(channel->private_->epoch_count <= channel->private_->epoch_capacity);
+    ASSERT(channel->private_->epoch_capacity <= CHANNEL_EPOCHS_MAX);
     struct channel_private *private = channel->private_;
     if (private->epoch_count < private->epoch_capacity ||
         private->epoch_capacity == tune.channel_epochs) {
@@ -139,11 +160,14 @@ enum rc channel_epoch_reserve(struct channel *channel)
     }
     private->epochs = epochs;
     private->epoch_capacity = capacity;
+    ASSERT(private->epoch_count < capacity);
     return RC_OK;
 }
 
 static bool epoch_is_used(const struct channel *channel, uint64_t epoch)
 {
+    ASSERT(epoch != 0);
+    ASSERT(channel->epoch != 0);
     return epoch == channel->epoch || channel_epoch_good_end(channel, epoch) != 0;
 }
 
@@ -175,6 +199,7 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
     ASSERT(private->epoch_count < private->epoch_capacity);
     private->epochs[private->epoch_count++] =
         (struct channel_epoch){.epoch = channel->epoch, .good_end = good_end};
+    ASSERT(epoch != channel->epoch && epoch != 0);
     channel->epoch = epoch;
 
     /* What its producers have been told is stored may be gone: they cannot send it again. */
@@ -187,6 +212,8 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
 
 uint64_t channel_epoch_good_end(const struct channel *channel, uint64_t epoch)
 {
+    ASSERT_HOT(epoch != 0 || channel->id == 0);
+    ASSERT_HOT(channel->private_->epoch_count <= CHANNEL_EPOCHS_MAX);
     const struct channel_private *private = channel->private_;
     for (uint32_t i = private->epoch_count; i > 0; i--) {
         if (private->epochs[i - 1].epoch == epoch) {
@@ -198,11 +225,14 @@ uint64_t channel_epoch_good_end(const struct channel *channel, uint64_t epoch)
 
 struct producer *channel_producer(const struct channel *channel, struct bytes id)
 {
+    ASSERT_HOT(id.size >= 1 && id.size <= PRODUCER_ID_BYTES_MAX);
+    ASSERT_HOT(map_count(&channel->private_->producers) <= CHANNEL_PRODUCERS_MAX);
     return map_find(&channel->private_->producers, id);
 }
 
 void channel_producers_expire(struct channel *channel, uint64_t idle_ms, uint64_t now_ms)
 {
+    ASSERT(now_ms >= channel->last_time_ms || channel->latest == 0);
     ASSERT(idle_ms > 0);
     struct list *idle = &channel->private_->idle;
     while (!list_empty(idle)) {
@@ -221,11 +251,16 @@ void channel_producers_expire_all(struct channel *channel)
     while (!list_empty(idle)) {
         producer_expire(CONTAINER_OF(idle->next, struct producer, idle_link));
     }
+    ASSERT(list_empty(idle));
+    ASSERT(channel->earliest == channel->latest + 1); /* no history is left */
 }
 
 void channel_check(const struct channel *channel)
 {
     const struct channel_private *private = channel->private_;
+    ASSERT(private->epoch_count <= private->epoch_capacity);
+    ASSERT(channel->name.size >= 1);
+    ASSERT(list_empty(&private->idle) || map_count(&private->producers) > 0);
     ASSERT(channel->id != 0 && channel->epoch != 0);
     ASSERT(channel->latest >= 1 && channel->latest <= WIRE_INTEGER_MAX);
     ASSERT(channel->earliest >= 1 && channel->earliest <= channel->latest + 1);

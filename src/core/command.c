@@ -39,6 +39,8 @@ static_assert(KEY_BYTES_MAX <= UINT8_MAX, "a key's size fits its byte");
 
 static void message_put(struct buf *to, const struct command_message *message)
 {
+    ASSERT_HOT(to->capacity - to->size >=
+               MESSAGE_HEAD_SIZE + message->key.size + message->data.size);
     ASSERT(message->data.size <= MESSAGE_BYTES_MAX);
     ASSERT(message->key.size <= KEY_BYTES_MAX);
     ASSERT(message->has_key || message->key.size == 0);
@@ -69,6 +71,7 @@ enum rc command_publish_encode(struct buf *to, const struct command_publish *hea
     if (rc != RC_OK) {
         return rc;
     }
+    const size_t before = to->size;
     buf_put_u64(to, 0);
     buf_put_u64(to, 0);
     buf_put_u64(to, head->producer_epoch);
@@ -83,11 +86,13 @@ enum rc command_publish_encode(struct buf *to, const struct command_publish *hea
     for (uint32_t i = 0; i < head->count; i++) {
         message_put(to, &messages[i]);
     }
+    ASSERT(to->size - before == size);
     return RC_OK;
 }
 
 void command_publish_stamp(uint8_t *body, uint64_t time_ms, uint64_t tick)
 {
+    ASSERT(tick >> SNOWFLAKE_TICK_BITS == 0);
     ASSERT(time_ms <= WIRE_INTEGER_MAX);
     bytes_store_u64(body, time_ms);
     bytes_store_u64(body + 8, tick);
@@ -130,6 +135,8 @@ enum rc command_publish_head_decode(struct bytes body, struct command_publish *r
         publish.producer_epoch > WIRE_INTEGER_MAX || publish.producer_seq > WIRE_INTEGER_MAX) {
         return RC_CORRUPT;
     }
+    ASSERT_HOT(publish.channel.size >= 1 && publish.channel.size <= CHANNEL_NAME_BYTES_MAX);
+    ASSERT_HOT((publish.producer.size > 0) == (publish.producer_epoch > 0));
     *ret_publish = publish;
     return RC_OK;
 }
@@ -155,6 +162,8 @@ static bool message_take(struct bytes *rest, struct command_message *ret_message
         .has_key = (flags & MESSAGE_FLAG_KEY) != 0,
         .is_bytes = (flags & MESSAGE_FLAG_BYTES) != 0,
     };
+    ASSERT_HOT(ret_message->has_key || ret_message->key.size == 0);
+    ASSERT_HOT(MESSAGE_HEAD_SIZE + key_size + data_size <= rest->size);
     rest->data += MESSAGE_HEAD_SIZE + key_size + data_size;
     rest->size -= MESSAGE_HEAD_SIZE + key_size + data_size;
     return true;
@@ -183,6 +192,7 @@ enum rc command_publish_decode(struct bytes body, struct command_publish *ret_pu
 
 bool command_message_next(struct bytes *rest, struct command_message *ret_message)
 {
+    ASSERT_HOT(rest->size == 0 || rest->size >= MESSAGE_HEAD_SIZE);
     if (rest->size == 0) {
         return false;
     }
@@ -194,6 +204,7 @@ bool command_message_next(struct bytes *rest, struct command_message *ret_messag
 enum rc command_trim_encode(struct buf *to, uint64_t time_ms,
                             const struct command_trim_entry *entries, size_t count)
 {
+    ASSERT(time_ms <= WIRE_INTEGER_MAX);
     ASSERT(count <= COMMAND_ENTRIES_MAX);
     const enum rc rc = buf_reserve(to, TRIM_HEAD_SIZE + count * ENTRY_SIZE);
     if (rc != RC_OK) {
@@ -219,12 +230,14 @@ enum rc command_trim_decode(struct bytes body, struct command_trim *ret_trim)
         reader.rest.size != (size_t)count * ENTRY_SIZE) {
         return RC_CORRUPT;
     }
+    ASSERT(reader.rest.size % ENTRY_SIZE == 0);
     *ret_trim = (struct command_trim){.time_ms = time_ms, .count = count, .entries = reader.rest};
     return RC_OK;
 }
 
 bool command_trim_next(struct bytes *rest, struct command_trim_entry *ret_entry)
 {
+    ASSERT(rest->size % ENTRY_SIZE == 0);
     if (rest->size == 0) {
         return false;
     }
@@ -252,6 +265,7 @@ enum rc command_settings_decode(struct bytes body, struct command_settings *ret_
     if (body.size != SETTINGS_SIZE) {
         return RC_CORRUPT;
     }
+    static_assert(SETTINGS_SIZE == sizeof(struct command_settings), "all of them");
     ret_settings->retention_messages = bytes_load_u64(body.data);
     ret_settings->producer_idle_ms = bytes_load_u64(body.data + 8);
     return RC_OK;
@@ -260,6 +274,7 @@ enum rc command_settings_decode(struct bytes body, struct command_settings *ret_
 enum rc command_doubt_encode(struct buf *to, enum doubt_kind kind, uint64_t salt,
                              const struct command_doubt_entry *entries, size_t count)
 {
+    ASSERT(kind >= DOUBT_ALL && kind <= DOUBT_LIST);
     ASSERT(count <= COMMAND_ENTRIES_MAX);
     ASSERT(kind == DOUBT_LIST || count == 0);
     const enum rc rc = buf_reserve(to, DOUBT_HEAD_SIZE + count * ENTRY_SIZE);
@@ -293,6 +308,7 @@ enum rc command_doubt_decode(struct bytes body, struct command_doubt *ret_doubt)
             return RC_CORRUPT;
         }
     }
+    ASSERT(kind == DOUBT_LIST || reader.rest.size == 0);
     *ret_doubt = (struct command_doubt){
         .kind = (enum doubt_kind)kind, .salt = salt, .count = count, .entries = reader.rest};
     return RC_OK;
@@ -300,6 +316,7 @@ enum rc command_doubt_decode(struct bytes body, struct command_doubt *ret_doubt)
 
 bool command_doubt_next(struct bytes *rest, struct command_doubt_entry *ret_entry)
 {
+    ASSERT(rest->size % ENTRY_SIZE == 0);
     if (rest->size == 0) {
         return false;
     }

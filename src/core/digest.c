@@ -6,6 +6,8 @@
 uint64_t publish_digest(uint64_t before, const struct command_publish *publish, uint64_t first_seq,
                         uint64_t last_seq, unsigned node)
 {
+    ASSERT(first_seq >= 1);
+    ASSERT(node <= SNOWFLAKE_NODE_MAX);
     ASSERT(last_seq >= first_seq && last_seq - first_seq < publish->count);
     uint64_t digest = before;
     struct bytes rest = publish->messages;

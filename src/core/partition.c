@@ -71,16 +71,22 @@ struct partition {
 
 static struct batch *filling_of(struct partition *p)
 {
+    ASSERT_HOT(p->filling <= 1);
+    ASSERT_HOT(p->batches[p->filling].count <= p->batches[p->filling].capacity);
     return &p->batches[p->filling];
 }
 
 static struct batch *committing_of(struct partition *p)
 {
+    ASSERT_HOT(p->filling <= 1);
+    ASSERT_HOT(p->batches[1 - p->filling].count <= p->batches[1 - p->filling].capacity);
     return &p->batches[1 - p->filling];
 }
 
 static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, uint64_t hash)
 {
+    ASSERT(batch == filling_of(p) || batch == committing_of(p));
+    ASSERT(pos <= WIRE_INTEGER_MAX);
     if (batch->log.bytes.capacity > BATCH_KEEP_BYTES) {
         buf_deinit(&batch->log.bytes);
     }
@@ -95,6 +101,10 @@ static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, 
 
 static void partition_check(const struct partition *p)
 {
+    ASSERT(p->filling <= 1);
+    ASSERT(p->batches[0].count <= p->batches[0].capacity);
+    ASSERT(p->batches[1].count <= p->batches[1].capacity);
+    ASSERT(p->committing || p->batches[1 - p->filling].count == 0);
     const struct batch *filling = &p->batches[p->filling];
     const struct batch *other = &p->batches[1 - p->filling];
     if (p->phase == PARTITION_RUNNING) {
@@ -108,6 +118,8 @@ static void partition_check(const struct partition *p)
 
 enum rc partition_open(const struct partition_options *options, struct partition **ret_partition)
 {
+    ASSERT(options->pending_bytes_max > 0);
+    ASSERT(options->ops != NULL);
     ASSERT(options->node <= SNOWFLAKE_NODE_MAX);
     struct partition *p = mem_calloc(1, sizeof(*p));
     if (p == NULL) {
@@ -142,6 +154,7 @@ void partition_close(struct partition *partition)
 
 enum rc partition_restore(struct partition *partition, uint64_t pos, struct bytes state)
 {
+    ASSERT(partition->state.channels.count == 0);
     ASSERT(partition->phase == PARTITION_RECOVERING);
     ASSERT(partition->applied_pos == 0);
     if (pos > WIRE_INTEGER_MAX) {
@@ -157,6 +170,7 @@ enum rc partition_restore(struct partition *partition, uint64_t pos, struct byte
 enum rc partition_replay(struct partition *partition, const struct record *record,
                          struct log_place place)
 {
+    ASSERT(!partition->committing);
     ASSERT(partition->phase == PARTITION_RECOVERING);
     /* Positions go on by one; where a repair has cut something out they may jump. */
     if (record->pos < partition->applied_pos || record->pos >= WIRE_INTEGER_MAX) {
@@ -179,11 +193,13 @@ enum rc partition_replay(struct partition *partition, const struct record *recor
 
 uint64_t partition_tick_max(const struct partition *partition)
 {
+    ASSERT(partition->state.tick_max >> SNOWFLAKE_TICK_BITS == 0);
     return partition->state.tick_max;
 }
 
 bool partition_in_doubt(const struct partition *partition)
 {
+    ASSERT(partition->state.in_doubt == (partition->state.base_clean != 0));
     return partition->state.in_doubt;
 }
 
@@ -191,6 +207,7 @@ bool partition_in_doubt(const struct partition *partition)
 
 static enum rc pending_reserve(struct batch *batch)
 {
+    ASSERT_HOT(batch->count <= batch->capacity);
     if (batch->count < batch->capacity) {
         return RC_OK;
     }
@@ -207,6 +224,9 @@ static enum rc pending_reserve(struct batch *batch)
 /* Appends a record nobody waits for. RC_NOMEM: nothing has happened */
 static enum rc append_command(struct partition *p, enum record_type type, struct bytes body)
 {
+    ASSERT(type != RECORD_PUBLISH);
+    ASSERT(type != RECORD_HOLE);
+    ASSERT(p->phase == PARTITION_RUNNING);
     struct batch *batch = filling_of(p);
     enum rc rc = pending_reserve(batch);
     if (rc != RC_OK) {
@@ -229,6 +249,7 @@ static bool settings_equal(const struct command_settings *a, const struct comman
 /* Appends what partition_start() wants and the log does not have. RC_NOMEM: come again */
 static enum rc start_append(struct partition *p)
 {
+    ASSERT(p->start_due);
     enum rc rc = RC_OK;
     ASSERT(p->phase == PARTITION_RUNNING && filling_of(p)->log.first_pos == p->applied_pos);
     if (p->start_doubt != 0 && filling_of(p)->count == 0) {
@@ -262,6 +283,7 @@ static enum rc start_append(struct partition *p)
  * position written anew, and the wall clock may stand where it stood. */
 static uint64_t salt_draw(struct partition *p, uint64_t now_ms)
 {
+    ASSERT(p->phase != PARTITION_STOPPED || !p->committing);
     const uint64_t salt[3] = {now_ms, p->ops->ticks_take(p->ctx, now_ms, 1), p->salt_seed};
     return hash_bytes(bytes_of(salt, sizeof(salt)), 0);
 }
@@ -269,6 +291,8 @@ static uint64_t salt_draw(struct partition *p, uint64_t now_ms)
 enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t next_hash,
                         const struct command_settings *settings, int doubt, uint64_t now_ms)
 {
+    ASSERT(next_pos <= WIRE_INTEGER_MAX);
+    ASSERT(!partition->start_due);
     ASSERT(partition->phase == PARTITION_RECOVERING);
     ASSERT(doubt == 0 || doubt == DOUBT_ALL || doubt == DOUBT_END);
     ASSERT(!partition->state.in_doubt || doubt != 0);
@@ -288,6 +312,7 @@ enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t
 
 static size_t pending_bytes(const struct partition *p)
 {
+    ASSERT_HOT(p->committing || p->batches[1 - p->filling].count == 0);
     return p->batches[0].log.bytes.size + p->batches[1].log.bytes.size;
 }
 
@@ -295,6 +320,7 @@ static size_t pending_bytes(const struct partition *p)
  * RC_FULL, RC_UNAVAILABLE, RC_NOMEM */
 static enum rc append_admit(struct partition *p, size_t body_size)
 {
+    ASSERT(body_size <= RECORD_BODY_BYTES_MAX);
     ASSERT(p->phase != PARTITION_RECOVERING);
     if (p->phase == PARTITION_STOPPED) {
         MARK("partition: a command while it is stopped");
@@ -318,6 +344,8 @@ static enum rc append_admit(struct partition *p, size_t body_size)
 static enum rc publish_append(struct partition *p, struct channel *channel, struct bytes body,
                               uint32_t count, uint64_t now_ms)
 {
+    ASSERT_HOT(p->phase == PARTITION_RUNNING);
+    ASSERT_HOT(count >= 1 && count <= BATCH_MESSAGES_MAX);
     struct channel_private *private = channel->private_;
     if (p->scratch.capacity > SCRATCH_KEEP_BYTES) {
         buf_deinit(&p->scratch);
@@ -348,6 +376,8 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
 enum rc partition_publish(struct partition *partition, const struct partition_tag *tag,
                           struct bytes body, uint64_t now_ms)
 {
+    ASSERT(body.size > 0);
+    ASSERT(partition->phase != PARTITION_RECOVERING);
     enum rc rc = append_admit(partition, body.size);
     if (rc != RC_OK) {
         return rc;
@@ -381,6 +411,8 @@ enum rc partition_publish(struct partition *partition, const struct partition_ta
 enum rc partition_trim(struct partition *partition, const struct command_trim_entry *entries,
                        size_t count, uint64_t now_ms, uint64_t *ret_pos)
 {
+    ASSERT(count > 0);
+    ASSERT(partition->phase != PARTITION_RECOVERING);
     struct buf body = {0};
     enum rc rc = command_trim_encode(&body, now_ms, entries, count);
     if (rc != RC_OK) {
@@ -401,6 +433,8 @@ enum rc partition_trim(struct partition *partition, const struct command_trim_en
 enum rc partition_doubt_list(struct partition *partition, const struct command_doubt_entry *entries,
                              size_t count, uint64_t now_ms)
 {
+    ASSERT(partition->phase != PARTITION_RECOVERING);
+    ASSERT(count <= COMMAND_ENTRIES_MAX);
     const uint64_t salt = salt_draw(partition, now_ms);
     struct buf body = {0};
     enum rc rc = command_doubt_encode(&body, DOUBT_LIST, salt, entries, count);
@@ -417,6 +451,7 @@ enum rc partition_doubt_list(struct partition *partition, const struct command_d
 
 void partition_flush(struct partition *partition)
 {
+    ASSERT(partition->phase != PARTITION_RECOVERING || filling_of(partition)->count == 0);
     if (partition->phase != PARTITION_RUNNING || partition->committing) {
         return;
     }
@@ -440,6 +475,7 @@ void partition_flush(struct partition *partition)
  * the last one. */
 static void channel_release(struct partition *p, struct channel *channel)
 {
+    ASSERT(channel->id == 0 || channel->latest >= 1);
     ASSERT(channel->private_->pending > 0);
     channel->private_->pending--;
     if (channel->private_->pending == 0 && channel->id == 0) {
@@ -451,6 +487,9 @@ static void channel_release(struct partition *p, struct channel *channel)
 /* Forgets a pending record: the channel is again as the last record applied has left it. */
 static void channel_roll_back(struct partition *p, struct channel *channel)
 {
+    ASSERT(channel->private_->pending > 0);
+    ASSERT(channel->prev_pos_ >= channel->private_->applied_prev_pos);
+    ASSERT(channel->private_->append_time_ms >= channel->last_time_ms);
     MARK("partition: a channel is as its last record left it");
     channel->prev_pos_ = channel->private_->applied_prev_pos;
     channel->private_->append_time_ms = channel->last_time_ms;
@@ -460,6 +499,8 @@ static void channel_roll_back(struct partition *p, struct channel *channel)
 /* Answers `unavailable` to those who wait for the batch's records from `from` on. */
 static void batch_refuse(struct partition *p, const struct batch *batch, size_t from, size_t count)
 {
+    ASSERT(p->phase == PARTITION_STOPPED);
+    ASSERT(from <= count || count == 0);
     struct bytes rest = buf_bytes(&batch->log.bytes);
     for (size_t i = 0; i < count; i++) {
         struct record record;
@@ -486,6 +527,9 @@ static void batch_refuse(struct partition *p, const struct batch *batch, size_t 
 /* The records of both batches from `from` of the one under way on are lost. */
 static void partition_fail(struct partition *p, size_t from)
 {
+    ASSERT(p->phase == PARTITION_RUNNING);
+    ASSERT(p->committing);
+    ASSERT(from <= committing_of(p)->count);
     struct batch *lost[2] = {committing_of(p), filling_of(p)};
     const size_t first[2] = {from, 0};
     const size_t count[2] = {lost[0]->count, lost[1]->count};
@@ -514,6 +558,8 @@ static void partition_fail(struct partition *p, size_t from)
 static enum rc record_apply(struct partition *p, const struct record *record,
                             const struct pending *pending, struct log_place place)
 {
+    ASSERT(p->committing);
+    ASSERT(p->phase == PARTITION_RUNNING);
     const struct apply_env env = {
         .ops = p->ops,
         .ctx = p->ctx,
@@ -540,6 +586,7 @@ static enum rc record_apply(struct partition *p, const struct record *record,
 
 void partition_commit_done(struct partition *partition, enum rc rc)
 {
+    ASSERT(partition->phase == PARTITION_RUNNING);
     struct batch *batch = committing_of(partition);
     ASSERT(partition->committing);
     if (rc != RC_OK) {
@@ -576,6 +623,8 @@ void partition_commit_done(struct partition *partition, enum rc rc)
 
 void partition_resume(struct partition *partition)
 {
+    ASSERT(!partition->committing);
+    ASSERT(filling_of(partition)->count == 0);
     ASSERT(partition->phase == PARTITION_STOPPED);
     partition->phase = PARTITION_RUNNING;
     batch_start(partition, filling_of(partition), partition->applied_pos, partition->applied_hash);
@@ -588,27 +637,35 @@ void partition_resume(struct partition *partition)
 
 bool partition_stopped(const struct partition *partition)
 {
+    ASSERT(partition->phase != PARTITION_STOPPED || !partition->committing);
+    ASSERT(partition->filling <= 1);
     return partition->phase == PARTITION_STOPPED;
 }
 
 bool partition_doubt_due(const struct partition *partition)
 {
+    ASSERT(partition->start_doubt >= 0 && partition->start_doubt <= DOUBT_LIST);
     return partition->start_doubt != 0;
 }
 
 bool partition_idle(const struct partition *partition)
 {
+    ASSERT_HOT(partition->filling <= 1);
     return !partition->committing && !partition->start_due &&
            partition->batches[partition->filling].count == 0;
 }
 
 uint64_t partition_next_pos(const struct partition *partition)
 {
+    ASSERT_HOT(partition->filling <= 1);
+    ASSERT_HOT(partition->phase != PARTITION_RUNNING ||
+               partition->batches[partition->filling].log.end_pos >= partition->applied_pos);
     return partition->batches[partition->filling].log.end_pos;
 }
 
 uint64_t partition_applied_pos(const struct partition *partition)
 {
+    ASSERT_HOT(partition->applied_pos <= WIRE_INTEGER_MAX);
     return partition->applied_pos;
 }
 
@@ -621,28 +678,33 @@ uint64_t partition_applied_hash(const struct partition *partition)
 
 struct channel *partition_channel_find(struct partition *partition, struct bytes name)
 {
+    ASSERT_HOT(name.size >= 1);
     struct channel *channel = table_find(&partition->state.channels, name);
     return channel != NULL && channel->id != 0 ? channel : NULL;
 }
 
 struct channel *partition_channel_by_id(struct partition *partition, uint64_t id)
 {
+    ASSERT_HOT(id >= 1);
     return table_by_id(&partition->state.channels, id);
 }
 
 uint64_t partition_channel_count(const struct partition *partition)
 {
+    ASSERT(partition->state.channels.count <= map_count(&partition->state.channels.names));
     return partition->state.channels.count;
 }
 
 struct position partition_position(struct partition *partition, struct bytes name)
 {
+    ASSERT(name.size >= 1 && name.size <= CHANNEL_NAME_BYTES_MAX);
     return state_position(&partition->state, name);
 }
 
 enum position_verdict partition_position_judge(struct partition *partition, struct bytes name,
                                                bool has_epoch, uint64_t epoch, uint64_t seq)
 {
+    ASSERT(name.size >= 1 && name.size <= CHANNEL_NAME_BYTES_MAX);
     return state_position_judge(&partition->state, name, has_epoch, epoch, seq);
 }
 

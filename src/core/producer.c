@@ -17,12 +17,14 @@ struct producer *producer_open(struct bytes id)
     }
     list_init(&producer->idle_link);
     producer->id_size = (uint8_t)id.size;
+    ASSERT(producer->id_size == id.size);
     bytes_copy(producer->id, id.data, id.size);
     return producer;
 }
 
 void producer_close(struct producer *producer)
 {
+    ASSERT(producer == NULL || producer->id_size >= 1);
     if (producer == NULL) {
         return;
     }
@@ -38,6 +40,11 @@ struct bytes producer_key(const void *value)
 
 void producer_check(const struct producer *producer)
 {
+    ASSERT(producer->run_count <= producer->run_capacity);
+    ASSERT((producer->run_capacity & (producer->run_capacity - 1)) == 0);
+    ASSERT(producer->last <= WIRE_INTEGER_MAX && producer->epoch <= WIRE_INTEGER_MAX);
+    ASSERT(!producer->expired || producer->runs == NULL);
+    ASSERT(!producer->expired || list_empty(&producer->idle_link));
     ASSERT(producer->epoch >= 1 && producer->last >= 1);
     ASSERT(producer->run_count <= PRODUCER_RUNS_MAX);
     ASSERT(!producer->expired || (producer->run_count == 0 && !producer->resync));
@@ -47,6 +54,7 @@ void producer_check(const struct producer *producer)
 
 uint64_t producer_run_end(const struct producer *producer, uint32_t index)
 {
+    ASSERT_HOT(index < producer->run_count);
     return index + 1 < producer->run_count ? producer_run_at(producer, index + 1)->producer_seq
                                            : producer->last + 1;
 }
@@ -54,6 +62,8 @@ uint64_t producer_run_end(const struct producer *producer, uint32_t index)
 /* The run that holds the number; run_count if it is older than all of them. */
 static uint32_t run_find(const struct producer *producer, uint64_t producer_seq)
 {
+    ASSERT_HOT(producer_seq >= 1);
+    ASSERT_HOT(producer_seq <= producer->last);
     uint32_t first = 0;
     uint32_t end = producer->run_count;
     while (first < end) {
@@ -64,6 +74,7 @@ static uint32_t run_find(const struct producer *producer, uint64_t producer_seq)
             end = middle;
         }
     }
+    ASSERT_HOT(first <= producer->run_count);
     return first == 0 ? producer->run_count : first - 1;
 }
 
@@ -71,6 +82,9 @@ static uint32_t run_find(const struct producer *producer, uint64_t producer_seq)
 static void judge_seen(const struct producer *producer, const struct command_publish *publish,
                        uint64_t earliest, struct publish_result *result)
 {
+    ASSERT(publish->producer_seq + publish->count <= producer->last + 1);
+    ASSERT(publish->producer_epoch == producer->epoch);
+    ASSERT(!producer->expired);
     const uint64_t number = publish->producer_seq;
     const uint64_t end = number + publish->count;
     const uint32_t at = run_find(producer, number);
@@ -102,6 +116,9 @@ static void judge_seen(const struct producer *producer, const struct command_pub
 void producer_judge(const struct producer *producer, const struct command_publish *publish,
                     bool expired, bool any_start, uint64_t earliest, struct publish_result *result)
 {
+    ASSERT(publish->producer_epoch >= 1);
+    ASSERT(publish->count >= 1);
+    ASSERT(earliest >= 1);
     const uint64_t number = publish->producer_seq;
     ASSERT(number >= 1);
     if (producer == NULL || publish->producer_epoch > producer->epoch) {
@@ -138,6 +155,8 @@ void producer_judge(const struct producer *producer, const struct command_publis
 /* A gap is kept, and what is behind it: its numbers must not come to look like duplicates. */
 uint32_t producer_runs_stale(const struct producer *producer, uint64_t earliest)
 {
+    ASSERT_HOT(earliest >= 1);
+    ASSERT_HOT(producer->run_count <= producer->run_capacity);
     uint32_t stale = 0;
     while (stale < producer->run_count) {
         const struct producer_run *run = producer_run_at(producer, stale);
@@ -152,6 +171,7 @@ uint32_t producer_runs_stale(const struct producer *producer, uint64_t earliest)
 
 static void runs_drop(struct producer *producer, uint32_t count)
 {
+    ASSERT(producer->run_count <= producer->run_capacity);
     ASSERT(count <= producer->run_count);
     if (count > 0) {
         MARK("producer: runs below the earliest message are dropped");
@@ -162,6 +182,8 @@ static void runs_drop(struct producer *producer, uint32_t count)
 
 enum rc producer_runs_reserve(struct producer *producer, uint32_t count)
 {
+    ASSERT(tune.producer_runs <= PRODUCER_RUNS_MAX);
+    ASSERT(producer->run_count <= producer->run_capacity);
     if (count > tune.producer_runs) {
         count = tune.producer_runs; /* beyond it a push drops the oldest */
     }
@@ -183,17 +205,23 @@ enum rc producer_runs_reserve(struct producer *producer, uint32_t count)
     producer->runs = runs;
     producer->run_first = 0;
     producer->run_capacity = capacity;
+    ASSERT((capacity & (capacity - 1)) == 0);
+    ASSERT(producer->run_count < capacity);
     return RC_OK;
 }
 
 enum rc producer_reserve(struct producer *producer, uint64_t earliest)
 {
+    ASSERT(earliest >= 1);
     runs_drop(producer, producer_runs_stale(producer, earliest));
     return producer_runs_reserve(producer, producer->run_count + 2); /* a gap and a run */
 }
 
 void producer_run_push(struct producer *producer, struct producer_run run)
 {
+    ASSERT(run.producer_seq >= 1);
+    ASSERT(producer->run_capacity > 0);
+    ASSERT(!producer->expired);
     ASSERT(producer->run_count == 0 ||
            producer_run_at(producer, producer->run_count - 1)->producer_seq < run.producer_seq);
     if (producer->run_count == tune.producer_runs) {
@@ -208,6 +236,8 @@ void producer_run_push(struct producer *producer, struct producer_run run)
 /* Whether a message goes on in the run of the message before it. */
 static bool run_goes_on(const struct producer *producer, uint64_t producer_seq, uint64_t seq)
 {
+    ASSERT_HOT(seq >= 1);
+    ASSERT_HOT(producer_seq >= 1);
     if (producer->run_count == 0) {
         return false;
     }
@@ -218,6 +248,9 @@ static bool run_goes_on(const struct producer *producer, uint64_t producer_seq, 
 void producer_accept(struct producer *producer, const struct command_publish *publish, uint64_t seq,
                      uint64_t time_ms)
 {
+    ASSERT(seq >= 1);
+    ASSERT(publish->count >= 1);
+    ASSERT(publish->producer_epoch >= 1);
     const uint64_t number = publish->producer_seq;
     if (publish->producer_epoch != producer->epoch) {
         ASSERT(publish->producer_epoch > producer->epoch);
@@ -249,6 +282,7 @@ void producer_accept(struct producer *producer, const struct command_publish *pu
 
 void producer_expire(struct producer *producer)
 {
+    ASSERT(!producer->expired);
     list_remove(&producer->idle_link);
     mem_free(producer->runs);
     producer->runs = NULL;

@@ -61,6 +61,7 @@ void producer_close(struct producer *producer); /* NULL is allowed */
 
 static inline struct bytes producer_id(const struct producer *producer)
 {
+    ASSERT_HOT(producer->id_size >= 1);
     return (struct bytes){producer->id, producer->id_size};
 }
 /* A map_key_of. */
@@ -91,6 +92,7 @@ void producer_expire(struct producer *producer);
 static inline struct producer_run *producer_run_at(const struct producer *producer, uint32_t index)
 {
     ASSERT_HOT(index < producer->run_count);
+    ASSERT_HOT(producer->run_count <= producer->run_capacity);
     return &producer->runs[(producer->run_first + index) & (producer->run_capacity - 1)];
 }
 /* One past the run's last producer seq. */

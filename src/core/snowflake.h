@@ -31,6 +31,7 @@ static inline uint64_t snowflake_id(uint64_t tick, unsigned node)
     ASSERT(tick >> SNOWFLAKE_TICK_BITS == 0);
     ASSERT(node <= SNOWFLAKE_NODE_MAX);
     const uint64_t ms = tick >> SNOWFLAKE_COUNTER_BITS;
+    ASSERT_HOT(ms >> (SNOWFLAKE_TICK_BITS - SNOWFLAKE_COUNTER_BITS) == 0);
     const uint64_t counter = tick & ((1u << SNOWFLAKE_COUNTER_BITS) - 1);
     return ms << (SNOWFLAKE_NODE_BITS + SNOWFLAKE_COUNTER_BITS) |
            (uint64_t)node << SNOWFLAKE_COUNTER_BITS | counter;

@@ -2,9 +2,11 @@
 
 #include "base/digest.h"
 #include "core/epoch.h"
+#include "core/snowflake.h"
 
 void state_init(struct state *state, const struct partition_options *options)
 {
+    ASSERT(options->node <= SNOWFLAKE_NODE_MAX);
     *state = (struct state){.number = options->number, .node = options->node};
     table_init(&state->channels, options->hash_seed);
     state->bases[0] = epoch_base_first(options->incarnation, options->number);
@@ -13,34 +15,41 @@ void state_init(struct state *state, const struct partition_options *options)
 
 void state_deinit(struct state *state)
 {
+    ASSERT(state->channels.count <= map_count(&state->channels.names));
     table_deinit(&state->channels);
 }
 
 void state_base_change(struct state *state, uint64_t pos, uint64_t salt)
 {
+    ASSERT(state->base_count >= 1);
+    ASSERT(state->base_count <= CHANNEL_EPOCHS_MAX + 1);
     const uint64_t next = epoch_next(state_base(state), pos, salt);
     if (state->base_count == CHANNEL_EPOCHS_MAX + 1) {
         state->base_count--;
         bytes_move(state->bases, state->bases + 1, state->base_count * sizeof(state->bases[0]));
     }
+    ASSERT(next != 0 && next != state_base(state));
     state->bases[state->base_count++] = next;
 }
 
 /* The channel of that name, once it has a number. */
 static const struct channel *channel_of(const struct state *state, struct bytes name)
 {
+    ASSERT_HOT(name.size >= 1);
     const struct channel *channel = table_find(&state->channels, name);
     return channel != NULL && channel->id != 0 ? channel : NULL;
 }
 
 struct position state_position(const struct state *state, struct bytes name)
 {
+    ASSERT(state->base_count >= 1);
     const struct channel *channel = channel_of(state, name);
     if (channel == NULL) {
         return (struct position){.epoch = epoch_of_name(state_base(state), name),
                                  .earliest = 1,
                                  .digest = digest_start(name)};
     }
+    ASSERT(channel->earliest <= channel->latest + 1);
     return (struct position){channel->epoch, channel->earliest, channel->latest, channel->digest};
 }
 
@@ -48,6 +57,8 @@ struct position state_position(const struct state *state, struct bytes name)
  * good up to the first seq, as nothing comes before that. */
 static uint64_t good_end_of(const struct state *state, struct bytes name, uint64_t epoch)
 {
+    ASSERT(state->base_count >= 1);
+    ASSERT(state->base_count <= CHANNEL_EPOCHS_MAX + 1);
     const struct channel *channel = channel_of(state, name);
     const uint64_t good_end = channel != NULL ? channel_epoch_good_end(channel, epoch) : 0;
     if (good_end != 0) {

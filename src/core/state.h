@@ -29,6 +29,8 @@ void state_deinit(struct state *state);
 
 static inline uint64_t state_base(const struct state *state)
 {
+    ASSERT_HOT(state->base_count >= 1 && state->base_count <= CHANNEL_EPOCHS_MAX + 1);
+    ASSERT_HOT(state->bases[state->base_count - 1] != 0);
     return state->bases[state->base_count - 1];
 }
 /* The current base becomes an earlier one. */

@@ -45,6 +45,7 @@ static int by_id(const void *a, const void *b)
 
 static enum rc producer_encode(const struct producer *producer, uint64_t earliest, struct buf *to)
 {
+    ASSERT(earliest >= 1);
     const uint32_t stale = producer_runs_stale(producer, earliest);
     const uint32_t count = producer->run_count - stale;
     const enum rc rc = buf_reserve(to, PRODUCER_SIZE_MAX + (size_t)count * RUN_SIZE);
@@ -70,6 +71,7 @@ static enum rc producer_encode(const struct producer *producer, uint64_t earlies
 
 static enum rc producers_encode(const struct channel *channel, struct buf *to)
 {
+    ASSERT(map_count(&channel->private_->producers) <= CHANNEL_PRODUCERS_MAX);
     const struct map *map = &channel->private_->producers;
     const size_t count = map_count(map);
     enum rc rc = buf_reserve(to, sizeof(uint32_t));
@@ -98,6 +100,8 @@ static enum rc producers_encode(const struct channel *channel, struct buf *to)
 
 static enum rc channel_encode(const struct channel *channel, struct buf *to)
 {
+    ASSERT(channel->id >= 1);
+    ASSERT(channel->private_->epoch_count <= CHANNEL_EPOCHS_MAX);
     const struct channel_private *private = channel->private_;
     const enum rc rc = buf_reserve(to, CHANNEL_SIZE_MIN + channel->name.size +
                                            private->epoch_count * sizeof(struct channel_epoch));
@@ -125,6 +129,8 @@ static enum rc channel_encode(const struct channel *channel, struct buf *to)
 
 static enum rc head_encode(const struct state *state, struct buf *to)
 {
+    ASSERT(state->base_count >= 1 && state->base_count <= CHANNEL_EPOCHS_MAX + 1);
+    ASSERT(state->in_doubt == (state->base_clean != 0));
     const enum rc rc = buf_reserve(to, 128 + sizeof(state->bases));
     if (rc != RC_OK) {
         return rc;
@@ -148,6 +154,7 @@ static enum rc head_encode(const struct state *state, struct buf *to)
 
 enum rc state_encode(const struct state *state, struct buf *to)
 {
+    ASSERT(state->channels.count <= state->channels.capacity);
     enum rc rc = head_encode(state, to);
     for (size_t i = 0; i < state->channels.count && rc == RC_OK; i++) {
         rc = channel_encode(state->channels.by_id[i], to);
@@ -162,6 +169,8 @@ enum rc state_encode(const struct state *state, struct buf *to)
 static enum rc runs_decode(struct bytes_reader *reader, uint32_t count,
                            const struct channel *channel, struct producer *producer)
 {
+    ASSERT(producer->run_count == 0);
+    ASSERT(producer->last >= 1);
     if (count > PRODUCER_RUNS_MAX || reader->rest.size < (size_t)count * RUN_SIZE) {
         return RC_CORRUPT;
     }
@@ -200,6 +209,8 @@ static enum rc runs_decode(struct bytes_reader *reader, uint32_t count,
 static enum rc producer_fill(struct bytes_reader *reader, const struct channel *channel,
                              struct producer *producer)
 {
+    ASSERT(producer->epoch == 0 && producer->last == 0);
+    ASSERT(list_empty(&producer->idle_link));
     producer->epoch = reader_u64(reader);
     producer->last = reader_u64(reader);
     producer->last_ms = reader_u64(reader);
@@ -219,6 +230,7 @@ static enum rc producer_fill(struct bytes_reader *reader, const struct channel *
 static enum rc producer_decode(struct bytes_reader *reader, struct channel *channel,
                                struct producer *before, struct producer **ret_producer)
 {
+    ASSERT(before == NULL || before->id_size >= 1);
     const struct bytes id = reader_take(reader, reader_u8(reader));
     if (reader->failed || id.size == 0) {
         return RC_CORRUPT;
@@ -258,6 +270,8 @@ static int by_time(const void *a, const void *b)
 
 static enum rc producers_decode(struct bytes_reader *reader, struct channel *channel)
 {
+    ASSERT(map_count(&channel->private_->producers) == 0);
+    ASSERT(list_empty(&channel->private_->idle));
     const uint32_t count = reader_u32(reader);
     if (reader->failed || count > CHANNEL_PRODUCERS_MAX ||
         count > reader->rest.size / PRODUCER_SIZE_MIN) {
@@ -289,6 +303,8 @@ static enum rc producers_decode(struct bytes_reader *reader, struct channel *cha
 
 static enum rc epochs_decode(struct bytes_reader *reader, struct channel *channel)
 {
+    ASSERT(channel->private_->epoch_count == 0);
+    ASSERT(channel->epoch != 0);
     struct channel_private *private = channel->private_;
     const uint32_t count = reader_u8(reader);
     if (reader->failed || count > CHANNEL_EPOCHS_MAX) {
@@ -312,6 +328,7 @@ static enum rc epochs_decode(struct bytes_reader *reader, struct channel *channe
 
 static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_reader *reader)
 {
+    ASSERT(state->channels.count == map_count(&state->channels.names));
     const struct bytes name = reader_take(reader, reader_u8(reader));
     const uint64_t epoch = reader_u64(reader);
     const uint64_t earliest = reader_u64(reader);
@@ -356,6 +373,8 @@ static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_re
 
 static enum rc head_decode(struct state *state, struct bytes_reader *reader)
 {
+    ASSERT(state->channels.count == 0);
+    ASSERT(!reader->failed);
     const uint32_t magic = reader_u32(reader);
     const uint32_t number = reader_u32(reader);
     state->settings.retention_messages = reader_u64(reader);
