@@ -5,7 +5,8 @@
 
 Prints one line per finding, `path:line: rule: what`, and exits with 1 if there is any. `--report`
 adds the density of assertions by module; some modules must keep theirs. `--no-tools` leaves out
-what needs a compiler or clang-format. tools/test_tidy.py plants a violation of every rule and expects it to be found.
+what needs a compiler or clang-format. tools/test_tidy.py plants a violation of every rule and
+expects it to be found.
 """
 
 import argparse
@@ -40,7 +41,7 @@ FILE_LINES_MAX = 800
 NESTING_MAX = 3
 
 # Assertions a function, over a module as a whole.
-ASSERTIONS_LEAST = {"core": 2.0, "session": 2.0}
+ASSERTIONS_LEAST = {"wire": 1.5, "core": 2.0, "session": 2.0}
 
 # Exceptions: (rule, path): why. One that is not needed any more is a finding itself.
 EXCEPTIONS = {

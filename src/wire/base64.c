@@ -3,6 +3,8 @@
 static const char base64_alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+static_assert(sizeof(base64_alphabet) == 64 + 1, "a letter for each value");
+
 /* Far above the six bits of a digit: set, also after shifting, if a character was none. */
 #define BASE64_BAD 0xff000000u
 
@@ -22,16 +24,20 @@ static inline uint32_t digit_value(uint8_t c)
         ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63,
         ['/'] = 64,
     };
+    ASSERT_HOT(values[c] <= 64);
     return (uint32_t)values[c] - 1;
 }
 
 static inline uint8_t alphabet_at(uint32_t value)
 {
+    ASSERT_HOT(value < 64);
+    ASSERT_HOT(base64_alphabet[value] != '=');
     return (uint8_t)base64_alphabet[value];
 }
 
 void base64_encode(uint8_t *to, struct bytes bytes)
 {
+    ASSERT(bytes.size == 0 || bytes.data != NULL);
     const uint8_t *from = bytes.data;
     size_t left = bytes.size;
     for (; left >= 3; left -= 3, from += 3, to += 4) {
@@ -63,12 +69,16 @@ size_t base64_decoded_size(struct bytes text)
 {
     const size_t padded = text.size / 4 * 3;
     const size_t padding = padding_size(text);
+    ASSERT_HOT(padding <= 2);
+    ASSERT_HOT(padded <= text.size);
     return padded < padding ? 0 : padded - padding;
 }
 
 /* The last group, with `padding` characters '=' at its end. */
 static bool last_decode(uint8_t *to, const uint8_t *from, size_t padding)
 {
+    ASSERT(from[3] == '=');
+    ASSERT((padding == 2) == (from[2] == '='));
     ASSERT(padding == 1 || padding == 2);
     const uint32_t third = padding == 1 ? digit_value(from[2]) << 6 : 0;
     const uint32_t first = digit_value(from[0]);
@@ -115,6 +125,7 @@ bool base64_decode(uint8_t *to, struct bytes text, size_t *ret_size)
     if (padding > 0 && !last_decode(at, from, padding)) {
         return false;
     }
+    ASSERT_HOT((bad >> 24) == 0);
     *ret_size = group_count * 3 + (padding > 0 ? 3 - padding : 0);
     ASSERT(*ret_size == base64_decoded_size(text));
     return true;

@@ -11,6 +11,7 @@ const char *wire_error_text(enum wire_error_code code)
 #undef X
     };
     ASSERT(code < WIRE_ERROR_COUNT);
+    ASSERT(texts[code] != NULL);
     return texts[code];
 }
 
@@ -22,6 +23,7 @@ unsigned wire_error_status(enum wire_error_code code)
 #undef X
     };
     ASSERT(code < WIRE_ERROR_COUNT);
+    ASSERT(statuses[code] >= 400 && statuses[code] <= 599);
     return statuses[code];
 }
 
@@ -32,6 +34,8 @@ void wire_scratch_init(struct wire_scratch *scratch)
 
 void wire_scratch_deinit(struct wire_scratch *scratch)
 {
+    ASSERT((scratch->items_ == NULL) == (scratch->items_capacity_ == 0));
+    ASSERT(scratch->arena_.size <= scratch->arena_.capacity);
     buf_deinit(&scratch->arena_);
     mem_free(scratch->items_);
     *scratch = (struct wire_scratch){0};
@@ -52,6 +56,8 @@ void wire_epoch_text(uint64_t epoch, char text[static WIRE_EPOCH_TEXT_SIZE])
     for (unsigned i = 0; i < count; i++) {
         text[i] = digits[epoch >> ((count - 1 - i) * EPOCH_BITS_PER_CHARACTER) & 31];
     }
+    ASSERT_HOT(count >= 1 && count <= EPOCH_CHARACTERS_MAX);
+    ASSERT_HOT(count == 1 || text[0] != '0'); /* one epoch has one text */
     text[count] = '\0';
 }
 

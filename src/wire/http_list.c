@@ -18,6 +18,7 @@ static bool is_letter_or_digit(uint8_t byte)
 
 static bool is_one_of(uint8_t byte, const char *set)
 {
+    ASSERT_HOT(set[0] != '\0');
     return byte != 0 && strchr(set, byte) != NULL;
 }
 
@@ -64,6 +65,7 @@ bool http_list_next(struct bytes *list, struct bytes *ret_element)
         const size_t skip = comma == NULL ? size : size + 1;
         const struct bytes element = http_trim(bytes_of(list->data, size));
         *list = bytes_of(list->data + skip, list->size - skip);
+        ASSERT_HOT(element.size <= size);
         if (element.size > 0) {
             *ret_element = element;
             return true;
@@ -74,6 +76,8 @@ bool http_list_next(struct bytes *list, struct bytes *ret_element)
 
 bool http_field_lists(const struct http_request *request, const char *name, const char *token)
 {
+    ASSERT(name[0] != '\0');
+    ASSERT(token[0] != '\0');
     const struct bytes wanted_name = bytes_of_text(name);
     const struct bytes wanted = bytes_of_text(token);
     for (size_t i = 0; i < request->field_count; i++) {
@@ -93,6 +97,8 @@ bool http_field_lists(const struct http_request *request, const char *name, cons
 
 size_t http_field_count(const struct http_request *request, const char *name)
 {
+    ASSERT(name[0] != '\0');
+    ASSERT(request->field_count == 0 || request->fields != NULL);
     const struct bytes wanted = bytes_of_text(name);
     size_t count = 0;
     for (size_t i = 0; i < request->field_count; i++) {
@@ -103,6 +109,8 @@ size_t http_field_count(const struct http_request *request, const char *name)
 
 struct bytes http_field_find(const struct http_request *request, const char *name)
 {
+    ASSERT(name[0] != '\0');
+    ASSERT(request->field_count == 0 || request->fields != NULL);
     const struct bytes wanted = bytes_of_text(name);
     struct bytes found = {0};
     size_t count = 0;
@@ -140,6 +148,7 @@ static size_t host_size(struct bytes text)
 bool http_authority_parse(struct bytes text, struct http_authority *ret_authority)
 {
     const size_t size = host_size(text);
+    ASSERT(size <= text.size);
     if (size == 0) {
         return false;
     }
@@ -162,6 +171,8 @@ bool http_authority_parse(struct bytes text, struct http_authority *ret_authorit
         authority.has_port = text.size - size > 1;
         authority.port = (uint16_t)port;
     }
+    ASSERT(authority.host.size > 0 && authority.host.size <= text.size);
+    ASSERT(authority.has_port || authority.port == 0);
     *ret_authority = authority;
     return true;
 }

@@ -64,6 +64,8 @@ struct http_parser {
 
 static void parser_move(struct http_parser *parser, enum parse_state next)
 {
+    ASSERT(parser->state < PARSE_STATE_COUNT);
+    ASSERT(next < PARSE_STATE_COUNT);
     ASSERT((parse_moves[parser->state] & (1u << next)) != 0);
     parser->state = next;
 }
@@ -98,6 +100,7 @@ void http_parser_free(struct http_parser *parser)
 
 bool http_parser_busy(const struct http_parser *parser)
 {
+    ASSERT(parser->state < PARSE_STATE_COUNT);
     switch (parser->state) {
     case PARSE_HEAD: return http_scan_begun(&parser->scan);
     case PARSE_SIZED:
@@ -112,6 +115,8 @@ bool http_parser_busy(const struct http_parser *parser)
 
 static void parser_fail(struct http_parser *parser, unsigned status, const char *text)
 {
+    ASSERT(status >= 400 && status <= 599);
+    ASSERT(text != NULL);
     parser_move(parser, PARSE_FAILED);
     parser->status = status;
     parser->text = text;
@@ -122,6 +127,7 @@ static void parser_fail(struct http_parser *parser, unsigned status, const char 
 
 static int on_field_name(llhttp_t *llhttp, const char *at, size_t size)
 {
+    ASSERT(at != NULL || size == 0);
     struct http_parser *parser = llhttp->data;
     if (NEVER(parser->field_count == parser->scan.field_count)) {
         return HPE_USER; /* more fields than lines: the two parsers disagree */
@@ -150,6 +156,7 @@ static int on_head_complete(llhttp_t *llhttp)
 
 static int on_chunk_header(llhttp_t *llhttp)
 {
+    ASSERT(((struct http_parser *)llhttp->data)->state == PARSE_CHUNKED);
     struct http_parser *parser = llhttp->data;
     parser->last_chunk = llhttp->content_length == 0;
     return parser->last_chunk ? HPE_PAUSED : 0;
@@ -157,6 +164,8 @@ static int on_chunk_header(llhttp_t *llhttp)
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t size)
 {
+    ASSERT(((struct http_parser *)llhttp->data)->state == PARSE_CHUNKED);
+    ASSERT(((struct http_parser *)llhttp->data)->piece.size == 0);
     struct http_parser *parser = llhttp->data;
     parser->piece = bytes_of(at, size);
     return ALWAYS(size > 0) ? HPE_PAUSED : 0;
@@ -173,6 +182,8 @@ static const llhttp_settings_t parser_settings = {
 /* Runs llhttp over `input` up to its end or a pause; returns how much it took. */
 static size_t llhttp_take(struct http_parser *parser, struct bytes input, llhttp_errno_t *ret_error)
 {
+    ASSERT(input.size > 0);
+    ASSERT(parser->state == PARSE_HEAD || parser->state == PARSE_CHUNKED);
     llhttp_resume(&parser->llhttp);
     const llhttp_errno_t error =
         llhttp_execute(&parser->llhttp, (const char *)input.data, input.size);
@@ -193,6 +204,8 @@ struct refusal {
 
 static bool refuse(struct refusal *refusal, unsigned status, const char *text)
 {
+    ASSERT(status >= 400 && status <= 599);
+    ASSERT(text != NULL);
     *refusal = (struct refusal){status, text};
     return false;
 }
@@ -211,6 +224,8 @@ static bool all_digits(struct bytes text)
 /* [HTTP 6.1] to [HTTP 6.3]: how the end of the body is told; never in two ways. */
 static bool check_body(struct http_parser *parser, struct refusal *refusal)
 {
+    ASSERT(!parser->request.has_body);
+    ASSERT(parser->request.minor <= 1);
     struct http_request *request = &parser->request;
     const size_t lengths = http_field_count(request, "content-length");
     const size_t codings = http_field_count(request, "transfer-encoding");
@@ -238,11 +253,14 @@ static bool check_body(struct http_parser *parser, struct refusal *refusal)
         request->content_length = parser->llhttp.content_length;
     }
     request->has_body = request->chunked || request->content_length > 0;
+    ASSERT(!request->chunked || request->content_length == 0);
     return true;
 }
 
 static uint16_t port_or(const struct http_authority *authority, uint16_t port)
 {
+    ASSERT(port > 0);
+    ASSERT(authority->has_port || authority->port == 0);
     return authority->has_port ? authority->port : port;
 }
 
@@ -250,6 +268,8 @@ static uint16_t port_or(const struct http_authority *authority, uint16_t port)
 static bool split_absolute(struct http_request *request, bool has_host,
                            const struct http_authority *host)
 {
+    ASSERT(request->target.size > 0);
+    ASSERT(!has_host || host->host.size > 0);
     static const struct {
         struct bytes prefix;
         uint16_t port;
@@ -281,6 +301,8 @@ static bool split_absolute(struct http_request *request, bool has_host,
 /* [HTTP 3.2] Host once, and well-formed; the target in origin-form, or what comes to the same. */
 static bool check_target(struct http_request *request, struct refusal *refusal)
 {
+    ASSERT(request->target.size > 0);
+    ASSERT(request->path.size == 0);
     const size_t hosts = http_field_count(request, "host");
     struct http_authority host = {0};
     if (hosts > 1 || (hosts == 0 && request->minor > 0)) {
@@ -301,11 +323,15 @@ static bool check_target(struct http_request *request, struct refusal *refusal)
     const size_t skip = mark == NULL ? path_size : path_size + 1;
     request->path = path_size > 0 ? bytes_of(target.data, path_size) : BYTES_LITERAL("/");
     request->query = bytes_of(target.data + skip, target.size - skip);
+    ASSERT(request->path.size > 0);
+    ASSERT(request->path.data[0] == '/' || request->path.data[0] == '*');
     return true;
 }
 
 static bool check_request(struct http_parser *parser, struct refusal *refusal)
 {
+    ASSERT(parser->state == PARSE_HEAD);
+    ASSERT(parser->request.field_count == parser->field_count);
     struct http_request *request = &parser->request;
     if (!check_body(parser, refusal) || !check_target(request, refusal)) {
         return false;
@@ -323,6 +349,8 @@ static bool check_request(struct http_parser *parser, struct refusal *refusal)
 /* Only what passed the scanner comes here, so few of llhttp's verdicts are left. */
 static void fail_by_llhttp(struct http_parser *parser, llhttp_errno_t error)
 {
+    ASSERT(error != HPE_PAUSED);
+    ASSERT(parser->state == PARSE_HEAD);
     if (error == HPE_INVALID_METHOD || error == HPE_INVALID_CONSTANT) {
         /* The second: a method of RTSP or ICE; "HTTP/" itself has passed the scanner. */
         parser_fail(parser, 501, "unknown method");
@@ -340,6 +368,9 @@ static void fail_by_llhttp(struct http_parser *parser, llhttp_errno_t error)
 /* The whole head is gathered: parses it. False: failed. */
 static bool head_parse(struct http_parser *parser)
 {
+    ASSERT(parser->state == PARSE_HEAD);
+    ASSERT(http_scan_done(&parser->scan));
+    ASSERT(parser->fields == NULL);
     const struct http_scan *scan = &parser->scan;
     const uint8_t *start = parser->head.data + scan->start;
     parser->request = (struct http_request){
@@ -383,6 +414,8 @@ static bool head_parse(struct http_parser *parser)
 
 static size_t head_take(struct http_parser *parser, struct bytes input, struct http_event *event)
 {
+    ASSERT(parser->state == PARSE_HEAD);
+    ASSERT(input.size > 0);
     const size_t used = http_scan_feed(&parser->scan, input);
     if (http_scan_failed(&parser->scan)) {
         parser_fail(parser, parser->scan.status, parser->scan.text);
@@ -399,6 +432,7 @@ static size_t head_take(struct http_parser *parser, struct bytes input, struct h
         parser_move(parser, parser->request.chunked    ? PARSE_CHUNKED
                             : parser->request.has_body ? PARSE_SIZED
                                                        : PARSE_END);
+        ASSERT((parser->state == PARSE_SIZED) == (parser->body_left > 0));
         *event = (struct http_event){.type = HTTP_EVENT_HEAD, .request = &parser->request};
     }
     return used;
@@ -406,6 +440,8 @@ static size_t head_take(struct http_parser *parser, struct bytes input, struct h
 
 static size_t sized_take(struct http_parser *parser, struct bytes input, struct http_event *event)
 {
+    ASSERT(parser->state == PARSE_SIZED);
+    ASSERT(input.size > 0);
     ASSERT(parser->body_left > 0);
     const size_t used = input.size < parser->body_left ? input.size : (size_t)parser->body_left;
     parser->body_left -= used;
@@ -418,6 +454,9 @@ static size_t sized_take(struct http_parser *parser, struct bytes input, struct 
 
 static size_t chunked_take(struct http_parser *parser, struct bytes input, struct http_event *event)
 {
+    ASSERT(parser->state == PARSE_CHUNKED);
+    ASSERT(!parser->last_chunk);
+    ASSERT(parser->chunk_overhead <= CHUNK_OVERHEAD_MAX);
     llhttp_errno_t error = HPE_OK;
     parser->piece = (struct bytes){0};
     const size_t used = llhttp_take(parser, input, &error);
@@ -445,6 +484,8 @@ static size_t chunked_take(struct http_parser *parser, struct bytes input, struc
 
 static size_t trailer_take(struct http_parser *parser, struct bytes input)
 {
+    ASSERT(parser->state == PARSE_TRAILER);
+    ASSERT(parser->last_chunk);
     const size_t used = http_scan_feed(&parser->scan, input);
     if (http_scan_failed(&parser->scan)) {
         parser_fail(parser, parser->scan.status, parser->scan.text);
@@ -456,6 +497,9 @@ static size_t trailer_take(struct http_parser *parser, struct bytes input)
 
 static void parser_end(struct http_parser *parser, struct http_event *event)
 {
+    ASSERT(parser->state == PARSE_END);
+    ASSERT(parser->body_left == 0);
+    ASSERT(event->type == HTTP_EVENT_NONE);
     parser_release(parser);
     http_scan_init(&parser->scan);
     parser_move(parser, PARSE_HEAD);
@@ -465,6 +509,8 @@ static void parser_end(struct http_parser *parser, struct http_event *event)
 /* One step in the current state; at the end of a request it needs no input. */
 static size_t parser_step(struct http_parser *parser, struct bytes input, struct http_event *event)
 {
+    ASSERT(parser->state < PARSE_STATE_COUNT);
+    ASSERT(event->type == HTTP_EVENT_NONE);
     switch (parser->state) {
     case PARSE_HEAD: return head_take(parser, input, event);
     case PARSE_SIZED: return sized_take(parser, input, event);
@@ -493,6 +539,8 @@ void http_parser_feed(struct http_parser *parser, struct bytes input, size_t *re
             .type = HTTP_EVENT_ERROR, .status = parser->status, .text = parser->text};
     }
     ASSERT(used <= input.size);
+    ASSERT(event.type != HTTP_EVENT_NONE || used == input.size); /* all taken, or something told */
+    ASSERT((event.type == HTTP_EVENT_ERROR) == (parser->state == PARSE_FAILED));
     *ret_used = used;
     *ret_event = event;
 }

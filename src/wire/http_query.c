@@ -22,6 +22,7 @@ static bool decoded_next(struct bytes *text, uint8_t *ret_byte)
         if (high < 0 || low < 0) {
             return false;
         }
+        ASSERT_HOT(high <= 15 && low <= 15);
         byte = (uint8_t)(high * 16 + low);
         size = 3;
     }
@@ -45,12 +46,14 @@ enum rc http_percent_decode(struct bytes text, struct buf *to)
         }
         buf_put_u8(to, byte);
     }
+    ASSERT(to->size >= size_before && to->size <= to->capacity);
     return RC_OK;
 }
 
 /* Whether `text`, decoded, is `name`; a bad escape is no name of ours. */
 static bool name_matches(struct bytes text, const char *name)
 {
+    ASSERT(name[0] != '\0');
     for (const char *at = name; *at != '\0'; at++) {
         uint8_t byte = 0;
         if (text.size == 0 || !decoded_next(&text, &byte) || byte != (uint8_t)*at) {
@@ -67,12 +70,14 @@ static struct bytes take_until(struct bytes *text, uint8_t separator)
     const size_t size = end == NULL ? text->size : (size_t)(end - text->data);
     const struct bytes taken = bytes_of(text->data, size);
     const size_t skip = end == NULL ? size : size + 1;
+    ASSERT(skip <= text->size && size <= skip);
     *text = skip == 0 ? *text : bytes_of(text->data + skip, text->size - skip);
     return taken;
 }
 
 enum rc http_query_find(struct bytes query, const char *name, struct buf *to, bool *ret_found)
 {
+    ASSERT(name[0] != '\0');
     struct bytes found = {0};
     size_t count = 0;
     while (query.size > 0) {

@@ -49,6 +49,8 @@ enum rc http_response_append(struct buf *to, unsigned status, const char *conten
     const bool bodyless = status < 200 || status == 204;
     ASSERT(status >= 100 && status <= 599);
     ASSERT(!bodyless || body.size == 0);
+    ASSERT(extra == NULL || extra[0] == '\0' || extra[strlen(extra) - 1] == '\n');
+    ASSERT(content_type == NULL || strchr(content_type, '\n') == NULL);
 
     const char *type_name = content_type != NULL ? "Content-Type: " : "";
     const char *type = content_type != NULL ? content_type : "";
@@ -75,6 +77,7 @@ enum rc http_response_append(struct buf *to, unsigned status, const char *conten
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         total += parts[i].size;
     }
+    ASSERT(total >= body.size);
     const enum rc rc = buf_reserve(to, total);
     if (rc != RC_OK) {
         return rc;

@@ -60,21 +60,27 @@ void http_scan_init_trailer(struct http_scan *scan)
 
 bool http_scan_begun(const struct http_scan *scan)
 {
+    ASSERT(scan->state <= SCAN_FAILED);
     return scan->state > SCAN_START_LF;
 }
 
 bool http_scan_done(const struct http_scan *scan)
 {
+    ASSERT(scan->state != SCAN_DONE || scan->status == 0);
     return scan->state == SCAN_DONE;
 }
 
 bool http_scan_failed(const struct http_scan *scan)
 {
+    ASSERT((scan->state == SCAN_FAILED) == (scan->status != 0));
+    ASSERT((scan->state == SCAN_FAILED) == (scan->text != NULL));
     return scan->state == SCAN_FAILED;
 }
 
 static void scan_fail(struct http_scan *scan, unsigned status, const char *text)
 {
+    ASSERT(status >= 400 && status <= 599);
+    ASSERT(text != NULL);
     ASSERT(scan->state < SCAN_DONE);
     scan->state = SCAN_FAILED;
     scan->status = status;
@@ -83,6 +89,8 @@ static void scan_fail(struct http_scan *scan, unsigned status, const char *text)
 
 static void scan_start(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_START);
+    ASSERT_HOT(scan->empty_lines <= EMPTY_LINES_MAX);
     if (byte == '\r') {
         if (scan->empty_lines == EMPTY_LINES_MAX) {
             scan_fail(scan, 400, "empty lines before the request");
@@ -101,6 +109,8 @@ static void scan_start(struct http_scan *scan, uint8_t byte)
 
 static void scan_method(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_METHOD);
+    ASSERT_HOT(scan->method_size >= 1 && scan->method_size <= METHOD_BYTES_MAX);
     if (byte == ' ') {
         scan->state = SCAN_TARGET;
     } else if ((scan_class[byte] & TOKEN) == 0) {
@@ -112,6 +122,8 @@ static void scan_method(struct http_scan *scan, uint8_t byte)
 
 static void scan_target(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_TARGET);
+    ASSERT_HOT(scan->target_size < HTTP_HEAD_BYTES_MAX);
     if ((scan_class[byte] & TARGET) != 0) {
         scan->target_size++;
     } else if (byte == ' ' && scan->target_size > 0) {
@@ -126,6 +138,8 @@ static void scan_target(struct http_scan *scan, uint8_t byte)
  * answers the preface of HTTP/2 too. */
 static void scan_version(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_VERSION);
+    ASSERT_HOT(scan->version_size <= 8);
     static const char form[] = "HTTP/1.1";
     const size_t at = scan->version_size;
 
@@ -156,6 +170,8 @@ static void scan_version(struct http_scan *scan, uint8_t byte)
 
 static void scan_line(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_LINE);
+    ASSERT_HOT(scan->field_count <= HTTP_FIELDS_MAX);
     if (byte == '\r') {
         scan->state = SCAN_END_LF;
     } else if (byte == ' ' || byte == '\t') {
@@ -173,6 +189,8 @@ static void scan_line(struct http_scan *scan, uint8_t byte)
 
 static void scan_name(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_NAME);
+    ASSERT_HOT(scan->field_count >= 1);
     if (byte == ':') {
         scan->state = SCAN_VALUE;
     } else {
@@ -184,6 +202,7 @@ static void scan_name(struct http_scan *scan, uint8_t byte)
 
 static void scan_value(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state == SCAN_VALUE);
     if (byte == '\r') {
         scan->state = SCAN_VALUE_LF;
     } else {
@@ -195,6 +214,9 @@ static void scan_value(struct http_scan *scan, uint8_t byte)
 
 static void scan_line_feed(struct http_scan *scan, uint8_t byte, uint8_t next)
 {
+    ASSERT_HOT(next == SCAN_START || next == SCAN_LINE || next == SCAN_DONE);
+    ASSERT_HOT(scan->state == SCAN_START_LF || scan->state == SCAN_VERSION_LF ||
+               scan->state == SCAN_VALUE_LF || scan->state == SCAN_END_LF);
     if (byte == '\n') {
         scan->state = next;
     } else {
@@ -204,6 +226,8 @@ static void scan_line_feed(struct http_scan *scan, uint8_t byte, uint8_t next)
 
 static void scan_byte(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->state < SCAN_DONE);
+    ASSERT_HOT(scan->size > 0);
     switch ((enum scan_state)scan->state) {
     case SCAN_START: scan_start(scan, byte); break;
     case SCAN_START_LF: scan_line_feed(scan, byte, SCAN_START); break;
@@ -223,6 +247,7 @@ static void scan_byte(struct http_scan *scan, uint8_t byte)
 
 static void scan_check_size(struct http_scan *scan)
 {
+    ASSERT_HOT(scan->size <= HTTP_HEAD_BYTES_MAX);
     if (scan->size < HTTP_HEAD_BYTES_MAX || scan->state >= SCAN_DONE) {
         return;
     }
@@ -236,6 +261,8 @@ static void scan_check_size(struct http_scan *scan)
 /* Runs of bytes that change nothing, such as a value's, without a call for each. */
 static size_t scan_run(struct http_scan *scan, const uint8_t *data, size_t size)
 {
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(scan->size < HTTP_HEAD_BYTES_MAX);
     if (scan->state != SCAN_VALUE && scan->state != SCAN_NAME) {
         return 0;
     }
@@ -263,5 +290,7 @@ size_t http_scan_feed(struct http_scan *scan, struct bytes input)
         }
         scan_check_size(scan);
     }
+    ASSERT(used <= input.size);
+    ASSERT(used == input.size || scan->state >= SCAN_DONE);
     return used;
 }

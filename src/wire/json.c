@@ -21,6 +21,7 @@ static_assert(JSON_DEPTH_MAX % 64 == 0, "levels are kept in whole words");
 
 static bool scan_fail(struct json_scan *scan, const uint8_t *at, const char *expected)
 {
+    ASSERT(expected != NULL);
     ASSERT(at >= scan->begin_ && at <= scan->end_);
     scan->at_ = at;
     scan->expected_ = expected;
@@ -50,6 +51,7 @@ static inline bool is_digit(uint8_t c)
 /* The next byte that is not white space, without taking it; 0 at the end. */
 static inline uint8_t space_skip(struct json_scan *scan)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
     const uint8_t *at = scan->at_;
     if (at<scan->end_ && * at> ' ') {
         return *at; /* machines write no white space */
@@ -65,6 +67,7 @@ static inline uint8_t space_skip(struct json_scan *scan)
  * control character; or the end. Sixteen bytes at a time where the machine can. */
 static inline const uint8_t *plain_end(const uint8_t *at, const uint8_t *end)
 {
+    ASSERT_HOT(at <= end);
 #ifdef __SSE2__
     while (end - at >= 16) {
         const __m128i piece = _mm_loadu_si128((const __m128i *)(const void *)at);
@@ -97,6 +100,8 @@ static unsigned hex_value(uint8_t c)
 /* The end of the escape that begins with the backslash at `at`; NULL: there is no such escape. */
 static const uint8_t *escape_end(const uint8_t *at, const uint8_t *end)
 {
+    ASSERT_HOT(at < end);
+    ASSERT_HOT(*at == '\\');
     if (end - at < 2) {
         return NULL;
     }
@@ -126,6 +131,8 @@ static const uint8_t *escape_end(const uint8_t *at, const uint8_t *end)
 /* Takes a string; the scan stands at its opening quote. */
 static inline bool string_scan(struct json_scan *scan, bool *escaped)
 {
+    ASSERT_HOT(scan->at_ < scan->end_);
+    ASSERT_HOT(*scan->at_ == '"');
     const uint8_t *at = scan->at_ + 1;
     for (;;) {
         at = plain_end(at, scan->end_);
@@ -150,6 +157,7 @@ static inline bool string_scan(struct json_scan *scan, bool *escaped)
 
 static inline const uint8_t *digits_end(const uint8_t *at, const uint8_t *end)
 {
+    ASSERT_HOT(at <= end);
     while (at < end && is_digit(*at)) {
         at++;
     }
@@ -158,6 +166,8 @@ static inline const uint8_t *digits_end(const uint8_t *at, const uint8_t *end)
 
 static bool number_scan(struct json_scan *scan)
 {
+    ASSERT_HOT(scan->at_ < scan->end_);
+    ASSERT_HOT(*scan->at_ == '-' || is_digit(*scan->at_));
     const uint8_t *const end = scan->end_;
     const uint8_t *at = scan->at_;
     if (*at == '-') {
@@ -191,6 +201,8 @@ static bool number_scan(struct json_scan *scan)
 
 static bool word_scan(struct json_scan *scan, const char *word, size_t size)
 {
+    ASSERT_HOT(size == strlen(word));
+    ASSERT_HOT(scan->at_ < scan->end_);
     if ((size_t)(scan->end_ - scan->at_) < size || memcmp(scan->at_, word, size) != 0) {
         return scan_fail(scan, scan->at_, "a value");
     }
@@ -202,6 +214,7 @@ static bool word_scan(struct json_scan *scan, const char *word, size_t size)
 static inline bool scalar_scan(struct json_scan *scan, uint8_t c, enum json_kind *kind,
                                bool *escaped)
 {
+    ASSERT_HOT(c != '{' && c != '[');
     if (c == '"') {
         *kind = JSON_KIND_STRING;
         return string_scan(scan, escaped);
@@ -245,6 +258,8 @@ static inline void levels_push(struct json_levels *levels, bool object)
 /* Takes a container that is too deep to check, by counting brackets outside of strings. */
 static bool deep_skip(struct json_scan *scan)
 {
+    ASSERT(scan->at_ < scan->end_);
+    ASSERT(*scan->at_ == '{' || *scan->at_ == '[');
     size_t open_count = 0;
     bool escaped;
     while (scan->at_ < scan->end_) {
@@ -271,6 +286,7 @@ static bool deep_skip(struct json_scan *scan)
 /* Takes a member's name and its colon, and stands before the value. */
 static inline bool name_scan(struct json_scan *scan, bool *escaped)
 {
+    ASSERT_HOT(scan->at_ > scan->begin_);
     if (space_skip(scan) != '"') {
         return scan_fail(scan, scan->at_, "a member's name");
     }
@@ -289,6 +305,7 @@ static inline bool name_scan(struct json_scan *scan, bool *escaped)
 static inline bool value_enter(struct json_scan *scan, struct json_levels *levels, bool *too_deep,
                                bool *ret_inside)
 {
+    ASSERT_HOT(levels->depth <= JSON_DEPTH_MAX);
     enum json_kind kind;
     bool escaped;
     const uint8_t c = space_skip(scan);
@@ -314,6 +331,8 @@ static inline bool value_enter(struct json_scan *scan, struct json_levels *level
  * the outermost level has been closed. */
 static inline bool value_leave(struct json_scan *scan, struct json_levels *levels, bool *ret_more)
 {
+    ASSERT_HOT(levels->depth <= JSON_DEPTH_MAX);
+    ASSERT_HOT(scan->at_ > scan->begin_);
     bool escaped;
     *ret_more = false;
     while (levels->depth > 0) {
@@ -336,6 +355,8 @@ static inline bool value_leave(struct json_scan *scan, struct json_levels *level
 /* Takes a container; the scan stands at its opening bracket. */
 static bool container_scan(struct json_scan *scan, bool *too_deep)
 {
+    ASSERT_HOT(scan->at_ < scan->end_);
+    ASSERT_HOT(*scan->at_ == '{' || *scan->at_ == '[');
     struct json_levels levels;
     bool inside;
     bool more = true;
@@ -356,6 +377,7 @@ static bool container_scan(struct json_scan *scan, bool *too_deep)
 
 enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_ && scan->at_ <= scan->end_);
     enum json_kind kind = JSON_KIND_ARRAY;
     bool escaped = false;
     bool too_deep = false;
@@ -381,6 +403,7 @@ enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
 
 enum rc json_scan_open(struct json_scan *scan, uint8_t bracket)
 {
+    ASSERT(scan->at_ <= scan->end_);
     ASSERT(bracket == '{' || bracket == '[');
     if (space_skip(scan) != bracket) {
         scan_fail(scan, scan->at_, bracket == '{' ? "an object" : "an array");
@@ -392,6 +415,7 @@ enum rc json_scan_open(struct json_scan *scan, uint8_t bracket)
 
 enum rc json_scan_member(struct json_scan *scan, bool first, struct json_value *ret_name)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
     uint8_t c = space_skip(scan);
     if (c == '}') {
         scan->at_++;
@@ -429,6 +453,7 @@ enum rc json_scan_member(struct json_scan *scan, bool first, struct json_value *
 
 enum rc json_scan_element(struct json_scan *scan, bool first)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
     const uint8_t c = space_skip(scan);
     if (c == ']') {
         scan->at_++;
@@ -447,6 +472,7 @@ enum rc json_scan_element(struct json_scan *scan, bool first)
 
 enum rc json_scan_end(struct json_scan *scan)
 {
+    ASSERT(scan->at_ <= scan->end_);
     (void)space_skip(scan);
     if (scan->at_ != scan->end_) {
         scan_fail(scan, scan->at_, "the end of the text");
@@ -462,6 +488,8 @@ uint8_t json_scan_peek(struct json_scan *scan)
 
 size_t json_scan_offset(const struct json_scan *scan)
 {
+    ASSERT(scan->at_ >= scan->begin_);
+    ASSERT(scan->at_ <= scan->end_);
     return (size_t)(scan->at_ - scan->begin_);
 }
 
@@ -493,6 +521,7 @@ enum rc json_scan_text(struct bytes text, struct json_value *ret_value)
 /* The four digits of an escape whose backslash is at `at`. */
 static unsigned escape_unit(const uint8_t *at)
 {
+    ASSERT_HOT(at[0] == '\\' && at[1] == 'u');
     unsigned unit = 0;
     for (int i = 2; i < 6; i++) {
         unit = unit << 4 | hex_value(at[i]);
@@ -503,6 +532,7 @@ static unsigned escape_unit(const uint8_t *at)
 
 static size_t utf8_put(uint8_t *to, unsigned point)
 {
+    ASSERT_HOT(point < 0xd800 || point > 0xdfff);
     ASSERT_HOT(point <= 0x10ffff);
     if (point < 0x80) {
         to[0] = (uint8_t)point;
@@ -529,6 +559,8 @@ static size_t utf8_put(uint8_t *to, unsigned point)
 /* Undoes the \uXXXX at *at, or the pair of them. False: a lone surrogate. */
 static bool unicode_unescape(const uint8_t **at, const uint8_t *end, uint8_t *to, size_t *size)
 {
+    ASSERT_HOT(end - *at >= 6);
+    ASSERT_HOT((*at)[0] == '\\' && (*at)[1] == 'u');
     unsigned point = escape_unit(*at);
     *at += 6;
     if (point >= 0xdc00 && point <= 0xdfff) {
@@ -563,6 +595,8 @@ static uint8_t short_escape_value(uint8_t c)
 
 bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_size)
 {
+    ASSERT(string->kind == JSON_KIND_STRING);
+    ASSERT(string->raw.size >= 2);
     const struct bytes inner = json_string_inner(string);
     const uint8_t *at = inner.data;
     const uint8_t *const end = inner.data + inner.size;
@@ -590,6 +624,7 @@ bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_siz
 
 bool json_scan_integer(const struct json_value *value, uint64_t *ret_integer)
 {
+    ASSERT(value->raw.size > 0);
     enum { DIGITS_MAX = 16 }; /* 2^53 - 1 has 16, so the sum below cannot overflow */
     if (value->kind != JSON_KIND_NUMBER || value->raw.size > DIGITS_MAX) {
         return false;

@@ -32,6 +32,8 @@ static enum rc refuse_bad(struct decode *d, const char *member, const char *expe
 static enum rc inner_members(struct decode *d, const struct json_value *value, const char *name,
                              uint32_t known, struct members *ret_members)
 {
+    ASSERT(name[0] != '\0');
+    ASSERT(known != 0);
     struct json_scan scan;
     if (value->kind != JSON_KIND_OBJECT) {
         return refuse_bad(d, name, "expected an object");
@@ -50,6 +52,8 @@ static enum rc inner_members(struct decode *d, const struct json_value *value, c
 /* Takes data, data_base64 and key of a single publish or of one item of a batch. */
 static enum rc take_item(struct decode *d, const struct members *m, struct wire_item *ret_item)
 {
+    ASSERT_HOT(d->refusal.expected == NULL);
+    ASSERT_HOT(!d->in_batch || d->item_index < BATCH_MESSAGES_MAX);
     struct wire_item item = {0};
     const bool has_data = members_have(m, MEMBER_DATA);
     item.is_bytes = members_have(m, MEMBER_DATA_BASE64);
@@ -76,6 +80,8 @@ static enum rc take_item(struct decode *d, const struct members *m, struct wire_
 
 static enum rc items_reserve(struct wire_scratch *scratch, size_t count)
 {
+    ASSERT_HOT(count >= 1 && count <= BATCH_MESSAGES_MAX);
+    ASSERT_HOT((scratch->items_ == NULL) == (scratch->items_capacity_ == 0));
     if (count <= scratch->items_capacity_) {
         return RC_OK;
     }
@@ -86,12 +92,14 @@ static enum rc items_reserve(struct wire_scratch *scratch, size_t count)
     }
     scratch->items_ = items;
     scratch->items_capacity_ = capacity;
+    ASSERT(capacity >= count);
     return RC_OK;
 }
 
 /* One value of a batch: an object that is a message, or a refusal. */
 static enum rc batch_item_scan(struct decode *d)
 {
+    ASSERT_HOT(d->in_batch);
     static const uint32_t known = MEMBER_BIT(DATA) | MEMBER_BIT(DATA_BASE64) | MEMBER_BIT(KEY);
     struct members m;
     struct json_value other;
@@ -122,6 +130,8 @@ static enum rc batch_item_scan(struct decode *d)
 /* The whole array. A refusal waits in d->refusal; the scan goes on. RC_BAD, RC_NOMEM */
 static enum rc batch_scan(struct decode *d)
 {
+    ASSERT(!d->in_batch);
+    ASSERT(d->batch_count == 0);
     enum rc rc = json_scan_open(&d->scan, '[');
     ASSERT(rc == RC_OK); /* the caller has seen the bracket */
     d->in_batch = true;
@@ -143,6 +153,7 @@ static enum rc batch_scan(struct decode *d)
 
 static enum rc take_channel(struct decode *d, struct wire_command *c)
 {
+    ASSERT_HOT(c->channel.size == 0);
     if (!members_have(&d->members, MEMBER_CHANNEL)) {
         return refuse_bad(d, "channel", "is missing");
     }
@@ -152,6 +163,8 @@ static enum rc take_channel(struct decode *d, struct wire_command *c)
 
 static enum rc take_producer(struct decode *d, struct wire_producer *ret_producer)
 {
+    ASSERT(members_have(&d->members, MEMBER_PRODUCER));
+    ASSERT(!d->in_batch);
     struct members m;
     struct wire_producer producer = {.epoch = 1};
     enum rc rc = inner_members(d, &d->members.values[MEMBER_PRODUCER], "producer",
@@ -175,6 +188,8 @@ static enum rc take_producer(struct decode *d, struct wire_producer *ret_produce
 
 static enum rc take_connect(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type == WIRE_CONNECT);
+    ASSERT(!d->http);
     const struct members *m = &d->members;
     if (members_have(m, MEMBER_TOKEN)) {
         const enum rc rc = take_string(d, &m->values[MEMBER_TOKEN], "token", &c->token);
@@ -187,6 +202,9 @@ static enum rc take_connect(struct decode *d, struct wire_command *c)
 
 static enum rc take_batch(struct decode *d, struct wire_command *c)
 {
+    ASSERT(members_have(&d->members, MEMBER_BATCH));
+    ASSERT(!d->in_batch);
+    ASSERT(c->items == NULL);
     const struct members *m = &d->members;
     if (members_have(m, MEMBER_DATA) || members_have(m, MEMBER_DATA_BASE64)) {
         return refuse_bad(d, "batch", "expected either batch or data, not both");
@@ -214,6 +232,7 @@ static enum rc take_batch(struct decode *d, struct wire_command *c)
 
 static enum rc take_publish(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type == WIRE_PUBLISH);
     const struct members *m = &d->members;
     enum rc rc = take_channel(d, c);
     if (rc != RC_OK) {
@@ -248,6 +267,7 @@ static enum rc take_publish(struct decode *d, struct wire_command *c)
 /* {"seq":n}, {"epoch":e,"seq":n} or {"time":ms} */
 static enum rc take_from_object(struct decode *d, struct wire_command *c)
 {
+    ASSERT(d->members.values[MEMBER_FROM].kind == JSON_KIND_OBJECT);
     struct members m;
     enum rc rc = inner_members(d, &d->members.values[MEMBER_FROM], "from",
                                MEMBER_BIT(SEQ) | MEMBER_BIT(EPOCH) | MEMBER_BIT(TIME), &m);
@@ -271,6 +291,8 @@ static enum rc take_from_object(struct decode *d, struct wire_command *c)
 
 static enum rc take_from(struct decode *d, struct wire_command *c)
 {
+    ASSERT(members_have(&d->members, MEMBER_FROM));
+    ASSERT(c->type == WIRE_SUBSCRIBE);
     const struct json_value *value = &d->members.values[MEMBER_FROM];
     struct bytes text;
     if (value->kind == JSON_KIND_OBJECT) {
@@ -295,6 +317,8 @@ static enum rc take_from(struct decode *d, struct wire_command *c)
 
 static enum rc take_on_gap(struct decode *d, struct wire_command *c)
 {
+    ASSERT(members_have(&d->members, MEMBER_ON_GAP));
+    ASSERT(c->type == WIRE_SUBSCRIBE);
     struct bytes text;
     const enum rc rc = take_string(d, &d->members.values[MEMBER_ON_GAP], "on_gap", &text);
     if (rc != RC_OK) {
@@ -309,6 +333,8 @@ static enum rc take_on_gap(struct decode *d, struct wire_command *c)
 
 static enum rc take_subscribe(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type == WIRE_SUBSCRIBE);
+    ASSERT(c->window == 0);
     const struct members *m = &d->members;
     uint64_t window = 0;
     enum rc rc = take_channel(d, c);
@@ -333,6 +359,8 @@ static enum rc take_subscribe(struct decode *d, struct wire_command *c)
 
 static enum rc take_ack(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type == WIRE_ACK);
+    ASSERT(c->seq == 0);
     const enum rc rc = take_channel(d, c);
     if (rc != RC_OK) {
         return rc;
@@ -345,6 +373,8 @@ static enum rc take_ack(struct decode *d, struct wire_command *c)
 
 static enum rc take_reverse(struct decode *d, struct wire_command *c)
 {
+    ASSERT(members_have(&d->members, MEMBER_REVERSE));
+    ASSERT(!c->reverse);
     const enum json_kind kind = d->members.values[MEMBER_REVERSE].kind;
     if (kind != JSON_KIND_TRUE && kind != JSON_KIND_FALSE) {
         return refuse_bad(d, "reverse", "expected true or false");
@@ -355,6 +385,8 @@ static enum rc take_reverse(struct decode *d, struct wire_command *c)
 
 static enum rc take_history(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type == WIRE_HISTORY);
+    ASSERT(c->limit == 0);
     const struct members *m = &d->members;
     uint64_t limit = HISTORY_LIMIT_DEFAULT;
     enum rc rc = take_channel(d, c);
@@ -372,6 +404,7 @@ static enum rc take_history(struct decode *d, struct wire_command *c)
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT(limit >= 1);
     c->limit = (uint32_t)(limit > HISTORY_MESSAGES_MAX ? HISTORY_MESSAGES_MAX : limit);
     return RC_OK;
 }
@@ -416,6 +449,8 @@ static_assert(TYPE_COUNT == WIRE_PING + 1, "each type has its row");
 
 static enum rc take_type(struct decode *d, enum wire_type *ret_type)
 {
+    ASSERT(!d->http);
+    ASSERT(d->refusal.expected == NULL);
     struct bytes text;
     if (!members_have(&d->members, MEMBER_TYPE)) {
         return refuse_bad(d, "type", "is missing");
@@ -440,6 +475,8 @@ static enum rc take_type(struct decode *d, enum wire_type *ret_type)
 
 static enum rc take_body(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type <= WIRE_PING);
+    ASSERT(d->refusal.expected == NULL);
     switch (c->type) {
     case WIRE_CONNECT: return take_connect(d, c);
     case WIRE_PUBLISH: return take_publish(d, c);
@@ -456,6 +493,8 @@ static enum rc take_body(struct decode *d, struct wire_command *c)
 /* The id is taken before anything else, so that every refusal can carry it. */
 static enum rc take_id(struct decode *d, uint64_t *ret_id)
 {
+    ASSERT(*ret_id == 0);
+    ASSERT(d->refusal.expected == NULL);
     if (!members_have(&d->members, MEMBER_ID)) {
         return RC_OK;
     }
@@ -467,6 +506,7 @@ static enum rc take_id(struct decode *d, uint64_t *ret_id)
 
 static enum rc refuse_repeated(struct decode *d, uint32_t repeated)
 {
+    ASSERT((repeated & ~((1u << MEMBER_COUNT) - 1)) == 0);
     ASSERT(repeated != 0);
     return refuse_bad(d, member_name((enum member)__builtin_ctz(repeated)), "is repeated");
 }
@@ -474,6 +514,8 @@ static enum rc refuse_repeated(struct decode *d, uint32_t repeated)
 /* Makes a command of the members gathered. */
 static enum rc take_command(struct decode *d, struct wire_command *c)
 {
+    ASSERT_HOT(d->refusal.expected == NULL);
+    ASSERT_HOT(c->id == 0);
     enum rc rc = take_id(d, &c->id);
     if (rc != RC_OK) {
         return rc;
@@ -501,6 +543,8 @@ static_assert(JSON_DEPTH_MAX == 512, "the text of the refusal says 512");
 /* Writes the sentence for a developer. Nothing in it comes from the client but numbers. */
 static void error_write(const struct refusal *refusal, uint64_t id, struct wire_error *error)
 {
+    ASSERT(refusal->expected != NULL);
+    ASSERT(refusal->code < WIRE_ERROR_COUNT);
     char item[32] = "";
     const char *member = refusal->member == NULL ? "" : refusal->member;
     *error = (struct wire_error){.code = refusal->code, .id = id};
@@ -525,6 +569,7 @@ static enum rc decode(struct bytes text, bool http, const struct json_codec_limi
                       struct wire_scratch *scratch, struct wire_command *ret_command,
                       struct wire_error *ret_error)
 {
+    ASSERT_HOT(limits->message_bytes > 0);
     struct decode d; /* not zeroed: its table of values is large, and `seen` says what counts */
     struct wire_command command = {0};
     d.limits = limits;

@@ -52,8 +52,14 @@ static inline uint8_t *put_integer(uint8_t *at, uint64_t value)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
+static inline bool must_escape(uint8_t c)
+{
+    return (c < 0x20) | (c == '"') | (c == '\\');
+}
+
 static uint8_t *put_escaped_byte(uint8_t *at, uint8_t c)
 {
+    ASSERT_HOT(must_escape(c));
     static const char hex[] = "0123456789abcdef";
     at[0] = '\\';
     switch (c) {
@@ -71,11 +77,6 @@ static uint8_t *put_escaped_byte(uint8_t *at, uint8_t c)
     at[0] = (uint8_t)hex[c >> 4];
     at[1] = (uint8_t)hex[c & 15];
     return at + 2;
-}
-
-static inline bool must_escape(uint8_t c)
-{
-    return (c < 0x20) | (c == '"') | (c == '\\');
 }
 
 /* Looks first, many bytes at a time and without an early exit, then copies; only a text that needs
@@ -111,6 +112,7 @@ static uint8_t *put_text(uint8_t *at, const char *text)
 
 static uint8_t *put_epoch(uint8_t *at, uint64_t epoch)
 {
+    ASSERT_HOT(epoch != 0);
     char text[WIRE_EPOCH_TEXT_SIZE];
     wire_epoch_text(epoch, text);
     *at++ = '"';
@@ -125,6 +127,7 @@ static uint8_t *put_epoch(uint8_t *at, uint64_t epoch)
  * NULL: out of memory */
 static uint8_t *object_begin(struct buf *to, size_t extra)
 {
+    ASSERT_HOT(to->size <= to->capacity);
     if (buf_reserve(to, FIXED_SIZE_MAX + extra) != RC_OK) {
         return NULL;
     }
@@ -143,6 +146,8 @@ static enum rc object_end(struct buf *to, const uint8_t *at)
 
 static inline uint8_t *put_head(uint8_t *at, bool with_type, struct bytes type, uint64_t id)
 {
+    ASSERT_HOT(id <= WIRE_INTEGER_MAX);
+    ASSERT_HOT(type.size > 0);
     *at++ = '{';
     if (with_type) {
         at = PUT(at, "\"type\":\"");
@@ -159,12 +164,15 @@ static inline uint8_t *put_head(uint8_t *at, bool with_type, struct bytes type, 
 
 static inline uint8_t *put_channel(uint8_t *at, struct bytes channel)
 {
+    ASSERT_HOT(channel.size >= 1 && channel.size <= CHANNEL_NAME_BYTES_MAX);
     at = PUT(at, "\"channel\":");
     return put_string(at, channel);
 }
 
 static uint8_t *put_bounds(uint8_t *at, uint64_t earliest, uint64_t latest)
 {
+    ASSERT_HOT(earliest <= latest + 1);
+    ASSERT_HOT(latest <= WIRE_INTEGER_MAX);
     at = PUT(at, ",\"earliest\":");
     at = put_integer(at, earliest);
     at = PUT(at, ",\"latest\":");
@@ -173,6 +181,8 @@ static uint8_t *put_bounds(uint8_t *at, uint64_t earliest, uint64_t latest)
 
 enum rc json_encode_error(struct buf *to, const struct wire_error *error, bool with_type)
 {
+    ASSERT(error->code < WIRE_ERROR_COUNT);
+    ASSERT(!error->has_bounds || error->epoch != 0);
     const struct bytes message = bytes_of_text(error->message);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(message.size));
     if (at == NULL) {
@@ -220,6 +230,8 @@ static uint8_t *put_limits(uint8_t *at, const struct wire_connected *connected)
 
 enum rc json_encode_connected(struct buf *to, const struct wire_connected *connected)
 {
+    ASSERT(connected->durability[0] != '\0');
+    ASSERT(connected->message_bytes <= connected->frame_bytes);
     const struct bytes name = bytes_of_text(connected->namespace_name);
     const struct bytes durability = bytes_of_text(connected->durability);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(name.size) + STRING_SIZE_MAX(durability.size));
@@ -249,6 +261,8 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
 enum rc json_encode_published(struct buf *to, const struct wire_published *published,
                               bool with_type)
 {
+    ASSERT(published->epoch != 0);
+    ASSERT(published->has_seq == (published->seq != 0));
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(published->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -279,6 +293,8 @@ enum rc json_encode_published(struct buf *to, const struct wire_published *publi
 
 enum rc json_encode_subscribed(struct buf *to, const struct wire_subscribed *subscribed)
 {
+    ASSERT(subscribed->next >= 1);
+    ASSERT(subscribed->epoch != 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(subscribed->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -301,6 +317,8 @@ enum rc json_encode_subscribed(struct buf *to, const struct wire_subscribed *sub
 
 static uint8_t *put_range(uint8_t *at, uint64_t from, uint64_t to)
 {
+    ASSERT_HOT(from >= 1);
+    ASSERT_HOT(from <= to);
     at = PUT(at, "\"from\":");
     at = put_integer(at, from);
     at = PUT(at, ",\"to\":");
@@ -309,6 +327,7 @@ static uint8_t *put_range(uint8_t *at, uint64_t from, uint64_t to)
 
 enum rc json_encode_unsubscribed(struct buf *to, const struct wire_notice *notice)
 {
+    ASSERT(notice->channel.size > 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -332,6 +351,9 @@ enum rc json_encode_unsubscribed(struct buf *to, const struct wire_notice *notic
 
 enum rc json_encode_gap(struct buf *to, const struct wire_notice *notice)
 {
+    ASSERT(notice->has_range);
+    ASSERT(notice->from <= notice->to);
+    ASSERT(notice->reason != NULL);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -349,6 +371,8 @@ enum rc json_encode_gap(struct buf *to, const struct wire_notice *notice)
 
 enum rc json_encode_reset(struct buf *to, const struct wire_notice *notice)
 {
+    ASSERT(notice->epoch != 0);
+    ASSERT(notice->reason != NULL);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -367,6 +391,7 @@ enum rc json_encode_reset(struct buf *to, const struct wire_notice *notice)
 
 enum rc json_encode_pong(struct buf *to, uint64_t id)
 {
+    ASSERT(id <= WIRE_INTEGER_MAX);
     uint8_t *at = object_begin(to, 0);
     if (at == NULL) {
         return RC_NOMEM;
@@ -382,6 +407,7 @@ enum rc json_encode_pong(struct buf *to, uint64_t id)
 
 enum rc json_encode_goaway(struct buf *to, const char *reason, uint64_t reconnect_ms)
 {
+    ASSERT(reason[0] != '\0');
     const struct bytes text = bytes_of_text(reason);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(text.size));
     if (at == NULL) {
@@ -397,11 +423,13 @@ enum rc json_encode_goaway(struct buf *to, const char *reason, uint64_t reconnec
 
 static inline size_t data_size(const struct wire_message *message)
 {
+    ASSERT_HOT(message->data.size <= MESSAGE_BYTES_MAX);
     return message->is_bytes ? base64_encoded_size(message->data.size) : message->data.size;
 }
 
 static inline uint8_t *put_data(uint8_t *at, const struct wire_message *message)
 {
+    ASSERT_HOT(message->is_bytes || message->data.size > 0);
     if (!message->is_bytes) {
         at = PUT(at, ",\"data\":");
         return put_raw(at, message->data);
@@ -415,6 +443,8 @@ static inline uint8_t *put_data(uint8_t *at, const struct wire_message *message)
 
 enum rc json_encode_message(struct buf *to, const struct wire_message *message, bool with_type)
 {
+    ASSERT_HOT(message->producer_seq == 0 || message->producer.size > 0);
+    ASSERT_HOT(!with_type || message->channel.size > 0);
     const size_t names_size =
         message->channel.size + message->producer.size + (message->has_key ? message->key.size : 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(names_size) + data_size(message));
@@ -453,6 +483,7 @@ enum rc json_encode_message(struct buf *to, const struct wire_message *message, 
 enum rc json_encode_history_head(struct buf *to, uint64_t id, struct bytes channel, uint64_t epoch,
                                  uint64_t earliest, uint64_t latest, bool with_type)
 {
+    ASSERT(epoch != 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -500,6 +531,8 @@ enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range
 
 enum rc json_encode_digest(struct buf *to, const struct wire_digest *digest, bool with_type)
 {
+    ASSERT(digest->epoch != 0);
+    ASSERT(digest->seq <= WIRE_INTEGER_MAX);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(digest->channel.size));
     if (at == NULL) {
         return RC_NOMEM;

@@ -7,6 +7,7 @@
 static inline enum member member_if(struct bytes name, const char *text, size_t size,
                                     enum member member)
 {
+    ASSERT_HOT(member < MEMBER_COUNT);
     ASSERT_HOT(name.size == size);
     return memcmp(name.data, text, size) == 0 ? member : MEMBER_COUNT;
 }
@@ -14,6 +15,8 @@ static inline enum member member_if(struct bytes name, const char *text, size_t 
 #define IF(text, member) member_if(name, text, sizeof(text) - 1, MEMBER_##member)
 
 /* By length, then by first byte, then one comparison: this runs for each member of each command. */
+static_assert(MEMBER_COUNT <= 32, "a bit for each in `seen`");
+
 enum member member_of(struct bytes name)
 {
     switch (name.size) {
@@ -57,6 +60,9 @@ const char *member_name(enum member member)
 /* [RFC 8259 8.3] names are compared unescaped. */
 static enum member member_of_escaped(const struct json_value *name)
 {
+    ASSERT(name->escaped);
+    ASSERT(name->kind == JSON_KIND_STRING);
+    ASSERT(name->raw.size >= 2);
     enum { SIZE_MAX_ESCAPED = 12 * 6 }; /* the longest of our names, each character as \uXXXX */
     uint8_t plain[SIZE_MAX_ESCAPED];
     size_t size;
@@ -69,6 +75,7 @@ static enum member member_of_escaped(const struct json_value *name)
 enum rc members_scan(struct json_scan *scan, struct members *members, batch_scan_fn batch,
                      struct decode *decode)
 {
+    ASSERT_HOT(batch == NULL || !decode->in_batch);
     struct json_value name;
     struct json_value ignored;
     members->seen = 0;
@@ -108,6 +115,8 @@ enum rc members_scan(struct json_scan *scan, struct members *members, batch_scan
 enum rc decode_refuse(struct decode *decode, enum wire_error_code code, const char *member,
                       const char *expected)
 {
+    ASSERT(code < WIRE_ERROR_COUNT);
+    ASSERT(!decode->in_batch || decode->item_index < UINT32_MAX);
     ASSERT(expected != NULL);
     if (decode->refusal.expected == NULL) {
         decode->refusal = (struct refusal){
@@ -138,6 +147,7 @@ static enum rc arena_take(struct decode *decode, size_t size, uint8_t **ret_room
     }
     *ret_room = arena->data + arena->size;
     arena->size += size;
+    ASSERT(arena->size <= arena->capacity);
     return RC_OK;
 }
 
@@ -151,6 +161,8 @@ static void arena_give(struct decode *decode, size_t size)
 enum rc take_string(struct decode *decode, const struct json_value *value, const char *member,
                     struct bytes *ret_text)
 {
+    ASSERT_HOT(member[0] != '\0');
+    ASSERT_HOT(value->kind != JSON_KIND_STRING || value->raw.size >= 2);
     if (value->kind != JSON_KIND_STRING) {
         return decode_refuse(decode, WIRE_ERROR_BAD_REQUEST, member, "expected a string");
     }
@@ -177,6 +189,8 @@ enum rc take_string(struct decode *decode, const struct json_value *value, const
 enum rc take_name(struct decode *decode, const struct json_value *value, const char *member,
                   size_t size_max, struct bytes *ret_name)
 {
+    ASSERT_HOT(size_max >= 1 && size_max <= 255);
+    ASSERT_HOT(member[0] != '\0');
     struct bytes name;
     const enum rc rc = take_string(decode, value, member, &name);
     if (rc != RC_OK) {
@@ -194,6 +208,7 @@ enum rc take_name(struct decode *decode, const struct json_value *value, const c
         return decode_refuse(decode, WIRE_ERROR_BAD_REQUEST, member,
                              "expected a string without control characters");
     }
+    ASSERT_HOT(name.size >= 1 && name.size <= size_max);
     *ret_name = name;
     return RC_OK;
 }
@@ -216,6 +231,7 @@ enum rc take_key(struct decode *decode, const struct json_value *value, struct b
 enum rc take_integer(struct decode *decode, const struct json_value *value, const char *member,
                      uint64_t min, uint64_t *ret_integer)
 {
+    ASSERT_HOT(member[0] != '\0');
     uint64_t integer;
     ASSERT_HOT(min <= 1);
     if (!json_scan_integer(value, &integer) || integer < min) {
@@ -223,12 +239,14 @@ enum rc take_integer(struct decode *decode, const struct json_value *value, cons
                              min == 0 ? "expected an integer from 0 to 9007199254740991"
                                       : "expected an integer from 1 to 9007199254740991");
     }
+    ASSERT_HOT(integer >= min && integer <= WIRE_INTEGER_MAX);
     *ret_integer = integer;
     return RC_OK;
 }
 
 enum rc take_data(struct decode *decode, const struct json_value *value, struct bytes *ret_data)
 {
+    ASSERT_HOT(value->raw.size > 0);
     if (value->raw.size > decode->limits->message_bytes) {
         return decode_refuse(decode, WIRE_ERROR_TOO_LARGE, "data",
                              "larger than limits.message_bytes in `connected`");
@@ -240,6 +258,7 @@ enum rc take_data(struct decode *decode, const struct json_value *value, struct 
 enum rc take_data_base64(struct decode *decode, const struct json_value *value,
                          struct bytes *ret_data)
 {
+    ASSERT(decode->scratch->arena_.size <= decode->text_size);
     static const char member[] = "data_base64";
     struct bytes text;
     enum rc rc = take_string(decode, value, member, &text);

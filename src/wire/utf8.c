@@ -32,6 +32,10 @@
 
 #define STATE_MASK 63u
 
+static_assert(START == 0, "a zeroed struct is a beginning");
+static_assert(BAD + 6 <= 64, "nine states of six bits fit a row");
+static_assert((BAD | STATE_MASK) == STATE_MASK, "a state fits its bits");
+
 /* A row: what follows START, then what follows ONE, TWO and THREE, then each of the four narrow
  * states. */
 #define ROW(start, one, two, three, e0, ed, f0, f4)                                                \
@@ -100,6 +104,8 @@ static inline size_t ascii_blocks(const uint8_t *data, size_t size)
 
 static inline uint64_t utf8_step(uint64_t state, const uint8_t *data, size_t size)
 {
+    ASSERT_HOT(state <= BAD);
+    ASSERT_HOT(size == 0 || data != NULL);
     for (size_t i = 0; i < size; i++) {
         state = (utf8_rows[data[i]] >> state) & STATE_MASK;
     }
@@ -108,6 +114,7 @@ static inline uint64_t utf8_step(uint64_t state, const uint8_t *data, size_t siz
 
 bool utf8_feed(struct utf8 *utf8, struct bytes piece)
 {
+    ASSERT_HOT(utf8->state_ % 6 == 0);
     const uint8_t *data = piece.data;
     size_t left = piece.size;
     uint64_t state = utf8->state_;
@@ -125,12 +132,15 @@ bool utf8_feed(struct utf8 *utf8, struct bytes piece)
     if (state != BAD) {
         state = utf8_step(state, data, left);
     }
+    ASSERT_HOT(state <= BAD && state % 6 == 0);
     utf8->state_ = (uint8_t)state;
     return state != BAD;
 }
 
 bool utf8_complete(const struct utf8 *utf8)
 {
+    ASSERT(utf8->state_ <= BAD);
+    ASSERT(utf8->state_ % 6 == 0);
     return utf8->state_ == START;
 }
 

@@ -40,23 +40,30 @@ static_assert(sizeof(((struct ws_decoder *)NULL)->head_) == WS_HEADER_SIZE_MAX, 
 
 void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role)
 {
+    ASSERT(role == WS_SERVER || role == WS_CLIENT);
     *decoder = (struct ws_decoder){.role_ = (uint8_t)role};
 }
 
 void ws_decoder_deinit(struct ws_decoder *decoder)
 {
+    ASSERT(decoder->message_.size <= decoder->message_.capacity);
     buf_deinit(&decoder->message_);
     decoder->done_ = true;
 }
 
 bool ws_decoder_busy(const struct ws_decoder *decoder)
 {
+    ASSERT(decoder->head_size_ <= WS_HEADER_SIZE_MAX);
+    ASSERT(!decoder->in_payload_ || decoder->head_size_ == 0);
     return !decoder->done_ &&
            (decoder->in_payload_ || decoder->head_size_ > 0 || decoder->message_opcode_ != 0);
 }
 
 static void decoder_check(const struct ws_decoder *decoder)
 {
+    ASSERT_HOT(decoder->head_size_ < WS_HEADER_SIZE_MAX);
+    ASSERT_HOT(!decoder->done_ || !decoder->in_payload_);
+    ASSERT_HOT(decoder->empty_count_ <= WS_EMPTY_FRAMES_MAX || decoder->done_);
     ASSERT_HOT(decoder->in_payload_ || decoder->frame_left_ == 0);
     ASSERT_HOT(!decoder->in_payload_ || decoder->head_size_ == 0);
     ASSERT_HOT(decoder->message_.size == 0 || decoder->lent_ || decoder->message_opcode_ != 0);
@@ -76,6 +83,8 @@ static void decoder_stop(struct ws_decoder *decoder)
 static void decoder_fail(struct ws_decoder *decoder, uint16_t code, const char *text,
                          struct ws_event *event)
 {
+    ASSERT(code >= 1000 && code != WS_CLOSE_NO_STATUS);
+    ASSERT(text != NULL);
     ASSERT(event->type == WS_EVENT_NONE);
     decoder_stop(decoder);
     *event = (struct ws_event){.type = WS_EVENT_ERROR, .code = code, .text = text};
@@ -107,6 +116,7 @@ static inline size_t header_size(uint8_t second)
 
 static inline uint64_t header_length(const uint8_t *head)
 {
+    ASSERT_HOT((head[1] & LENGTH) <= LENGTH_64);
     const unsigned length = head[1] & LENGTH;
     return length < LENGTH_16    ? length
            : length == LENGTH_16 ? load_u16_big_endian(head + 2)
@@ -116,6 +126,7 @@ static inline uint64_t header_length(const uint8_t *head)
 /* What is wrong with the first byte, or NULL. */
 static inline const char *first_byte_refuse(const struct ws_decoder *decoder, uint8_t first)
 {
+    ASSERT_HOT(!decoder->in_payload_);
     const unsigned opcode = first & OPCODE;
     /* [WS 5.2] no extension is negotiated, so the reserved bits must be 0 */
     if ((first & RESERVED) != 0) {
@@ -139,6 +150,8 @@ static inline const char *first_byte_refuse(const struct ws_decoder *decoder, ui
 /* What is wrong with the second byte, or NULL. */
 static inline const char *second_byte_refuse(const struct ws_decoder *decoder, const uint8_t *head)
 {
+    ASSERT_HOT(!decoder->in_payload_);
+    ASSERT_HOT(decoder->role_ == WS_SERVER || decoder->role_ == WS_CLIENT);
     /* [WS 5.1] a client masks all its frames, a server none */
     const bool masked = (head[1] & MASKED) != 0;
     if (masked != (decoder->role_ == WS_SERVER)) {
@@ -171,6 +184,7 @@ static inline const char *length_refuse(const uint8_t *head)
 static inline bool header_check(struct ws_decoder *decoder, const struct ws_limits *limits,
                                 const uint8_t *head, size_t size, struct ws_event *event)
 {
+    ASSERT_HOT(event->type == WS_EVENT_NONE);
     ASSERT_HOT(size > 0 && size <= WS_HEADER_SIZE_MAX);
     const char *why = first_byte_refuse(decoder, head[0]);
     if (why == NULL && size > 1) {
@@ -201,6 +215,8 @@ static inline bool header_check(struct ws_decoder *decoder, const struct ws_limi
 static inline void frame_begin(struct ws_decoder *decoder, const uint8_t *head,
                                struct ws_event *event)
 {
+    ASSERT_HOT(!decoder->in_payload_);
+    ASSERT_HOT(((head[1] & MASKED) != 0) == (decoder->role_ == WS_SERVER));
     const uint8_t opcode = head[0] & OPCODE;
     decoder->opcode_ = opcode;
     decoder->fin_ = (head[0] & FIN) != 0;
@@ -231,6 +247,8 @@ static inline void frame_begin(struct ws_decoder *decoder, const uint8_t *head,
 static inline size_t header_take(struct ws_decoder *decoder, const struct ws_limits *limits,
                                  const uint8_t *input, size_t size, struct ws_event *event)
 {
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(!decoder->in_payload_ && !decoder->done_);
     const uint8_t *head = input;
     size_t head_size = decoder->head_size_;
     size_t used = 0;
@@ -258,6 +276,8 @@ static inline size_t header_take(struct ws_decoder *decoder, const struct ws_lim
 
 static void close_event(struct ws_decoder *decoder, struct bytes payload, struct ws_event *event)
 {
+    ASSERT(payload.size <= CONTROL_PAYLOAD_MAX);
+    ASSERT(decoder->opcode_ == WS_CLOSE);
     uint16_t code = WS_CLOSE_NO_STATUS;
     struct bytes reason = {0};
 
@@ -286,6 +306,8 @@ static void close_event(struct ws_decoder *decoder, struct bytes payload, struct
 
 static void control_take(struct ws_decoder *decoder, struct bytes piece, struct ws_event *event)
 {
+    ASSERT((decoder->opcode_ & CONTROL) != 0);
+    ASSERT(decoder->fin_);
     struct bytes payload = piece;
     if (decoder->frame_left_ > 0 || decoder->control_size_ > 0) {
         ASSERT(piece.size <= CONTROL_PAYLOAD_MAX - decoder->control_size_);
@@ -312,6 +334,8 @@ static void control_take(struct ws_decoder *decoder, struct bytes piece, struct 
 static inline void message_end(struct ws_decoder *decoder, struct bytes payload,
                                struct ws_event *event)
 {
+    ASSERT_HOT(decoder->fin_ && decoder->frame_left_ == 0);
+    ASSERT_HOT(!decoder->in_payload_);
     const enum ws_opcode opcode = (enum ws_opcode)decoder->message_opcode_;
     if (opcode == WS_TEXT && !utf8_complete(&decoder->utf8_)) {
         decoder_fail(decoder, WS_CLOSE_UTF8, "text that ends inside a character", event);
@@ -324,6 +348,8 @@ static inline void message_end(struct ws_decoder *decoder, struct bytes payload,
 
 static inline void data_take(struct ws_decoder *decoder, struct bytes piece, struct ws_event *event)
 {
+    ASSERT_HOT((decoder->opcode_ & CONTROL) == 0);
+    ASSERT_HOT(decoder->message_opcode_ == WS_TEXT || decoder->message_opcode_ == WS_BINARY);
     /* [WS 8.1] text that is not UTF-8 fails the connection: at the byte that shows it, not at the
      * end of the frame. */
     if (decoder->message_opcode_ == WS_TEXT && !utf8_feed(&decoder->utf8_, piece)) {
@@ -350,6 +376,8 @@ static inline void data_take(struct ws_decoder *decoder, struct bytes piece, str
 static inline size_t payload_take(struct ws_decoder *decoder, uint8_t *input, size_t size,
                                   struct ws_event *event)
 {
+    ASSERT_HOT(decoder->in_payload_ && !decoder->done_);
+    ASSERT_HOT(event->type == WS_EVENT_NONE);
     const size_t used = size < decoder->frame_left_ ? size : (size_t)decoder->frame_left_;
     if (decoder->role_ == WS_SERVER) {
         ws_mask(input, used, decoder->mask_, decoder->mask_at_);
@@ -367,6 +395,7 @@ static inline size_t payload_take(struct ws_decoder *decoder, uint8_t *input, si
 void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits, uint8_t *input,
                      size_t size, size_t *ret_used, struct ws_event *ret_event)
 {
+    ASSERT(size == 0 || input != NULL);
     struct ws_event event = {.type = WS_EVENT_NONE};
     size_t used = 0;
 
@@ -384,6 +413,8 @@ void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits,
         }
     }
     decoder_check(decoder);
+    ASSERT(used <= size);
+    ASSERT(event.type != WS_EVENT_NONE || used == size || decoder->done_);
     *ret_used = decoder->done_ ? size : used;
     *ret_event = event;
 }

@@ -38,6 +38,8 @@ typedef bool handshake_check(struct handshake *handshake);
 
 static bool refuse(struct handshake *handshake, unsigned status, const char *why)
 {
+    ASSERT(status >= 400 && status <= 499);
+    ASSERT(why[0] != '\0');
     handshake->status = status;
     handshake->why = why;
     return false;
@@ -46,12 +48,16 @@ static bool refuse(struct handshake *handshake, unsigned status, const char *why
 static bool refuse_with(struct handshake *handshake, unsigned status, const char *why,
                         const char *extra)
 {
+    ASSERT(extra[strlen(extra) - 1] == '\n');
+    ASSERT(handshake->extra == NULL);
     handshake->extra = extra;
     return refuse(handshake, status, why);
 }
 
 static bool check_path(struct handshake *handshake)
 {
+    ASSERT(handshake->options->path[0] == '/');
+    ASSERT(handshake->request->path.size > 0);
     const struct bytes path = bytes_of_text(handshake->options->path);
     if (!bytes_equal(handshake->request->path, path)) {
         return refuse(handshake, 404, "no WebSocket at this path");
@@ -62,6 +68,8 @@ static bool check_path(struct handshake *handshake)
 /* [WS 4.2.1] 1: a GET of HTTP/1.1 or later */
 static bool check_method(struct handshake *handshake)
 {
+    ASSERT(handshake->request->method.size > 0);
+    ASSERT(handshake->request->minor <= 1);
     if (!bytes_equal(handshake->request->method, BYTES_LITERAL("GET"))) {
         return refuse_with(handshake, 405, "a WebSocket is opened with GET", "Allow: GET\r\n");
     }
@@ -85,6 +93,7 @@ static bool check_no_body(struct handshake *handshake)
 /* [WS 4.2.1] 3 and 4 */
 static bool check_upgrade(struct handshake *handshake)
 {
+    ASSERT(!handshake->request->has_body);
     const struct http_request *request = handshake->request;
     if (http_field_count(request, "upgrade") == 0) {
         return refuse_with(handshake, 426, "only WebSocket is spoken here", EXTRA_UPGRADE);
@@ -101,6 +110,7 @@ static bool check_upgrade(struct handshake *handshake)
 /* [WS 4.2.1] 6, [WS 4.2.2] 4, [WS 11.3.5] */
 static bool check_version(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
     const struct http_request *request = handshake->request;
     if (http_field_count(request, "sec-websocket-version") > 1) {
         return refuse(handshake, 400, "Sec-WebSocket-Version is there twice");
@@ -122,6 +132,7 @@ static bool is_base64(uint8_t byte)
  * at: they change nothing, and some clients draw letters instead of bytes. */
 static bool check_key(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
     const struct bytes key = http_field_find(handshake->request, "sec-websocket-key");
     bool good =
         key.size == KEY_SIZE && key.data[KEY_SIZE - 2] == '=' && key.data[KEY_SIZE - 1] == '=';
@@ -141,6 +152,7 @@ static bool token_take(struct bytes *text)
     while (size < text->size && http_token_valid(bytes_of(text->data + size, 1))) {
         size++;
     }
+    ASSERT(size <= text->size);
     *text = http_trim(bytes_of(text->data + size, text->size - size));
     return size > 0;
 }
@@ -148,6 +160,7 @@ static bool token_take(struct bytes *text)
 /* Takes that byte off `text`, and the white space behind it, if it is next. */
 static bool byte_take(struct bytes *text, uint8_t byte)
 {
+    ASSERT(byte != ' ' && byte != '\t');
     if (text->size == 0 || text->data[0] != byte) {
         return false;
     }
@@ -186,6 +199,7 @@ static bool extensions_valid(struct bytes list)
 
 static bool check_extensions(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
     const struct http_request *request = handshake->request;
     const struct bytes name = BYTES_LITERAL("sec-websocket-extensions");
     for (size_t i = 0; i < request->field_count; i++) {
@@ -201,6 +215,7 @@ static bool check_extensions(struct handshake *handshake)
 static bool protocols_add(struct bytes list, struct bytes seen[static PROTOCOLS_MAX],
                           size_t *seen_count)
 {
+    ASSERT(*seen_count <= PROTOCOLS_MAX);
     struct bytes protocol;
     while (http_list_next(&list, &protocol)) {
         if (*seen_count == PROTOCOLS_MAX || !http_token_valid(protocol)) {
@@ -219,6 +234,8 @@ static bool protocols_add(struct bytes list, struct bytes seen[static PROTOCOLS_
 /* [WS 4.2.2] 5, [P 1]: one of the client's list, or none if it offers none. */
 static bool check_protocol(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
+    ASSERT(!handshake->json);
     const struct http_request *request = handshake->request;
     const struct bytes name = BYTES_LITERAL("sec-websocket-protocol");
     struct bytes seen[PROTOCOLS_MAX];
@@ -232,6 +249,7 @@ static bool check_protocol(struct handshake *handshake)
             }
         }
     }
+    ASSERT(seen_count <= PROTOCOLS_MAX);
     for (size_t i = 0; i < seen_count; i++) {
         handshake->json = handshake->json || bytes_equal(seen[i], ws_protocol_json);
     }
@@ -247,6 +265,7 @@ static bool check_protocol(struct handshake *handshake)
 /* [WS 4.2.2] 1, [WS 10.2] */
 static bool check_origin(struct handshake *handshake)
 {
+    ASSERT(handshake->options->origin_count == 0 || handshake->options->origins != NULL);
     const struct http_request *request = handshake->request;
     const size_t count = http_field_count(request, "origin");
     if (count > 1) {
@@ -297,6 +316,8 @@ static enum rc accept_encode(struct bytes key, char to[static ACCEPT_SIZE + 1])
 
 static enum rc accept_append(const struct handshake *handshake, struct buf *to)
 {
+    ASSERT(handshake->status == 0);
+    ASSERT(handshake->why == NULL);
     char accept[ACCEPT_SIZE + 1];
     const enum rc rc =
         accept_encode(http_field_find(handshake->request, "sec-websocket-key"), accept);
@@ -320,6 +341,8 @@ static enum rc accept_append(const struct handshake *handshake, struct buf *to)
 /* [P 5] errors are objects, with the code of their kind. `why` has nothing to escape. */
 static enum rc refusal_append(const struct handshake *handshake, struct buf *to)
 {
+    ASSERT(handshake->status >= 400);
+    ASSERT(strpbrk(handshake->why, "\"\\\n") == NULL);
     char body[256];
     const int size =
         snprintf(body, sizeof(body), "{\"code\":\"%s\",\"message\":\"%s\"}\n",
@@ -332,6 +355,8 @@ static enum rc refusal_append(const struct handshake *handshake, struct buf *to)
 enum rc ws_handshake(const struct http_request *request, const struct ws_handshake_options *options,
                      struct buf *to, enum ws_codec *ret_codec, const char **ret_why)
 {
+    ASSERT(options->path[0] == '/');
+    ASSERT(request->minor <= 1);
     struct handshake handshake = {.request = request, .options = options};
 
     for (size_t i = 0; i < sizeof(handshake_checks) / sizeof(handshake_checks[0]); i++) {

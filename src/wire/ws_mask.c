@@ -9,6 +9,7 @@
 
 static inline void mask_block(uint8_t *data, uint64_t mask)
 {
+    ASSERT_HOT((uint32_t)mask == (uint32_t)(mask >> 32));
 #ifdef __SSE2__
     __m128i *const at = (__m128i *)(void *)data;
     const __m128i wide = _mm_set1_epi64x((long long)mask);
@@ -21,6 +22,7 @@ static inline void mask_block(uint8_t *data, uint64_t mask)
 
 void ws_mask(uint8_t *data, size_t size, const uint8_t mask[static 4], unsigned at)
 {
+    ASSERT_HOT(size == 0 || data != NULL);
     ASSERT_HOT(at < 4);
     /* The mask turned so that its first byte is that of data[0]; a block is a multiple of its
      * length, so the same word serves for all of them. */

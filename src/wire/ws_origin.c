@@ -34,6 +34,7 @@ static bool origin_parse(struct bytes text, struct origin *ret_origin)
                 .host = authority.host,
                 .port = authority.has_port ? authority.port : default_port(secure),
             };
+            ASSERT(ret_origin->host.size > 0);
             return true;
         }
     }
@@ -43,6 +44,8 @@ static bool origin_parse(struct bytes text, struct origin *ret_origin)
 static bool origin_in_list(struct bytes text, const struct origin *origin, const struct bytes *list,
                            size_t list_count)
 {
+    ASSERT(list_count == 0 || list != NULL);
+    ASSERT(origin == NULL || origin->host.size > 0);
     for (size_t i = 0; i < list_count; i++) {
         struct origin item;
         if (bytes_equal(list[i], BYTES_LITERAL("*")) || bytes_equal(list[i], text)) {
@@ -59,6 +62,7 @@ static bool origin_in_list(struct bytes text, const struct origin *origin, const
 bool ws_origin_allowed(struct bytes origin, struct bytes host, const struct bytes *list,
                        size_t list_count)
 {
+    ASSERT(list_count == 0 || list != NULL);
     struct origin parsed;
     const bool is_web = origin_parse(origin, &parsed);
     struct http_authority server;
