@@ -444,7 +444,6 @@ static inline uint8_t *put_data(uint8_t *at, const struct wire_message *message)
 enum rc json_encode_message(struct buf *to, const struct wire_message *message, bool with_type)
 {
     ASSERT_HOT(message->producer_seq == 0 || message->producer.size > 0);
-    ASSERT_HOT(!with_type || message->channel.size > 0);
     const size_t names_size =
         message->channel.size + message->producer.size + (message->has_key ? message->key.size : 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(names_size) + data_size(message));
