@@ -259,7 +259,6 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
 enum rc json_encode_published(struct buf *to, const struct wire_published *published,
                               bool with_type)
 {
-    ASSERT(published->epoch != 0);
     ASSERT(published->has_seq == (published->seq != 0));
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(published->channel.size));
     if (at == NULL) {
@@ -291,8 +290,6 @@ enum rc json_encode_published(struct buf *to, const struct wire_published *publi
 
 enum rc json_encode_subscribed(struct buf *to, const struct wire_subscribed *subscribed)
 {
-    ASSERT(subscribed->next >= 1);
-    ASSERT(subscribed->epoch != 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(subscribed->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -349,7 +346,6 @@ enum rc json_encode_unsubscribed(struct buf *to, const struct wire_notice *notic
 
 enum rc json_encode_gap(struct buf *to, const struct wire_notice *notice)
 {
-    ASSERT(notice->has_range);
     ASSERT(notice->from <= notice->to);
     ASSERT(notice->reason != NULL);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
@@ -369,7 +365,6 @@ enum rc json_encode_gap(struct buf *to, const struct wire_notice *notice)
 
 enum rc json_encode_reset(struct buf *to, const struct wire_notice *notice)
 {
-    ASSERT(notice->epoch != 0);
     ASSERT(notice->reason != NULL);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
     if (at == NULL) {
@@ -526,7 +521,6 @@ enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range
 
 enum rc json_encode_digest(struct buf *to, const struct wire_digest *digest, bool with_type)
 {
-    ASSERT(digest->epoch != 0);
     ASSERT(digest->seq <= WIRE_INTEGER_MAX);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(digest->channel.size));
     if (at == NULL) {
