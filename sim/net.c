@@ -139,9 +139,12 @@ void net_reset(void)
     net.loops = 0;
 }
 
-void net_server_gone(void)
+void net_server_gone(bool last_words)
 {
     for (unsigned i = 0; i < net.count; i++) {
+        if (!last_words) {
+            stream_drop(&net.conns[i]->down, net.conns[i]->down.size);
+        }
         net.conns[i]->server_open = false;
         net.conns[i]->broken = true;
         net.conns[i]->loop = NULL;

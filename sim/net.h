@@ -33,8 +33,9 @@ struct net_client {
 };
 
 void net_reset(void);
-/* The server is gone: every connection breaks; nobody listens. */
-void net_server_gone(void);
+/* The server is gone: every connection breaks; nobody listens. What it sent may still arrive if
+ * `last_words`. */
+void net_server_gone(bool last_words);
 void net_listen(bool on);
 bool net_is_listening(void);
 

@@ -345,6 +345,14 @@ static void spare_close(void)
     }
 }
 
+/* Whether what this run has told may not be so in the next one. The model takes epochs in the order
+ * in which they are told; words of a run that arrive when the next one has spoken would be of a
+ * history that it has buried. */
+static bool may_have_lost(void)
+{
+    return node.unsynced || node.config.durability == DURABILITY_MEMORY;
+}
+
 void node_crash(enum sim_loss loss)
 {
     if (node.server != NULL) {
@@ -354,7 +362,7 @@ void node_crash(enum sim_loss loss)
     if (heap_has_failed()) {
         heap_fail_at(0); /* in this process's life */
     }
-    net_server_gone();
+    net_server_gone(!may_have_lost());
     if (loss != SIM_LOSE_NOTHING && loss != SIM_LOSE_LATER) {
         node.power_count++;
         if (node.unsynced) {
@@ -466,7 +474,7 @@ static void server_close(void)
     mem_free(server->ready);
     mem_free(server);
     ram_disk_close(node.ram);
-    net_server_gone();
+    net_server_gone(!may_have_lost());
     disk_power_cycle(SIM_LOSE_NOTHING); /* the sync of all at a clean stop */
     node.unsynced = false;
     const struct storage storage = disk_storage_sim();
@@ -491,6 +499,8 @@ static bool all_ended(void)
 
 static void open_doors(struct server *server)
 {
+    /* A mark may be on disk although it could not be made to its end. */
+    node.unsynced = node.unsynced || node.config.durability == DURABILITY_OS;
     const enum rc rc = datadir_mark(&server->storage, &node.config);
     const bool readable = rc == RC_NOSPACE && node.config.durability == DURABILITY_FSYNC;
     if (readable) {
@@ -501,7 +511,6 @@ static void open_doors(struct server *server)
         return; /* server.c ends here: so does the operator's patience, see sched.c */
     }
     stats_flag_set(&server->open, true);
-    node.unsynced = node.unsynced || node.config.durability == DURABILITY_OS;
     state_move(NODE_OPEN);
     trace("server open");
 }
