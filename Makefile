@@ -88,7 +88,7 @@ sim: deps build/build.ninja
 
 mutants: deps-test
 	@test/e2e/install
-	@node test/mutants/run.mjs $(ARGS)
+	@node test/mutants/run.mjs --jobs 2 --scratch build-mutants $(ARGS)
 
 loops: deps-test
 	@tools/run-tests loops
@@ -130,7 +130,7 @@ format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
 clean:
-	rm -rf build build-asan build-clang build-cov build-fuzz build-tsan
+	rm -rf build build-asan build-clang build-cov build-fuzz build-mutants build-tsan
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench format clean
