@@ -2,25 +2,12 @@
 
 #include "base/hash.h"
 #include "base/prng.h"
+#include "lib/sim_inode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECTOR         512u
 #define NAME_BYTES_MAX 300u
-
-struct inode {
-    uint32_t refs;
-    bool is_dir;
-    uint8_t *now; /* what a read sees */
-    size_t now_size;
-    size_t now_capacity;
-    uint8_t *synced; /* what is on disk for sure */
-    size_t synced_size;
-    size_t synced_capacity;
-    bool *dirty; /* per sector of `now` */
-    size_t dirty_count;
-};
 
 struct name {
     uint64_t hash; /* of the text, to find it fast */
@@ -70,141 +57,7 @@ struct sim_disk {
     struct sim_disk_losses losses;
 };
 
-/* The C heap, which never fails here: see the header. */
-static void *grow(void *block, size_t *capacity, size_t wanted, size_t item)
-{
-    if (wanted <= *capacity) {
-        return block;
-    }
-    size_t next = *capacity == 0 ? 16 : *capacity;
-    while (next < wanted) {
-        next *= 2;
-    }
-    block = realloc(block, next * item);
-    ASSERT(block != NULL);
-    bytes_zero((uint8_t *)block + *capacity * item, (next - *capacity) * item);
-    *capacity = next;
-    return block;
-}
-
-/* ---- inodes and names ---------------------------------------------------------------------- */
-
-static struct inode *inode_make(void)
-{
-    struct inode *inode = calloc(1, sizeof(*inode));
-    ASSERT(inode != NULL);
-    inode->refs = 1;
-    return inode;
-}
-
-static void inode_unref(struct inode *inode)
-{
-    inode->refs--;
-    if (inode->refs == 0) {
-        free(inode->now);
-        free(inode->synced);
-        free(inode->dirty);
-        free(inode);
-    }
-}
-
-static void inode_resize(struct inode *inode, size_t size)
-{
-    inode->now = grow(inode->now, &inode->now_capacity, size, 1);
-    if (size > inode->now_size) {
-        bytes_zero(inode->now + inode->now_size, size - inode->now_size);
-    }
-    const size_t sectors = (size + SECTOR - 1) / SECTOR;
-    inode->dirty = grow(inode->dirty, &inode->dirty_count, sectors, sizeof(bool));
-    const size_t low = size < inode->now_size ? size : inode->now_size;
-    for (size_t i = low / SECTOR; i < sectors; i++) {
-        inode->dirty[i] = true;
-    }
-    inode->now_size = size;
-}
-
-static void inode_write(struct inode *inode, struct bytes bytes, size_t at)
-{
-    if (bytes.size == 0) {
-        return;
-    }
-    if (at + bytes.size > inode->now_size) {
-        inode_resize(inode, at + bytes.size);
-    }
-    bytes_copy(inode->now + at, bytes.data, bytes.size);
-    for (size_t i = at / SECTOR; i * SECTOR < at + bytes.size; i++) {
-        inode->dirty[i] = true;
-    }
-}
-
-static void inode_sync(struct inode *inode)
-{
-    inode->synced = grow(inode->synced, &inode->synced_capacity, inode->now_size, 1);
-    bytes_copy(inode->synced, inode->now, inode->now_size);
-    inode->synced_size = inode->now_size;
-    bytes_zero(inode->dirty, inode->dirty_count * sizeof(bool));
-}
-
-/* What becomes of one sector that is not synced. True: it is lost. */
-static bool sector_crash(struct inode *inode, size_t at, size_t size, bool after_lost,
-                         struct prng *prng, struct sim_disk_losses *losses)
-{
-    switch (prng_below(prng, 5)) {
-    case 0:
-    case 1: losses->sectors_lost++; return true;
-    case 2:
-        losses->sectors_torn++;
-        size = (size_t)prng_below(prng, size);
-        break;
-    default: losses->sectors_ahead += after_lost; break;
-    }
-    bytes_copy(inode->synced + at, inode->now + at, size);
-    return false;
-}
-
-/* Any subset of what is not synced gets to disk. */
-static void inode_crash_some(struct inode *inode, struct prng *prng, struct sim_disk_losses *losses)
-{
-    const bool new_size = prng_below(prng, 4) != 0;
-    const size_t size = new_size ? inode->now_size : inode->synced_size;
-    losses->sizes_lost += !new_size && inode->now_size != inode->synced_size;
-    inode->synced = grow(inode->synced, &inode->synced_capacity, size, 1);
-    const bool grown = size > inode->synced_size;
-    if (grown) {
-        bytes_zero(inode->synced + inode->synced_size, size - inode->synced_size);
-    }
-    inode->synced_size = size;
-    const size_t both = size < inode->now_size ? size : inode->now_size;
-    bool lost = false;
-    bool last_lost = false;
-    for (size_t at = 0; at < both; at += SECTOR) {
-        if (inode->dirty[at / SECTOR]) {
-            const size_t part = both - at < SECTOR ? both - at : SECTOR;
-            last_lost = sector_crash(inode, at, part, lost, prng, losses);
-            lost = lost || last_lost;
-        }
-    }
-    losses->zero_tails += grown && last_lost;
-}
-
-/* Makes `synced` what a power cut leaves, and `now` the same. */
-static void inode_crash(struct inode *inode, struct prng *prng, enum sim_loss loss,
-                        struct sim_disk_losses *losses)
-{
-    if (loss == SIM_LOSE_NOTHING) {
-        inode_sync(inode);
-    } else if (loss == SIM_LOSE_SOME && !inode->is_dir) {
-        inode_crash_some(inode, prng, losses);
-    } else {
-        losses->sizes_lost += inode->now_size != inode->synced_size;
-    }
-    inode->now = grow(inode->now, &inode->now_capacity, inode->synced_size, 1);
-    bytes_copy(inode->now, inode->synced, inode->synced_size);
-    inode->now_size = inode->synced_size;
-    inode->dirty =
-        grow(inode->dirty, &inode->dirty_count, (inode->now_size + SECTOR - 1) / SECTOR, 1);
-    bytes_zero(inode->dirty, inode->dirty_count * sizeof(bool));
-}
+/* ---- names ------------------------------------------------------------------------------- */
 
 static struct name *names_find(const struct names *names, const char *text)
 {
@@ -230,7 +83,8 @@ static void names_set(struct names *names, const char *text, struct inode *inode
 {
     inode->refs++; /* before the removal: it may be the same one */
     names_remove(names, text);
-    names->items = grow(names->items, &names->capacity, names->count + 1, sizeof(*names->items));
+    names->items =
+        sim_grow(names->items, &names->capacity, names->count + 1, sizeof(*names->items));
     struct name *name = &names->items[names->count++];
     (void)snprintf(name->text, sizeof(name->text), "%s", text);
     name->hash = hash_bytes(bytes_of_text(text), 0);
@@ -271,8 +125,8 @@ static void change_apply(struct names *names, const struct change *change)
 static void change_make(struct sim_disk *disk, const char *from, const char *to,
                         struct inode *inode)
 {
-    disk->changes =
-        grow(disk->changes, &disk->change_capacity, disk->change_count + 1, sizeof(*disk->changes));
+    disk->changes = sim_grow(disk->changes, &disk->change_capacity, disk->change_count + 1,
+                             sizeof(*disk->changes));
     struct change *change = &disk->changes[disk->change_count++];
     *change = (struct change){.inode = inode};
     folder_of(from[0] != '\0' ? from : to, change->folder);
@@ -786,6 +640,37 @@ void sim_disk_put(struct sim_disk *disk, const char *name, struct bytes bytes)
     names_set(&disk->now, name, inode);
     names_set(&disk->synced, name, inode);
     inode_unref(inode);
+}
+
+bool sim_disk_get_synced(const struct sim_disk *disk, const char *name, struct bytes *ret_bytes)
+{
+    const struct name *found = names_find(&disk->synced, name);
+    const struct name *now = names_find(&disk->now, name);
+    if (found == NULL || now == NULL || found->inode != now->inode || found->inode->is_dir) {
+        return false;
+    }
+    for (size_t i = 0; i < disk->change_count; i++) {
+        if (strcmp(disk->changes[i].from, name) == 0 || strcmp(disk->changes[i].to, name) == 0) {
+            return false;
+        }
+    }
+    *ret_bytes = bytes_of(found->inode->synced, found->inode->synced_size);
+    return true;
+}
+
+const char *sim_disk_name(const struct sim_disk *disk, size_t i)
+{
+    return i < disk->now.count ? disk->now.items[i].text : NULL;
+}
+
+void sim_disk_poke(struct sim_disk *disk, const char *name, uint64_t at, struct bytes bytes)
+{
+    inode_poke(names_find(&disk->now, name)->inode, bytes, (size_t)at);
+}
+
+void sim_disk_shorten(struct sim_disk *disk, const char *name, uint64_t size)
+{
+    inode_cut(names_find(&disk->now, name)->inode, (size_t)size);
 }
 
 size_t sim_disk_file_count(const struct sim_disk *disk)

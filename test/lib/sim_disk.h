@@ -81,6 +81,15 @@ bool sim_disk_flip(struct sim_disk *disk, const char *name, uint64_t at, uint8_t
 bool sim_disk_cut(struct sim_disk *disk, const char *name, uint64_t size);
 bool sim_disk_delete(struct sim_disk *disk, const char *name);
 void sim_disk_put(struct sim_disk *disk, const char *name, struct bytes bytes);
+
+/* For damage while the machine runs: what is not synced yet stays so. */
+/* What is on disk for sure of a file whose name is, too; false: there is no such file. */
+bool sim_disk_get_synced(const struct sim_disk *disk, const char *name, struct bytes *ret_bytes);
+/* Name number i, of a file or a folder; NULL: there are fewer. */
+const char *sim_disk_name(const struct sim_disk *disk, size_t i);
+/* Of a file that sim_disk_get_synced() knows, within what it gave. */
+void sim_disk_poke(struct sim_disk *disk, const char *name, uint64_t at, struct bytes bytes);
+void sim_disk_shorten(struct sim_disk *disk, const char *name, uint64_t size);
 size_t sim_disk_file_count(const struct sim_disk *disk);
 
 #endif
