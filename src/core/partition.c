@@ -118,7 +118,6 @@ static void partition_check(const struct partition *p)
 
 enum rc partition_open(const struct partition_options *options, struct partition **ret_partition)
 {
-    ASSERT(options->pending_bytes_max > 0);
     ASSERT(options->ops != NULL);
     ASSERT(options->node <= SNOWFLAKE_NODE_MAX);
     struct partition *p = mem_calloc(1, sizeof(*p));
@@ -292,6 +291,7 @@ enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t
                         const struct command_settings *settings, int doubt, uint64_t now_ms)
 {
     ASSERT(next_pos <= WIRE_INTEGER_MAX);
+    ASSERT(partition->pending_bytes_max > 0); /* an audit replays only, and has none */
     ASSERT(!partition->start_due);
     ASSERT(partition->phase == PARTITION_RECOVERING);
     ASSERT(doubt == 0 || doubt == DOUBT_ALL || doubt == DOUBT_END);
