@@ -72,8 +72,9 @@ enum fault_unit {
     X(NAME_LOST, "a new name is lost", FAULT_A_CASE, 0, 0)                                         \
     X(RENAME_LOST, "a rename is lost", FAULT_A_CASE, 0, 0)                                         \
     X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)                                        \
-    X(SEND_FAILS, "a send fails, and its connection", FAULT_A_CASE, 0, 0)                          \
-    X(RECEIVE_FAILS, "a receive fails, and its connection", FAULT_A_CASE, 0, 0)
+    X(SEND_FAILS, "a send fails, and its connection", FAULT_A_CASE, 20, 3000)                      \
+    X(RECEIVE_FAILS, "a receive fails, and its connection", FAULT_A_CASE, 20, 3000)                \
+    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 8, 20000)
 
 enum fault_kind {
 #define X(name, ...) FAULT_##name,

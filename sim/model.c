@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/command.h"
 #include "core/snowflake.h"
+#include "sim/copies.h"
 #include "sim/faults.h"
 #include "sim/trace.h"
 
@@ -285,6 +286,12 @@ static struct told *know(unsigned channel, unsigned history, uint64_t seq, struc
                    told->who.epoch, told->who.n, who.producer, who.epoch, who.n);
     }
     if (!told->known) {
+        if (!copies_possible(channel, who)) {
+            trace_fail("P17 refused is not stored",
+                       "seq %llu of %s is p%u e%u n%u: all that were sent were refused",
+                       (unsigned long long)seq, model.channels[channel].name, who.producer,
+                       who.epoch, who.n);
+        }
         model.message_count++;
         told->known = true;
         told->who = who;
@@ -295,6 +302,47 @@ static struct told *know(unsigned channel, unsigned history, uint64_t seq, struc
     }
     m->latest = seq > m->latest ? seq : m->latest;
     return told;
+}
+
+bool model_is_stored(unsigned channel, struct identity who)
+{
+    const struct series *series = &model.series[who.producer][who.epoch][channel];
+    return who.n < series->capacity && series->seqs[who.n] != 0;
+}
+
+/* `last`: by producer, the message before; `whole`: everything since number 1 has been looked at.
+ */
+static void dense_check(unsigned channel, uint64_t seq, struct identity *last, bool whole)
+{
+    const struct identity who = current(channel)->messages[seq].who;
+    if (who.epoch == 0) {
+        return;
+    }
+    struct identity *before = &last[who.producer];
+    const bool goes_on = before->epoch == who.epoch;
+    if (goes_on ? who.n != before->n + 1 : whole && who.n != 1) {
+        trace_fail("I6 producer order", "seq %llu of %s is p%u e%u n%u, and the one before is n%u",
+                   (unsigned long long)seq, model.channels[channel].name, who.producer, who.epoch,
+                   who.n, goes_on ? before->n : 0);
+    }
+    *before = who;
+}
+
+void model_dense(void)
+{
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX && !model_lossy(); c++) {
+        const struct history *m = current(c);
+        struct identity last[PRODUCERS_MAX] = {0};
+        bool whole = m->earliest == 1;
+        for (uint64_t seq = m->earliest; seq <= m->latest && seq < m->capacity; seq++) {
+            if (m->messages[seq].seen) {
+                dense_check(c, seq, last, whole);
+            } else { /* lost by name */
+                bytes_zero(last, sizeof(last));
+                whole = false;
+            }
+        }
+    }
 }
 
 /* The producers are named p0, p1 …; others have no numbers. */

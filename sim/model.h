@@ -70,6 +70,11 @@ void model_seen(unsigned channel, unsigned history, const struct value *message)
 void model_same(unsigned channel, unsigned history, uint64_t below);
 /* Accepted: as `published` says. */
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
+/* Whether anybody has seen it, or been told that it is stored, in the current history. */
+bool model_is_stored(unsigned channel, struct identity who);
+/* At the very end, when an auditor has read everything: [I6] no number of a producer's is stored
+ * where the one before it is not, and not trimmed either. */
+void model_dense(void);
 /* A reply to a digest: it follows from what subscribers have seen, and never changes. */
 void model_digest(unsigned channel, const struct value *reply);
 /* Messages up to `to` are gone by retention, somebody was told. */

@@ -9,6 +9,7 @@
 #include "server/peers.h"
 #include "server/server_private.h"
 #include "sim/disk.h"
+#include "sim/faults.h"
 #include "sim/heap.h"
 #include "sim/model.h"
 #include "sim/net.h"
@@ -681,6 +682,10 @@ static void step(void)
     }
     const unsigned who = can[sim_below(count)];
     if (who < threads) {
+        if (worker_ready(&node.server->committers[who], 0) &&
+            fault_happens(FAULT_NO_MEMORY_APPLYING)) {
+            heap_fail_at(sim_between(1, 8));
+        }
         reactor_step(who);
         states_note();
     } else if (who < threads + node.worker_count) {

@@ -39,6 +39,7 @@ static void draw_tune(struct tune *to)
     to->mails = (unsigned)tuned(usual->mails, 1, 2, 5);
     to->host_reads = (unsigned)tuned(usual->host_reads, 1, 1, 2);
     to->session_reads = (unsigned)tuned(usual->session_reads, 1, 1, 2);
+    to->history_bytes = tuned(usual->history_bytes, 100, 1000, 4000);
     to->read_count = (uint32_t)tuned(usual->read_count, 1, 2, 7);
 }
 
@@ -111,7 +112,7 @@ static void draw_faults(struct plan *plan)
     }
     const unsigned *rates = plan->faults.rates;
     plan->tiny_buffers = rates[FAULT_TINY_BUFFER] > 0;
-    plan->out_of_memory = rates[FAULT_NO_MEMORY];
+    plan->out_of_memory = rates[FAULT_NO_MEMORY] + rates[FAULT_NO_MEMORY_APPLYING];
     plan->disk_slow_us = ONE_OF(1000, 20000, 500000);
 }
 

@@ -3,6 +3,7 @@
  * at once, in batches cut otherwise than before. */
 #include "base/mem.h"
 #include "sim/client.h"
+#include "sim/copies.h"
 #include "sim/history.h"
 #include "sim/trace.h"
 
@@ -131,10 +132,22 @@ static bool about_following(struct publisher *publisher, struct link *link, cons
     return ask != NULL && ask->kind == ASK_UNSUBSCRIBE; /* it had ended by itself */
 }
 
+/* Numbers below `end`, from who.n on, are said to be stored: of each there must be a copy. */
+static void sent_check(unsigned channel, struct identity who, uint64_t end, const char *why)
+{
+    for (; who.n < end && !model_lossy(); who.n++) {
+        if (!copies_possible(channel, who)) {
+            trace_fail("I6 producer order", "p%u e%u n%u is stored, says %s, and no copy can be",
+                       who.producer, who.epoch, who.n, why);
+        }
+    }
+}
+
 static void acked(struct publisher *publisher, const struct link_ask *ask,
                   const struct value *object, unsigned epoch)
 {
     const bool duplicate = value_is_true(value_member(object, "duplicate"));
+    const struct identity who = {publisher->producer, epoch, (unsigned)ask->from};
     const struct value *seq = value_member(object, "seq");
     struct outbox *outbox = outbox_of(publisher, epoch, ask->channel);
     if (seq == NULL && !duplicate) {
@@ -147,6 +160,10 @@ static void acked(struct publisher *publisher, const struct link_ask *ask,
     for (uint64_t i = 0; seq != NULL && i < (duplicate ? 1 : ask->count); i++) {
         model_acked(ask->channel, object, value_number(seq) + i,
                     (struct identity){publisher->producer, epoch, (unsigned)(ask->from + i)});
+    }
+    if (duplicate) {
+        copies_refused(ask->channel, who, ask->count, "a duplicate");
+        sent_check(ask->channel, who, ask->from + ask->count, "a duplicate");
     }
     const unsigned end = (unsigned)(ask->from + ask->count - 1);
     outbox->acked = end > outbox->acked ? end : outbox->acked;
@@ -178,6 +195,14 @@ static void expected(struct publisher *publisher, struct link *link, const struc
                    publisher->producer, link->epoch, next, (unsigned long long)ask->known,
                    outbox->made);
     }
+    const uint64_t end = ask->from + ask->count;
+    if (!model_lossy() && (ask->from == next || end <= next)) {
+        trace_fail("I6 producer order", "p%u e%u: %llu … %llu out of sequence, expected is %u",
+                   publisher->producer, link->epoch, (unsigned long long)ask->from,
+                   (unsigned long long)end - 1, next);
+    }
+    sent_check(ask->channel, (struct identity){publisher->producer, link->epoch, 1}, next,
+               "out_of_sequence");
     outbox->acked = next - 1 > outbox->acked ? next - 1 : outbox->acked;
     outbox->next[index_of(publisher, link)] = next;
 }
@@ -189,6 +214,9 @@ static void refused(struct publisher *publisher, struct link *link, const struct
     struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
     trace("p%u: n%llu to %u refused: %s", publisher->producer, (unsigned long long)ask->from,
           ask->channel, code);
+    copies_refused(ask->channel,
+                   (struct identity){publisher->producer, link->epoch, (unsigned)ask->from},
+                   ask->count, code);
     if (strcmp(code, "out_of_sequence") == 0) {
         expected(publisher, link, ask, object);
     } else if (strcmp(code, "unavailable") == 0) {
@@ -232,6 +260,9 @@ static void plain_answered(struct publisher *publisher, const struct link *link,
     const char *code = member_text(object, "code");
     trace("p%u: plain %llu to %u refused: %s", publisher->producer, (unsigned long long)ask->from,
           ask->channel, code);
+    copies_refused(ask->channel,
+                   (struct identity){PLAIN_PRODUCER + publisher->producer, 0, (unsigned)ask->from},
+                   1, code);
     if (strcmp(code, "unavailable") != 0 &&
         !(strcmp(code, "producer_fenced") == 0 && link->epoch < publisher->epoch)) {
         trace_fail("protocol", "p%u: a message without a number is refused with %s",
@@ -333,6 +364,7 @@ static void send_some(struct publisher *publisher, struct link *link, unsigned c
         put(&text, batch ? "}" : "");
     }
     put(&text, batch ? "]}" : "}");
+    copies_sent(channel, (struct identity){publisher->producer, link->epoch, *next}, count);
     link_send(link, buf_bytes(&text));
     buf_deinit(&text);
     *next += count;
@@ -358,6 +390,8 @@ static void send_plain(struct publisher *publisher, struct link *link, unsigned 
     put(&text, head);
     model_payload(&text, channel,
                   (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain});
+    copies_sent(channel,
+                (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain}, 1);
     put(&text, "}");
     link_send(link, buf_bytes(&text));
     buf_deinit(&text);

@@ -131,7 +131,11 @@ void trace_replay(const char *option, const char *value)
 
 static void on_signal(int number)
 {
-    trace_fail("simulator", number == SIGVTALRM ? "it does not end" : "signal %d", number);
+    const bool server = heap_owner_set(HEAP_WORLD) == HEAP_SERVER;
+    trace_fail(!server               ? "simulator"
+               : number == SIGVTALRM ? "P24 it does not end"
+                                     : "P24 the server crashes",
+               "signal %d", number);
 }
 
 void trace_watch(void)

@@ -2,6 +2,7 @@
  * it has sent once may be stored at most once. */
 #include "base/mem.h"
 #include "sim/client.h"
+#include "sim/copies.h"
 #include "sim/history.h"
 #include "sim/trace.h"
 
@@ -61,6 +62,9 @@ static void on_answer(struct web *web, unsigned status, uint8_t *body, size_t si
                     (struct identity){web->producer, 0, web->made});
     } else if (status != 503) {
         trace_fail("protocol", "an HTTP request is answered with %u", status);
+    } else if (!web->reading) {
+        copies_refused(web->channel, (struct identity){web->producer, 0, web->made}, 1,
+                       member_text(object, "code"));
     }
 }
 
@@ -112,6 +116,7 @@ static void send_publish(struct web *web)
     enum rc rc = buf_append(&body, bytes_of(text, (size_t)size));
     ASSERT(rc == RC_OK);
     model_payload(&body, web->channel, (struct identity){web->producer, 0, web->made});
+    copies_sent(web->channel, (struct identity){web->producer, 0, web->made}, 1);
     rc = buf_append(&body, BYTES_LITERAL("}"));
     ASSERT(rc == RC_OK);
     size = snprintf(text, sizeof(text),

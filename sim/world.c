@@ -3,6 +3,7 @@
 #include "log/file_log.h"
 #include "server/config.h"
 #include "sim/client.h"
+#include "sim/copies.h"
 #include "sim/disk.h"
 #include "sim/faults.h"
 #include "sim/havoc.h"
@@ -199,7 +200,8 @@ static bool leave(void)
         operate();
     }
     const char *left = node_left_over();
-    if (left != NULL && !fault_counts()[FAULT_NO_MEMORY]) {
+    if (left != NULL && !fault_counts()[FAULT_NO_MEMORY] &&
+        !fault_counts()[FAULT_NO_MEMORY_APPLYING]) {
         trace_fail("I11 bounded", "when everybody has gone there is %s", left);
     }
     return node_upkeep_done();
@@ -267,16 +269,19 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     havoc_begin();
     disk_begin(seed, world.plan.disk_slow_us);
     model_begin(&world.plan);
+    copies_begin();
     clients_begin(&world.plan);
     run_with_faults();
     calm();
     run_calm();
+    model_dense();
     const bool rests = sim_chance(50) && leave();
     stop();
     verify(rests);
     clients_end();
     world.result.messages = model_message_count();
     model_end();
+    copies_end();
     world.result.faults = fault_total();
     bytes_copy(world.result.kinds, fault_counts(), sizeof(world.result.kinds));
     disk_end();

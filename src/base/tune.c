@@ -6,8 +6,9 @@
     {                                                                                              \
         .credit_bytes = 8u * MIB, /* bounds parcels, batches and replies */                        \
             .parcel_bytes = 256u * KIB, .feeds_bytes = 64u * MIB,                                  \
-        .tail_bytes = 32u * MIB,         /* more than the feeds keep by default */                 \
-            .catch_up_bytes = 64u * KIB, /* fills a socket's buffer in a few */                    \
+        .tail_bytes = 32u * MIB, /* more than the feeds keep by default */                         \
+            .history_bytes = HISTORY_BYTES_MAX,                                                    \
+        .catch_up_bytes = 64u * KIB, /* fills a socket's buffer in a few */                        \
             .out_bytes = 256u * KIB, .read_bytes = 256u * KIB, .flush_bytes = 512u * KIB,          \
         .flush_rounds = 16u, .accepts = 64u, .mails = 4096u, .host_reads = 32u,                    \
         .session_reads = 4u, .read_count = 1000u, .producer_runs = 1024u, .channel_epochs = 64u,   \

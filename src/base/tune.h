@@ -20,6 +20,7 @@ struct tune {
     size_t tail_bytes;     /* [I11] what one batch may become when it is encoded for those who
                             * follow (of messages of one byte, in a channel with a long name, a
                             * hundredfold); what is beyond is told by number only */
+    size_t history_bytes;  /* of the messages in one reply to a history */
     size_t catch_up_bytes; /* one read for a cursor: enough to fill a socket's buffer in a few,
                             * small enough to throw away */
     size_t out_bytes;      /* what may wait to be sent before no more commands are taken */

@@ -135,7 +135,7 @@ enum rc router_history(struct reactor *reactor, uint64_t handle, const struct wi
     read->from = command->history_from;
     read->reverse = command->reverse;
     read->count_max = command->limit;
-    read->bytes_max = HISTORY_BYTES_MAX;
+    read->bytes_max = tune.history_bytes;
     send_owner(reactor, read->partition, &read->mail);
     return RC_OK;
 }
