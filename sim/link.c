@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "sim/faults.h"
+#include "sim/node.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -25,6 +26,7 @@ static void reset(struct link *link)
     buf_deinit(&link->head);
     link->conn = NULL;
     link->state = LINK_DOWN;
+    link->goaway = false;
     bytes_zero(link->asks, sizeof(link->asks));
     bytes_zero(link->published_id, sizeof(link->published_id));
     link->since_us = sim_now_us;
@@ -96,6 +98,8 @@ void link_open(struct link *link, const struct plan *plan, bool calm)
     }
     const struct net_nature nature = link_nature(plan, calm);
     link->memory_is_short = plan->out_of_memory > 0;
+    link->pong_us = node_config()->pong_timeout_ms * 1000;
+    link->connect_us = node_config()->connect_timeout_ms * 1000;
     link->conn = net_connect(&link->net, &nature);
     if (link->conn == NULL) {
         link->try_us = sim_now_us + 100000 + sim_below(500000);
@@ -224,6 +228,7 @@ static void on_object(struct link *link, const struct value *object)
 {
     const char *type = member_text(object, "type");
     struct link_ask *ask = ask_of(link, object);
+    link->goaway = link->goaway || strcmp(type, "goaway") == 0;
     if (strcmp(type, "published") == 0) {
         published_check(link, ask);
     }
@@ -259,6 +264,32 @@ static void on_text(struct link *link, struct bytes text)
     on_object(link, object);
 }
 
+/* The server closes: for a reason, and a reason that is true. Deadlines are of the time that
+ * passes, whatever the wall clock says; times are cut off to milliseconds there. */
+static void close_check(const struct link *link, const struct ws_event *event)
+{
+    static const char silent[] = "nothing has come for too long";
+    const bool ready = link->state == LINK_READY;
+    if (event->code == WS_CLOSE_GOING_AWAY) {
+        if (ready && !link->goaway && link->since_us < node_drain_us()) {
+            trace_fail("P27 graceful stop", "link %u is closed without a goaway", link->number);
+        }
+    } else if (event->code == WS_CLOSE_POLICY) {
+        const bool is_silent = bytes_equal(event->payload, bytes_of_text(silent));
+        if (is_silent && net_silence_us(link->conn) + 1000 < link->pong_us) {
+            trace_fail("P26 clock independence", "link %u was silent for %llu us, and is closed",
+                       link->number, (unsigned long long)net_silence_us(link->conn));
+        }
+    } else if (event->code == WS_CLOSE_UNAUTHORIZED && link->state == LINK_CONNECTING) {
+        if (net_age_us(link->conn) + 1000 < link->connect_us) {
+            trace_fail("P26 clock independence", "link %u is closed after %llu us for no connect",
+                       link->number, (unsigned long long)net_age_us(link->conn));
+        }
+    } else if (event->code != WS_CLOSE_INTERNAL || !link->memory_is_short) {
+        trace_fail("protocol", "link %u: the server closed with %u", link->number, event->code);
+    }
+}
+
 /* False: the connection is gone. */
 static bool on_event(struct link *link, const struct ws_event *event)
 {
@@ -267,11 +298,7 @@ static bool on_event(struct link *link, const struct ws_event *event)
     case WS_EVENT_PING: frame_send(link, WS_PONG, true, event->payload); break;
     case WS_EVENT_CLOSE:
         trace("link %u: closed with %u", link->number, event->code);
-        if (event->code != WS_CLOSE_GOING_AWAY && event->code != WS_CLOSE_POLICY &&
-            !(event->code == WS_CLOSE_INTERNAL && link->memory_is_short) &&
-            !(event->code == WS_CLOSE_UNAUTHORIZED && link->state == LINK_CONNECTING)) {
-            trace_fail("protocol", "link %u: the server closed with %u", link->number, event->code);
-        }
+        close_check(link, event);
         link_close(link);
         break;
     case WS_EVENT_ERROR:

@@ -27,6 +27,7 @@ enum ask_kind {
     ASK_HISTORY,
     ASK_DIGEST,
     ASK_PING,
+    ASK_ACK, /* answered only if it is refused */
 };
 
 /* A command that has not been answered. */
@@ -61,6 +62,9 @@ struct link {
     unsigned number; /* for the trace */
     unsigned epoch;  /* of the producer, 0: none */
     unsigned producer;
+    bool goaway;      /* the server has said that it will close */
+    uint64_t pong_us; /* how long the server waits for a word, and for a connect */
+    uint64_t connect_us;
     bool memory_is_short; /* allocations of the server fail in this world */
     struct ws_decoder decoder;
     struct buf head;

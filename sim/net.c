@@ -30,6 +30,12 @@ struct net_conn {
     uint64_t down_total;
     uint64_t up_us; /* not before */
     uint64_t down_us;
+    uint64_t accepted_us; /* these as its reactor sees time */
+    uint64_t read_us;     /* when the server last took bytes */
+    uint64_t took_us;     /* … or the kernel did */
+    uint64_t silence_us;  /* at the last write, since the last read … */
+    uint64_t age_us;      /* … and since it was accepted */
+    bool client_fin;      /* the client has ended its side */
     bool accepted;
     bool server_open; /* the server holds the descriptor */
     bool server_fin;  /* … but has ended its side */
@@ -57,6 +63,7 @@ static struct {
     struct special specials[SPECIALS_MAX];
     unsigned special_count;
     int timeouts[LOOPS_MAX];
+    uint64_t looked_us[LOOPS_MAX]; /* of the last wait: what its reactor takes for now */
     int loops;
 } net;
 
@@ -183,9 +190,24 @@ struct net_conn *net_connect(struct net_client *client, const struct net_nature 
 
 void net_send(struct net_conn *conn, const void *data, size_t size)
 {
-    if (!conn->broken) {
+    if (!conn->broken && !conn->client_fin) {
         stream_put(&conn->up, data, size);
     }
+}
+
+void net_half_close(struct net_conn *conn)
+{
+    conn->client_fin = true;
+}
+
+uint64_t net_silence_us(const struct net_conn *conn)
+{
+    return conn->silence_us;
+}
+
+uint64_t net_age_us(const struct net_conn *conn)
+{
+    return conn->age_us;
 }
 
 void net_close(struct net_conn *conn)
@@ -364,7 +386,20 @@ static struct net_conn *conn_of(int fd)
 /* Whether the server can know that the client has closed its end. */
 static bool client_ended(const struct net_conn *conn)
 {
-    return conn->client == NULL && conn->up.size == 0 && !conn->silent && !conn->blocked;
+    return (conn->client == NULL || conn->client_fin) && conn->up.size == 0 && !conn->silent &&
+           !conn->blocked;
+}
+
+/* As the reactor sees time that serves the connection. */
+static uint64_t looked_us(const struct net_conn *conn)
+{
+    return conn->loop == NULL ? sim_now_us : net.looked_us[conn->loop->epoll_fd_];
+}
+
+uint64_t net_heard_us(int fd)
+{
+    const struct net_conn *conn = conn_of(fd);
+    return conn->read_us > conn->took_us ? conn->read_us : conn->took_us;
 }
 
 static struct net_conn *waiting(void)
@@ -389,6 +424,8 @@ enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_AD
     }
     conn->accepted = true;
     conn->server_open = true;
+    conn->accepted_us = sim_now_us;
+    conn->read_us = sim_now_us;
     *ret_fd = conn->fd;
     (void)snprintf(ret_peer, SOCKET_ADDRESS_TEXT, "10.0.0.%d", conn->fd % 7);
     return RC_OK;
@@ -405,6 +442,7 @@ enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size)
         return client_ended(conn) ? RC_CLOSED : RC_AGAIN;
     }
     size_t count = conn->up_here.size < size ? conn->up_here.size : size;
+    conn->read_us = looked_us(conn);
     count = sim_chance(75) ? count : (size_t)sim_between(1, count);
     bytes_copy(to, conn->up_here.data, count);
     stream_drop(&conn->up_here, count);
@@ -440,6 +478,10 @@ enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t 
     if (total == 0) {
         return RC_AGAIN;
     }
+    const uint64_t now_us = looked_us(conn);
+    conn->silence_us = now_us > conn->read_us ? now_us - conn->read_us : 0;
+    conn->age_us = now_us > conn->accepted_us ? now_us - conn->accepted_us : 0;
+    conn->took_us = sim_now_us;
     *ret_size = total;
     return RC_OK;
 }
@@ -472,6 +514,7 @@ enum rc loop_init(struct loop *loop)
     loop->ready_count = 0;
     loop->epoll_fd_ = net.loops++;
     net.timeouts[loop->epoll_fd_] = 0;
+    net.looked_us[loop->epoll_fd_] = sim_now_us;
     ASSERT(net.loops <= (int)LOOPS_MAX);
     return RC_OK;
 }
@@ -573,6 +616,7 @@ int net_loop_timeout(const struct loop *loop)
 void loop_wait(struct loop *loop, int timeout_ms)
 {
     net.timeouts[loop->epoll_fd_] = timeout_ms;
+    net.looked_us[loop->epoll_fd_] = sim_now_us;
     loop->ready_count = 0;
     const unsigned count = net.count;
     const unsigned turn = count > 0 ? (unsigned)sim_below(count) : 0;

@@ -62,6 +62,14 @@ struct net_conn *net_at(unsigned index);
 uint64_t net_next_us(void);
 /* Whether the loop has something for its reactor. */
 bool net_loop_ready(const struct loop *loop);
+/* When the server last heard of that connection, or had it take bytes. */
+uint64_t net_heard_us(int fd);
+/* How long the client had been silent, as its reactor sees time, when the server last wrote to it;
+ * and how old the connection was. */
+uint64_t net_silence_us(const struct net_conn *conn);
+uint64_t net_age_us(const struct net_conn *conn);
+/* The client ends its side, and goes on listening. */
+void net_half_close(struct net_conn *conn);
 /* How long it would have slept. */
 int net_loop_timeout(const struct loop *loop);
 

@@ -15,6 +15,7 @@
 #include "sim/net.h"
 #include "sim/steps.h"
 #include "sim/trace.h"
+#include "sim/watch.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -40,6 +41,7 @@ static struct {
     enum node_state state;
     struct server *server;
     struct config config;
+    uint64_t drain_us;
     struct datadir dir;
     unsigned hosts_open;
     unsigned reactors_ready;
@@ -115,6 +117,7 @@ void node_begin(void)
     node.boot_count = 0;
     node.power_count = 0;
     node.unsynced = false;
+    node.drain_us = 0;
     bytes_zero(node.states, sizeof(node.states));
 }
 
@@ -401,6 +404,7 @@ bool node_boot(const struct plan *plan, bool faults)
     for (unsigned i = 0; i < node.server->partitions; i++) {
         states_check(i);
     }
+    watch_begin();
     state_move(NODE_STARTING);
     net_listen(true);
     trace("server recovered, %u partitions, %u threads", node.server->partitions,
@@ -439,7 +443,18 @@ void node_stop(void)
     broadcast(MAIL_DRAIN);
     (void)heap_owner_set(HEAP_WORLD);
     node.drained = 0;
+    node.drain_us = sim_now_us;
     state_move(NODE_DRAINING);
+}
+
+uint64_t node_drain_us(void)
+{
+    return node.drain_us;
+}
+
+const struct config *node_config(void)
+{
+    return &node.config;
 }
 
 static void count_drained(void)
@@ -631,6 +646,7 @@ static void reactor_step(unsigned i)
         reactor->wall_ms = sim_wall_ms();
     }
     reactor_turn(reactor);
+    watch_reactor(reactor);
     const int timeout = reactor->loop.ready_count > 0 ? 0 : net_loop_timeout(&reactor->loop);
     turns->wake_us = sim_now_us + (uint64_t)timeout * 1000;
 }

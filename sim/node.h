@@ -9,6 +9,7 @@
 #define SIM_NODE_H
 
 #include "lib/sim_disk.h"
+#include "server/config.h"
 #include "sim/plan.h"
 
 enum node_state {
@@ -28,6 +29,10 @@ bool node_boot(const struct plan *plan, bool faults);
 /* As kill -9 (nothing lost) or a power cut. */
 void node_crash(enum sim_loss loss);
 void node_stop(void);
+/* When the last stop began; 0: none has. */
+uint64_t node_drain_us(void);
+/* Of the server that runs, or ran last. */
+const struct config *node_config(void);
 /* Whether a step of the server is possible now; taking one. */
 bool node_ready(void);
 void node_step(void);
