@@ -85,13 +85,13 @@ static void send_nonsense(struct hostile *hostile)
     send_text(hostile, texts[sim_below(sizeof(texts) / sizeof(texts[0]))]);
 }
 
-/* Channels of its own, up to the limit and beyond; but not before those of the others are there,
- * whose clients would wait for ever. */
+/* Channels of its own, up to the limit and beyond; but only where those of the others are there and
+ * stay, since their clients would wait for ever. */
 static void send_others(struct hostile *hostile)
 {
     char text[100];
     for (unsigned c = 0; c < clients_plan.channels; c++) {
-        if (model_latest(c) == 0) {
+        if (model_latest(c) == 0 || model_lossy()) {
             return;
         }
     }
