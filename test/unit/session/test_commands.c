@@ -335,7 +335,7 @@ static void history_tells_what_is_damaged(void **state)
     const struct session_history history = {
         .id = 9,
         .channel = BYTES_LITERAL("a"),
-        .position = {WORLD_EPOCH, 1, 8},
+        .position = {.epoch = WORLD_EPOCH, .earliest = 1, .latest = 8},
         .damaged = damaged,
         .damaged_count = 2,
     };
