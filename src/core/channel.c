@@ -232,7 +232,7 @@ struct producer *channel_producer(const struct channel *channel, struct bytes id
 
 void channel_producers_expire(struct channel *channel, uint64_t idle_ms, uint64_t now_ms)
 {
-    ASSERT(now_ms >= channel->last_time_ms || channel->latest == 0);
+    ASSERT_HOT(now_ms >= channel->last_time_ms || channel->latest == 0);
     ASSERT(idle_ms > 0);
     struct list *idle = &channel->private_->idle;
     while (!list_empty(idle)) {
@@ -258,9 +258,9 @@ void channel_producers_expire_all(struct channel *channel)
 void channel_check(const struct channel *channel)
 {
     const struct channel_private *private = channel->private_;
-    ASSERT(private->epoch_count <= private->epoch_capacity);
-    ASSERT(channel->name.size >= 1);
-    ASSERT(list_empty(&private->idle) || map_count(&private->producers) > 0);
+    ASSERT_HOT(private->epoch_count <= private->epoch_capacity);
+    ASSERT_HOT(channel->name.size >= 1);
+    ASSERT_HOT(list_empty(&private->idle) || map_count(&private->producers) > 0);
     ASSERT(channel->id != 0 && channel->epoch != 0);
     ASSERT(channel->latest >= 1 && channel->latest <= WIRE_INTEGER_MAX);
     ASSERT(channel->earliest >= 1 && channel->earliest <= channel->latest + 1);

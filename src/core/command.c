@@ -86,13 +86,13 @@ enum rc command_publish_encode(struct buf *to, const struct command_publish *hea
     for (uint32_t i = 0; i < head->count; i++) {
         message_put(to, &messages[i]);
     }
-    ASSERT(to->size - before == size);
+    ASSERT_HOT(to->size - before == size);
     return RC_OK;
 }
 
 void command_publish_stamp(uint8_t *body, uint64_t time_ms, uint64_t tick)
 {
-    ASSERT(tick >> SNOWFLAKE_TICK_BITS == 0);
+    ASSERT_HOT(tick >> SNOWFLAKE_TICK_BITS == 0);
     ASSERT(time_ms <= WIRE_INTEGER_MAX);
     bytes_store_u64(body, time_ms);
     bytes_store_u64(body + 8, tick);

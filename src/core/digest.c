@@ -6,16 +6,16 @@
 uint64_t publish_digest(uint64_t before, const struct command_publish *publish, uint64_t first_seq,
                         uint64_t last_seq, unsigned node)
 {
-    ASSERT(first_seq >= 1);
-    ASSERT(node <= SNOWFLAKE_NODE_MAX);
-    ASSERT(last_seq >= first_seq && last_seq - first_seq < publish->count);
+    ASSERT_HOT(first_seq >= 1);
+    ASSERT_HOT(node <= SNOWFLAKE_NODE_MAX);
+    ASSERT_HOT(last_seq >= first_seq && last_seq - first_seq < publish->count);
     uint64_t digest = before;
     struct bytes rest = publish->messages;
     struct command_message message;
     const uint64_t count = last_seq - first_seq + 1;
     for (uint64_t nth = 0; nth < count; nth++) {
         const bool taken = command_message_next(&rest, &message);
-        ASSERT(taken); /* `count` is what was decoded */
+        ASSERT_HOT(taken); /* `count` is what was decoded */
         uint8_t id[DIGEST_ID_SIZE];
         const struct digest_message seen = {
             .seq = first_seq + nth,

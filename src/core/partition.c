@@ -85,8 +85,8 @@ static struct batch *committing_of(struct partition *p)
 
 static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, uint64_t hash)
 {
-    ASSERT(batch == filling_of(p) || batch == committing_of(p));
-    ASSERT(pos <= WIRE_INTEGER_MAX);
+    ASSERT_HOT(batch == filling_of(p) || batch == committing_of(p));
+    ASSERT_HOT(pos <= WIRE_INTEGER_MAX);
     if (batch->log.bytes.capacity > BATCH_KEEP_BYTES) {
         buf_deinit(&batch->log.bytes);
     }
@@ -101,10 +101,10 @@ static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, 
 
 static void partition_check(const struct partition *p)
 {
-    ASSERT(p->filling <= 1);
-    ASSERT(p->batches[0].count <= p->batches[0].capacity);
-    ASSERT(p->batches[1].count <= p->batches[1].capacity);
-    ASSERT(p->committing || p->batches[1 - p->filling].count == 0);
+    ASSERT_HOT(p->filling <= 1);
+    ASSERT_HOT(p->batches[0].count <= p->batches[0].capacity);
+    ASSERT_HOT(p->batches[1].count <= p->batches[1].capacity);
+    ASSERT_HOT(p->committing || p->batches[1 - p->filling].count == 0);
     const struct batch *filling = &p->batches[p->filling];
     const struct batch *other = &p->batches[1 - p->filling];
     if (p->phase == PARTITION_RUNNING) {
@@ -248,7 +248,7 @@ static bool settings_equal(const struct command_settings *a, const struct comman
 /* Appends what partition_start() wants and the log does not have. RC_NOMEM: come again */
 static enum rc start_append(struct partition *p)
 {
-    ASSERT(p->start_due);
+    ASSERT_HOT(p->start_due);
     enum rc rc = RC_OK;
     ASSERT(p->phase == PARTITION_RUNNING && filling_of(p)->log.first_pos == p->applied_pos);
     if (p->start_doubt != 0 && filling_of(p)->count == 0) {
@@ -282,7 +282,7 @@ static enum rc start_append(struct partition *p)
  * position written anew, and the wall clock may stand where it stood. */
 static uint64_t salt_draw(struct partition *p, uint64_t now_ms)
 {
-    ASSERT(p->phase != PARTITION_STOPPED || !p->committing);
+    ASSERT_HOT(p->phase != PARTITION_STOPPED || !p->committing);
     const uint64_t salt[3] = {now_ms, p->ops->ticks_take(p->ctx, now_ms, 1), p->salt_seed};
     return hash_bytes(bytes_of(salt, sizeof(salt)), 0);
 }
@@ -320,7 +320,7 @@ static size_t pending_bytes(const struct partition *p)
  * RC_FULL, RC_UNAVAILABLE, RC_NOMEM */
 static enum rc append_admit(struct partition *p, size_t body_size)
 {
-    ASSERT(body_size <= RECORD_BODY_BYTES_MAX);
+    ASSERT_HOT(body_size <= RECORD_BODY_BYTES_MAX);
     ASSERT(p->phase != PARTITION_RECOVERING);
     if (p->phase == PARTITION_STOPPED) {
         MARK("partition: a command while it is stopped");
@@ -376,8 +376,8 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
 enum rc partition_publish(struct partition *partition, const struct partition_tag *tag,
                           struct bytes body, uint64_t now_ms)
 {
-    ASSERT(body.size > 0);
-    ASSERT(partition->phase != PARTITION_RECOVERING);
+    ASSERT_HOT(body.size > 0);
+    ASSERT_HOT(partition->phase != PARTITION_RECOVERING);
     enum rc rc = append_admit(partition, body.size);
     if (rc != RC_OK) {
         return rc;
@@ -451,7 +451,7 @@ enum rc partition_doubt_list(struct partition *partition, const struct command_d
 
 void partition_flush(struct partition *partition)
 {
-    ASSERT(partition->phase != PARTITION_RECOVERING || filling_of(partition)->count == 0);
+    ASSERT_HOT(partition->phase != PARTITION_RECOVERING || filling_of(partition)->count == 0);
     if (partition->phase != PARTITION_RUNNING || partition->committing) {
         return;
     }
@@ -475,7 +475,7 @@ void partition_flush(struct partition *partition)
  * the last one. */
 static void channel_release(struct partition *p, struct channel *channel)
 {
-    ASSERT(channel->id == 0 || channel->latest >= 1);
+    ASSERT_HOT(channel->id == 0 || channel->latest >= 1);
     ASSERT(channel->private_->pending > 0);
     channel->private_->pending--;
     if (channel->private_->pending == 0 && channel->id == 0) {
@@ -558,8 +558,8 @@ static void partition_fail(struct partition *p, size_t from)
 static enum rc record_apply(struct partition *p, const struct record *record,
                             const struct pending *pending, struct log_place place)
 {
-    ASSERT(p->committing);
-    ASSERT(p->phase == PARTITION_RUNNING);
+    ASSERT_HOT(p->committing);
+    ASSERT_HOT(p->phase == PARTITION_RUNNING);
     const struct apply_env env = {
         .ops = p->ops,
         .ctx = p->ctx,
@@ -586,7 +586,7 @@ static enum rc record_apply(struct partition *p, const struct record *record,
 
 void partition_commit_done(struct partition *partition, enum rc rc)
 {
-    ASSERT(partition->phase == PARTITION_RUNNING);
+    ASSERT_HOT(partition->phase == PARTITION_RUNNING);
     struct batch *batch = committing_of(partition);
     ASSERT(partition->committing);
     if (rc != RC_OK) {
@@ -644,7 +644,7 @@ bool partition_stopped(const struct partition *partition)
 
 bool partition_doubt_due(const struct partition *partition)
 {
-    ASSERT(partition->start_doubt >= 0 && partition->start_doubt <= DOUBT_LIST);
+    ASSERT_HOT(partition->start_doubt >= 0 && partition->start_doubt <= DOUBT_LIST);
     return partition->start_doubt != 0;
 }
 
@@ -697,7 +697,7 @@ uint64_t partition_channel_count(const struct partition *partition)
 
 struct position partition_position(struct partition *partition, struct bytes name)
 {
-    ASSERT(name.size >= 1 && name.size <= CHANNEL_NAME_BYTES_MAX);
+    ASSERT_HOT(name.size >= 1 && name.size <= CHANNEL_NAME_BYTES_MAX);
     return state_position(&partition->state, name);
 }
 

@@ -40,11 +40,11 @@ struct bytes producer_key(const void *value)
 
 void producer_check(const struct producer *producer)
 {
-    ASSERT(producer->run_count <= producer->run_capacity);
-    ASSERT((producer->run_capacity & (producer->run_capacity - 1)) == 0);
-    ASSERT(producer->last <= WIRE_INTEGER_MAX && producer->epoch <= WIRE_INTEGER_MAX);
-    ASSERT(!producer->expired || producer->runs == NULL);
-    ASSERT(!producer->expired || list_empty(&producer->idle_link));
+    ASSERT_HOT(producer->run_count <= producer->run_capacity);
+    ASSERT_HOT((producer->run_capacity & (producer->run_capacity - 1)) == 0);
+    ASSERT_HOT(producer->last <= WIRE_INTEGER_MAX && producer->epoch <= WIRE_INTEGER_MAX);
+    ASSERT_HOT(!producer->expired || producer->runs == NULL);
+    ASSERT_HOT(!producer->expired || list_empty(&producer->idle_link));
     ASSERT(producer->epoch >= 1 && producer->last >= 1);
     ASSERT(producer->run_count <= PRODUCER_RUNS_MAX);
     ASSERT(!producer->expired || (producer->run_count == 0 && !producer->resync));
@@ -82,8 +82,8 @@ static uint32_t run_find(const struct producer *producer, uint64_t producer_seq)
 static void judge_seen(const struct producer *producer, const struct command_publish *publish,
                        uint64_t earliest, struct publish_result *result)
 {
-    ASSERT(publish->producer_seq + publish->count <= producer->last + 1);
-    ASSERT(publish->producer_epoch == producer->epoch);
+    ASSERT_HOT(publish->producer_seq + publish->count <= producer->last + 1);
+    ASSERT_HOT(publish->producer_epoch == producer->epoch);
     ASSERT(!producer->expired);
     const uint64_t number = publish->producer_seq;
     const uint64_t end = number + publish->count;
@@ -116,9 +116,9 @@ static void judge_seen(const struct producer *producer, const struct command_pub
 void producer_judge(const struct producer *producer, const struct command_publish *publish,
                     bool expired, bool any_start, uint64_t earliest, struct publish_result *result)
 {
-    ASSERT(publish->producer_epoch >= 1);
-    ASSERT(publish->count >= 1);
-    ASSERT(earliest >= 1);
+    ASSERT_HOT(publish->producer_epoch >= 1);
+    ASSERT_HOT(publish->count >= 1);
+    ASSERT_HOT(earliest >= 1);
     const uint64_t number = publish->producer_seq;
     ASSERT(number >= 1);
     if (producer == NULL || publish->producer_epoch > producer->epoch) {
@@ -171,7 +171,7 @@ uint32_t producer_runs_stale(const struct producer *producer, uint64_t earliest)
 
 static void runs_drop(struct producer *producer, uint32_t count)
 {
-    ASSERT(producer->run_count <= producer->run_capacity);
+    ASSERT_HOT(producer->run_count <= producer->run_capacity);
     ASSERT(count <= producer->run_count);
     if (count > 0) {
         MARK("producer: runs below the earliest message are dropped");
@@ -182,8 +182,8 @@ static void runs_drop(struct producer *producer, uint32_t count)
 
 enum rc producer_runs_reserve(struct producer *producer, uint32_t count)
 {
-    ASSERT(tune.producer_runs <= PRODUCER_RUNS_MAX);
-    ASSERT(producer->run_count <= producer->run_capacity);
+    ASSERT_HOT(tune.producer_runs <= PRODUCER_RUNS_MAX);
+    ASSERT_HOT(producer->run_count <= producer->run_capacity);
     if (count > tune.producer_runs) {
         count = tune.producer_runs; /* beyond it a push drops the oldest */
     }
@@ -205,22 +205,22 @@ enum rc producer_runs_reserve(struct producer *producer, uint32_t count)
     producer->runs = runs;
     producer->run_first = 0;
     producer->run_capacity = capacity;
-    ASSERT((capacity & (capacity - 1)) == 0);
-    ASSERT(producer->run_count < capacity);
+    ASSERT_HOT((capacity & (capacity - 1)) == 0);
+    ASSERT_HOT(producer->run_count < capacity);
     return RC_OK;
 }
 
 enum rc producer_reserve(struct producer *producer, uint64_t earliest)
 {
-    ASSERT(earliest >= 1);
+    ASSERT_HOT(earliest >= 1);
     runs_drop(producer, producer_runs_stale(producer, earliest));
     return producer_runs_reserve(producer, producer->run_count + 2); /* a gap and a run */
 }
 
 void producer_run_push(struct producer *producer, struct producer_run run)
 {
-    ASSERT(run.producer_seq >= 1);
-    ASSERT(producer->run_capacity > 0);
+    ASSERT_HOT(run.producer_seq >= 1);
+    ASSERT_HOT(producer->run_capacity > 0);
     ASSERT(!producer->expired);
     ASSERT(producer->run_count == 0 ||
            producer_run_at(producer, producer->run_count - 1)->producer_seq < run.producer_seq);
@@ -248,9 +248,9 @@ static bool run_goes_on(const struct producer *producer, uint64_t producer_seq, 
 void producer_accept(struct producer *producer, const struct command_publish *publish, uint64_t seq,
                      uint64_t time_ms)
 {
-    ASSERT(seq >= 1);
-    ASSERT(publish->count >= 1);
-    ASSERT(publish->producer_epoch >= 1);
+    ASSERT_HOT(seq >= 1);
+    ASSERT_HOT(publish->count >= 1);
+    ASSERT_HOT(publish->producer_epoch >= 1);
     const uint64_t number = publish->producer_seq;
     if (publish->producer_epoch != producer->epoch) {
         ASSERT(publish->producer_epoch > producer->epoch);

@@ -95,8 +95,8 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
 unsigned session_gather(struct session *session, struct session_slice slices[],
                         struct bytes pieces[], unsigned max, size_t bytes_max)
 {
-    ASSERT(max <= SESSION_SLICES_MAX);
-    ASSERT(bytes_max > 0);
+    ASSERT_HOT(max <= SESSION_SLICES_MAX);
+    ASSERT_HOT(bytes_max > 0);
     unsigned count = 0;
     size_t bytes = 0;
     session->stalled = false;
@@ -119,7 +119,7 @@ unsigned session_gather(struct session *session, struct session_slice slices[],
             }
         }
     }
-    ASSERT(count <= max);
+    ASSERT_HOT(count <= max);
     return count;
 }
 
@@ -169,9 +169,9 @@ static void advance(const struct session_slice *slice, uint32_t frames)
  * rest goes first next time, whatever becomes of the chunk. */
 static enum rc advance_part(struct session *session, const struct session_slice *slice, size_t size)
 {
-    ASSERT(size > 0);
-    ASSERT(slice->from < slice->to);
-    ASSERT(slice->to <= slice->chunk->count);
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(slice->from < slice->to);
+    ASSERT_HOT(slice->to <= slice->chunk->count);
     const struct chunk *chunk = slice->chunk;
     const uint32_t start = chunk_at(chunk, slice->from);
     uint32_t frame = slice->from;
@@ -191,8 +191,8 @@ static enum rc advance_part(struct session *session, const struct session_slice 
 enum rc session_sent(struct session *session, const struct session_slice slices[], unsigned count,
                      size_t size)
 {
-    ASSERT(count <= SESSION_SLICES_MAX);
-    ASSERT(session->state == SESSION_READY || count == 0);
+    ASSERT_HOT(count <= SESSION_SLICES_MAX);
+    ASSERT_HOT(session->state == SESSION_READY || count == 0);
     for (unsigned i = 0; i < count && size > 0; i++) {
         const struct session_slice *slice = &slices[i];
         const size_t whole =

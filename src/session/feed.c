@@ -94,14 +94,14 @@ static struct chunk *chunk_nth(const struct feed *feed, uint32_t nth)
 
 static void drop_oldest(struct feed_table *table, struct feed *feed)
 {
-    ASSERT(feed->chunk_count_ > 0);
-    ASSERT(feed->bytes_ <= table->bytes_);
+    ASSERT_HOT(feed->chunk_count_ > 0);
+    ASSERT_HOT(feed->bytes_ <= table->bytes_);
     struct chunk *chunk = chunk_nth(feed, 0);
     feed->chunk_head_++;
     feed->chunk_count_--;
     feed->bytes_ -= chunk_size(chunk);
     table->bytes_ -= chunk_size(chunk);
-    ASSERT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
+    ASSERT_HOT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
     table->ops_->chunk_unref(table->ctx_, chunk);
 }
 
@@ -150,8 +150,8 @@ static bool chunks_grow(struct feed *feed)
  */
 static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 {
-    ASSERT(size > 0);
-    ASSERT(feed->bytes_ <= table->bytes_);
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(feed->bytes_ <= table->bytes_);
     while (feed->chunk_count_ > 0 && (feed->bytes_ + size > table->feed_bytes_max_ ||
                                       table->bytes_ + size > table->table_bytes_max_)) {
         MARK("feed: its bound drops the oldest chunk");
@@ -161,7 +161,7 @@ static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 
 void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *chunk)
 {
-    ASSERT(feed->attached || feed->chunk_count_ == 0);
+    ASSERT_HOT(feed->attached || feed->chunk_count_ == 0);
     if (!feed->attached) {
         MARK("feed: a tail comes before its answer");
         table->ops_->chunk_unref(table->ctx_, chunk);
@@ -190,8 +190,8 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
         }
         table->ops_->chunk_unref(table->ctx_, chunk);
     }
-    ASSERT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
-    ASSERT(feed->bytes_ <= table->bytes_);
+    ASSERT_HOT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
+    ASSERT_HOT(feed->bytes_ <= table->bytes_);
     feed_touch(table, feed);
     for (struct list *at = feed->subs.next; at != &feed->subs; at = at->next) {
         subscription_on_tail(CONTAINER_OF(at, struct subscription, feed_link));

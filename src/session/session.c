@@ -106,7 +106,7 @@ bool session_ready(const struct session *session)
 
 bool session_can_take(const struct session *session)
 {
-    ASSERT(session->inflight_count > 0 || session->inflight_bytes == 0);
+    ASSERT_HOT(session->inflight_count > 0 || session->inflight_bytes == 0);
     MARK_IF(session->inflight_count >= session->env->inflight_max,
             "session: as many commands under way as may be");
     MARK_IF(session->inflight_bytes >= session->env->inflight_bytes_max,
@@ -118,15 +118,15 @@ bool session_can_take(const struct session *session)
 
 uint32_t session_inflight(const struct session *session)
 {
-    ASSERT(session->inflight_count > 0 || session->inflight_bytes == 0);
-    ASSERT(session->state != SESSION_OPENING || session->inflight_count == 0);
+    ASSERT_HOT(session->inflight_count > 0 || session->inflight_bytes == 0);
+    ASSERT_HOT(session->state != SESSION_OPENING || session->inflight_count == 0);
     return session->inflight_count;
 }
 
 bool session_closing(const struct session *session, uint16_t *ret_code, const char **ret_text)
 {
-    ASSERT((session->state == SESSION_CLOSING) == (session->close_code != 0));
-    ASSERT((session->state == SESSION_CLOSING) == (session->close_text != NULL));
+    ASSERT_HOT((session->state == SESSION_CLOSING) == (session->close_code != 0));
+    ASSERT_HOT((session->state == SESSION_CLOSING) == (session->close_text != NULL));
     if (session->state != SESSION_CLOSING) {
         return false;
     }
@@ -137,11 +137,11 @@ bool session_closing(const struct session *session, uint16_t *ret_code, const ch
 
 enum rc session_send_encoded(struct session *session)
 {
-    ASSERT(session->env->encode->size > 0);
+    ASSERT_HOT(session->env->encode->size > 0);
     struct buf *encoded = session->env->encode;
     const enum rc rc = ws_frame_append(session->out, WS_TEXT, buf_bytes(encoded));
     buf_clear(encoded);
-    ASSERT(rc == RC_OK || rc == RC_NOMEM);
+    ASSERT_HOT(rc == RC_OK || rc == RC_NOMEM);
     if (rc == RC_OK) {
         session->env->ops->wake(session->env->ctx, session);
     }
@@ -243,10 +243,10 @@ static_assert(offsetof(struct command_message, is_bytes) == offsetof(struct wire
 
 static enum rc on_publish(struct session *session, const struct wire_command *command, size_t size)
 {
-    ASSERT(session->state == SESSION_READY);
-    ASSERT(command->item_count >= 1);
-    ASSERT(command->item_count <= BATCH_MESSAGES_MAX);
-    ASSERT(command->is_batch || command->item_count == 1);
+    ASSERT_HOT(session->state == SESSION_READY);
+    ASSERT_HOT(command->item_count >= 1);
+    ASSERT_HOT(command->item_count <= BATCH_MESSAGES_MAX);
+    ASSERT_HOT(command->is_batch || command->item_count == 1);
     const struct session_env *env = session->env;
     if (command->has_producer_seq && session->producer_id == NULL) {
         MARK("session: a number without a producer");
@@ -299,8 +299,8 @@ static enum rc on_ping(struct session *session, const struct wire_command *comma
 static enum rc dispatch(struct session *session, const struct wire_command *command, size_t size,
                         uint64_t now_ms)
 {
-    ASSERT(session->state != SESSION_CLOSING);
-    ASSERT(session->state == SESSION_READY || command->type == WIRE_CONNECT);
+    ASSERT_HOT(session->state != SESSION_CLOSING);
+    ASSERT_HOT(session->state == SESSION_READY || command->type == WIRE_CONNECT);
     switch (command->type) {
     case WIRE_CONNECT: return on_connect(session, command, now_ms);
     case WIRE_PUBLISH: return on_publish(session, command, size);
@@ -338,7 +338,7 @@ static enum rc on_early(struct session *session, uint64_t id)
 
 enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms)
 {
-    ASSERT(session->env->encode->size == 0);
+    ASSERT_HOT(session->env->encode->size == 0);
     if (session->state == SESSION_CLOSING) {
         return RC_OK; /* the peer may still talk; we no longer listen */
     }
@@ -419,7 +419,7 @@ enum rc session_on_published(struct session *session, uint64_t id,
         publish_error(&error, id, result);
         return session_send_error(session, &error);
     }
-    ASSERT(result->count > 0);
+    ASSERT_HOT(result->count > 0);
     const struct wire_published published = {
         .id = id,
         .channel = result->channel,

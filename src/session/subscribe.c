@@ -32,9 +32,9 @@ struct subscription *session_sub_find(const struct session *session, struct byte
 
 static void subscription_check(const struct subscription *sub)
 {
-    ASSERT(sub->id > 0);
-    ASSERT(sub->feed->sub_count > 0);
-    ASSERT(sub->window <= WINDOW_MAX);
+    ASSERT_HOT(sub->id > 0);
+    ASSERT_HOT(sub->feed->sub_count > 0);
+    ASSERT_HOT(sub->window <= WINDOW_MAX);
     if (sub->state != SUB_ATTACHING) {
         ASSERT(sub->feed->attached);
         ASSERT(sub->cursor >= 1);
@@ -53,13 +53,13 @@ static bool holds_read(enum subscription_state state)
 
 void subscription_move(struct subscription *sub, enum subscription_state next)
 {
-    ASSERT(sub->state < SUB_STATE_COUNT);
-    ASSERT(next < SUB_STATE_COUNT);
+    ASSERT_HOT(sub->state < SUB_STATE_COUNT);
+    ASSERT_HOT(next < SUB_STATE_COUNT);
     struct session *session = sub->session;
     ASSERT(sub_moves[sub->state] & (1u << next));
     session->read_count -= holds_read(sub->state);
     session->read_count += holds_read(next);
-    ASSERT(session->read_count <= tune.session_reads);
+    ASSERT_HOT(session->read_count <= tune.session_reads);
     sub->state = next;
     feed_touch(session->env->feeds, sub->feed);
     subscription_check(sub);
@@ -292,8 +292,8 @@ enum rc session_on_subscribed(struct session *session, const struct session_answ
 
 enum rc session_ack(struct session *session, const struct wire_command *command)
 {
-    ASSERT(session->state == SESSION_READY);
-    ASSERT(command->seq >= 1);
+    ASSERT_HOT(session->state == SESSION_READY);
+    ASSERT_HOT(command->seq >= 1);
     struct subscription *sub = session_sub_find(session, command->channel);
     if (sub == NULL || sub->state == SUB_ATTACHING) {
         MARK("ack: of a channel that is not subscribed");

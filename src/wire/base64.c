@@ -37,7 +37,7 @@ static inline uint8_t alphabet_at(uint32_t value)
 
 void base64_encode(uint8_t *to, struct bytes bytes)
 {
-    ASSERT(bytes.size == 0 || bytes.data != NULL);
+    ASSERT_HOT(bytes.size == 0 || bytes.data != NULL);
     const uint8_t *from = bytes.data;
     size_t left = bytes.size;
     for (; left >= 3; left -= 3, from += 3, to += 4) {
@@ -77,8 +77,8 @@ size_t base64_decoded_size(struct bytes text)
 /* The last group, with `padding` characters '=' at its end. */
 static bool last_decode(uint8_t *to, const uint8_t *from, size_t padding)
 {
-    ASSERT(from[3] == '=');
-    ASSERT((padding == 2) == (from[2] == '='));
+    ASSERT_HOT(from[3] == '=');
+    ASSERT_HOT((padding == 2) == (from[2] == '='));
     ASSERT(padding == 1 || padding == 2);
     const uint32_t third = padding == 1 ? digit_value(from[2]) << 6 : 0;
     const uint32_t first = digit_value(from[0]);

@@ -403,7 +403,7 @@ enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
 
 enum rc json_scan_open(struct json_scan *scan, uint8_t bracket)
 {
-    ASSERT(scan->at_ <= scan->end_);
+    ASSERT_HOT(scan->at_ <= scan->end_);
     ASSERT(bracket == '{' || bracket == '[');
     if (space_skip(scan) != bracket) {
         scan_fail(scan, scan->at_, bracket == '{' ? "an object" : "an array");
@@ -472,7 +472,7 @@ enum rc json_scan_element(struct json_scan *scan, bool first)
 
 enum rc json_scan_end(struct json_scan *scan)
 {
-    ASSERT(scan->at_ <= scan->end_);
+    ASSERT_HOT(scan->at_ <= scan->end_);
     (void)space_skip(scan);
     if (scan->at_ != scan->end_) {
         scan_fail(scan, scan->at_, "the end of the text");
@@ -488,8 +488,8 @@ uint8_t json_scan_peek(struct json_scan *scan)
 
 size_t json_scan_offset(const struct json_scan *scan)
 {
-    ASSERT(scan->at_ >= scan->begin_);
-    ASSERT(scan->at_ <= scan->end_);
+    ASSERT_HOT(scan->at_ >= scan->begin_);
+    ASSERT_HOT(scan->at_ <= scan->end_);
     return (size_t)(scan->at_ - scan->begin_);
 }
 
@@ -595,8 +595,8 @@ static uint8_t short_escape_value(uint8_t c)
 
 bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_size)
 {
-    ASSERT(string->kind == JSON_KIND_STRING);
-    ASSERT(string->raw.size >= 2);
+    ASSERT_HOT(string->kind == JSON_KIND_STRING);
+    ASSERT_HOT(string->raw.size >= 2);
     const struct bytes inner = json_string_inner(string);
     const uint8_t *at = inner.data;
     const uint8_t *const end = inner.data + inner.size;
@@ -624,7 +624,7 @@ bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_siz
 
 bool json_scan_integer(const struct json_value *value, uint64_t *ret_integer)
 {
-    ASSERT(value->raw.size > 0);
+    ASSERT_HOT(value->raw.size > 0);
     enum { DIGITS_MAX = 16 }; /* 2^53 - 1 has 16, so the sum below cannot overflow */
     if (value->kind != JSON_KIND_NUMBER || value->raw.size > DIGITS_MAX) {
         return false;

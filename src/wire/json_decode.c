@@ -130,8 +130,8 @@ static enum rc batch_item_scan(struct decode *d)
 /* The whole array. A refusal waits in d->refusal; the scan goes on. RC_BAD, RC_NOMEM */
 static enum rc batch_scan(struct decode *d)
 {
-    ASSERT(!d->in_batch);
-    ASSERT(d->batch_count == 0);
+    ASSERT_HOT(!d->in_batch);
+    ASSERT_HOT(d->batch_count == 0);
     enum rc rc = json_scan_open(&d->scan, '[');
     ASSERT(rc == RC_OK); /* the caller has seen the bracket */
     d->in_batch = true;
@@ -202,9 +202,9 @@ static enum rc take_connect(struct decode *d, struct wire_command *c)
 
 static enum rc take_batch(struct decode *d, struct wire_command *c)
 {
-    ASSERT(members_have(&d->members, MEMBER_BATCH));
-    ASSERT(!d->in_batch);
-    ASSERT(c->items == NULL);
+    ASSERT_HOT(members_have(&d->members, MEMBER_BATCH));
+    ASSERT_HOT(!d->in_batch);
+    ASSERT_HOT(c->items == NULL);
     const struct members *m = &d->members;
     if (members_have(m, MEMBER_DATA) || members_have(m, MEMBER_DATA_BASE64)) {
         return refuse_bad(d, "batch", "expected either batch or data, not both");
@@ -232,7 +232,7 @@ static enum rc take_batch(struct decode *d, struct wire_command *c)
 
 static enum rc take_publish(struct decode *d, struct wire_command *c)
 {
-    ASSERT(c->type == WIRE_PUBLISH);
+    ASSERT_HOT(c->type == WIRE_PUBLISH);
     const struct members *m = &d->members;
     enum rc rc = take_channel(d, c);
     if (rc != RC_OK) {
@@ -359,8 +359,8 @@ static enum rc take_subscribe(struct decode *d, struct wire_command *c)
 
 static enum rc take_ack(struct decode *d, struct wire_command *c)
 {
-    ASSERT(c->type == WIRE_ACK);
-    ASSERT(c->seq == 0);
+    ASSERT_HOT(c->type == WIRE_ACK);
+    ASSERT_HOT(c->seq == 0);
     const enum rc rc = take_channel(d, c);
     if (rc != RC_OK) {
         return rc;
@@ -449,8 +449,8 @@ static_assert(TYPE_COUNT == WIRE_PING + 1, "each type has its row");
 
 static enum rc take_type(struct decode *d, enum wire_type *ret_type)
 {
-    ASSERT(!d->http);
-    ASSERT(d->refusal.expected == NULL);
+    ASSERT_HOT(!d->http);
+    ASSERT_HOT(d->refusal.expected == NULL);
     struct bytes text;
     if (!members_have(&d->members, MEMBER_TYPE)) {
         return refuse_bad(d, "type", "is missing");
@@ -475,8 +475,8 @@ static enum rc take_type(struct decode *d, enum wire_type *ret_type)
 
 static enum rc take_body(struct decode *d, struct wire_command *c)
 {
-    ASSERT(c->type <= WIRE_PING);
-    ASSERT(d->refusal.expected == NULL);
+    ASSERT_HOT(c->type <= WIRE_PING);
+    ASSERT_HOT(d->refusal.expected == NULL);
     switch (c->type) {
     case WIRE_CONNECT: return take_connect(d, c);
     case WIRE_PUBLISH: return take_publish(d, c);
@@ -493,8 +493,8 @@ static enum rc take_body(struct decode *d, struct wire_command *c)
 /* The id is taken before anything else, so that every refusal can carry it. */
 static enum rc take_id(struct decode *d, uint64_t *ret_id)
 {
-    ASSERT(*ret_id == 0);
-    ASSERT(d->refusal.expected == NULL);
+    ASSERT_HOT(*ret_id == 0);
+    ASSERT_HOT(d->refusal.expected == NULL);
     if (!members_have(&d->members, MEMBER_ID)) {
         return RC_OK;
     }

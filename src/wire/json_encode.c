@@ -259,7 +259,7 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
 enum rc json_encode_published(struct buf *to, const struct wire_published *published,
                               bool with_type)
 {
-    ASSERT(published->has_seq == (published->seq != 0));
+    ASSERT_HOT(published->has_seq == (published->seq != 0));
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(published->channel.size));
     if (at == NULL) {
         return RC_NOMEM;

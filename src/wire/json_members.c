@@ -147,7 +147,7 @@ static enum rc arena_take(struct decode *decode, size_t size, uint8_t **ret_room
     }
     *ret_room = arena->data + arena->size;
     arena->size += size;
-    ASSERT(arena->size <= arena->capacity);
+    ASSERT_HOT(arena->size <= arena->capacity);
     return RC_OK;
 }
 
@@ -258,7 +258,7 @@ enum rc take_data(struct decode *decode, const struct json_value *value, struct 
 enum rc take_data_base64(struct decode *decode, const struct json_value *value,
                          struct bytes *ret_data)
 {
-    ASSERT(decode->scratch->arena_.size <= decode->text_size);
+    ASSERT_HOT(decode->scratch->arena_.size <= decode->text_size);
     static const char member[] = "data_base64";
     struct bytes text;
     enum rc rc = take_string(decode, value, member, &text);

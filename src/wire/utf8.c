@@ -139,8 +139,8 @@ bool utf8_feed(struct utf8 *utf8, struct bytes piece)
 
 bool utf8_complete(const struct utf8 *utf8)
 {
-    ASSERT(utf8->state_ <= BAD);
-    ASSERT(utf8->state_ % 6 == 0);
+    ASSERT_HOT(utf8->state_ <= BAD);
+    ASSERT_HOT(utf8->state_ % 6 == 0);
     return utf8->state_ == START;
 }
 

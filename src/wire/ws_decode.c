@@ -46,15 +46,15 @@ void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role)
 
 void ws_decoder_deinit(struct ws_decoder *decoder)
 {
-    ASSERT(decoder->message_.size <= decoder->message_.capacity);
+    ASSERT_HOT(decoder->message_.size <= decoder->message_.capacity);
     buf_deinit(&decoder->message_);
     decoder->done_ = true;
 }
 
 bool ws_decoder_busy(const struct ws_decoder *decoder)
 {
-    ASSERT(decoder->head_size_ <= WS_HEADER_SIZE_MAX);
-    ASSERT(!decoder->in_payload_ || decoder->head_size_ == 0);
+    ASSERT_HOT(decoder->head_size_ <= WS_HEADER_SIZE_MAX);
+    ASSERT_HOT(!decoder->in_payload_ || decoder->head_size_ == 0);
     return !decoder->done_ &&
            (decoder->in_payload_ || decoder->head_size_ > 0 || decoder->message_opcode_ != 0);
 }
@@ -306,8 +306,8 @@ static void close_event(struct ws_decoder *decoder, struct bytes payload, struct
 
 static void control_take(struct ws_decoder *decoder, struct bytes piece, struct ws_event *event)
 {
-    ASSERT((decoder->opcode_ & CONTROL) != 0);
-    ASSERT(decoder->fin_);
+    ASSERT_HOT((decoder->opcode_ & CONTROL) != 0);
+    ASSERT_HOT(decoder->fin_);
     struct bytes payload = piece;
     if (decoder->frame_left_ > 0 || decoder->control_size_ > 0) {
         ASSERT(piece.size <= CONTROL_PAYLOAD_MAX - decoder->control_size_);
@@ -395,7 +395,7 @@ static inline size_t payload_take(struct ws_decoder *decoder, uint8_t *input, si
 void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits, uint8_t *input,
                      size_t size, size_t *ret_used, struct ws_event *ret_event)
 {
-    ASSERT(size == 0 || input != NULL);
+    ASSERT_HOT(size == 0 || input != NULL);
     struct ws_event event = {.type = WS_EVENT_NONE};
     size_t used = 0;
 
@@ -413,8 +413,8 @@ void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits,
         }
     }
     decoder_check(decoder);
-    ASSERT(used <= size);
-    ASSERT(event.type != WS_EVENT_NONE || used == size || decoder->done_);
+    ASSERT_HOT(used <= size);
+    ASSERT_HOT(event.type != WS_EVENT_NONE || used == size || decoder->done_);
     *ret_used = decoder->done_ ? size : used;
     *ret_event = event;
 }

@@ -12,8 +12,8 @@
 
 static void put_big_endian(uint8_t *to, uint64_t value, size_t size)
 {
-    ASSERT(size == 2 || size == 8);
-    ASSERT(size == 8 || value >> (8 * size) == 0);
+    ASSERT_HOT(size == 2 || size == 8);
+    ASSERT_HOT(size == 8 || value >> (8 * size) == 0);
     for (size_t i = 0; i < size; i++) {
         to[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
     }
@@ -22,8 +22,8 @@ static void put_big_endian(uint8_t *to, uint64_t value, size_t size)
 size_t ws_header_encode_fragment(uint8_t to[static WS_HEADER_SIZE_MAX], enum ws_opcode opcode,
                                  bool fin, uint64_t payload_size, const uint8_t *mask)
 {
-    ASSERT((unsigned)opcode <= WS_BINARY ||
-           ((unsigned)opcode >= WS_CLOSE && (unsigned)opcode <= WS_PONG));
+    ASSERT_HOT((unsigned)opcode <= WS_BINARY ||
+               ((unsigned)opcode >= WS_CLOSE && (unsigned)opcode <= WS_PONG));
     /* [WS 5.5] a control frame is short and in one piece; [WS 5.2] the top bit stays clear. */
     ASSERT(((unsigned)opcode & CONTROL) == 0 || (fin && payload_size <= CONTROL_PAYLOAD_MAX));
     ASSERT(payload_size <= INT64_MAX);
@@ -57,7 +57,7 @@ size_t ws_header_encode(uint8_t to[static WS_HEADER_SIZE_MAX], enum ws_opcode op
 
 enum rc ws_frame_append(struct buf *to, enum ws_opcode opcode, struct bytes payload)
 {
-    ASSERT(payload.size <= INT64_MAX);
+    ASSERT_HOT(payload.size <= INT64_MAX);
     uint8_t header[WS_HEADER_SIZE_MAX];
     const size_t header_size = ws_header_encode(header, opcode, payload.size, NULL);
     const enum rc rc = buf_reserve(to, header_size + payload.size);
