@@ -74,7 +74,22 @@ enum fault_unit {
     X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)                                        \
     X(SEND_FAILS, "a send fails, and its connection", FAULT_A_CASE, 20, 3000)                      \
     X(RECEIVE_FAILS, "a receive fails, and its connection", FAULT_A_CASE, 20, 3000)                \
-    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 8, 20000)
+    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 8, 20000)  \
+    X(RETRY_STORM, "a publisher sends all again, and again", FAULT_A_CASE, 40, 4000)               \
+    X(NUMBER_AHEAD, "a publisher sends a number far ahead", FAULT_A_CASE, 40, 6000)                \
+    X(NEW_EPOCH, "a publisher takes a new epoch", FAULT_A_CASE, 20, 2000)                          \
+    X(OLD_EPOCH, "a connection with the epoch before", FAULT_A_CASE, 25, 60000)                    \
+    X(TWO_CONNECTIONS, "a producer has a second connection", FAULT_A_CASE, 60, 100000)             \
+    X(ACK_AHEAD, "an ack of what was not sent", FAULT_A_CASE, 40, 20000)                           \
+    X(ACK_AGAIN, "an ack of what was acknowledged", FAULT_A_CASE, 40, 20000)                       \
+    X(FLAPPING, "a subscriber goes, comes and goes", FAULT_A_CASE, 40, 6000)                       \
+    X(RESUME_ANYWHERE, "a subscription from anywhere", FAULT_A_CASE, 60, 40000)                    \
+    X(OTHER_EPOCH, "a subscription from an epoch of nobody's", FAULT_A_CASE, 40, 20000)            \
+    X(LEAVES, "a client closes in the middle", FAULT_A_CASE, 60, 4000)                             \
+    X(HALF_CLOSE, "a client ends its side, and listens", FAULT_A_CASE, 25, 3000)                   \
+    X(RUBBISH, "bytes that mean nothing", FAULT_A_CASE, 60, 30000)                                 \
+    X(BAD_FRAMES, "frames that a client does not send", FAULT_A_CASE, 60, 30000)                   \
+    X(NONSENSE, "commands that make no sense", FAULT_A_CASE, 60, 80000)
 
 enum fault_kind {
 #define X(name, ...) FAULT_##name,

@@ -43,8 +43,9 @@ void heap_fail_from(uint64_t k);
 uint64_t heap_failures(void);
 /* Whether one has failed. */
 bool heap_has_failed(void);
-/* Where an assertion goes that follows a failed allocation. */
+/* Where an assertion goes that is about a failed allocation: that there is a pointer, or RC_OK.
+ * Others are broken promises then, too. */
 extern jmp_buf heap_crash;
-void heap_on_assert(void);
+void heap_on_assert(const char *what);
 
 #endif

@@ -2,6 +2,7 @@
  * no sense, half of a command; and never reads an answer. Nobody else may notice. */
 #include "base/mem.h"
 #include "sim/client.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -123,15 +124,15 @@ static void act(struct client *client)
     } else if (clients_calm || sim_chance(15)) {
         net_close(hostile->conn);
         hostile->conn = NULL;
-    } else if (sim_chance(10)) {
+    } else if (fault_happens(FAULT_RUBBISH)) {
         send_rubbish(hostile);
-    } else if (sim_chance(15)) {
+    } else if (fault_happens(FAULT_BAD_FRAMES)) {
         send_control(hostile);
     } else if (sim_chance(15)) {
         send_others(hostile);
     } else if (sim_chance(10)) {
         net_window(hostile->conn, false);
-    } else {
+    } else if (fault_happens(FAULT_NONSENSE)) {
         send_nonsense(hostile);
     }
 }

@@ -65,6 +65,16 @@ void link_close(struct link *link)
     }
 }
 
+void link_fits(struct link *link)
+{
+    if (link->conn != NULL && fault_happens(FAULT_LEAVES)) {
+        link_close(link);
+    }
+    if (link->conn != NULL && fault_happens(FAULT_HALF_CLOSE)) {
+        net_half_close(link->conn);
+    }
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 struct net_nature link_nature(const struct plan *plan, bool calm)

@@ -81,6 +81,8 @@ void link_deinit(struct link *link);
 void link_open(struct link *link, const struct plan *plan, bool calm);
 /* Ends the connection, if there is one; ops->down is called. */
 void link_close(struct link *link);
+/* Fits of any client: it closes in the middle, or ends its side only. */
+void link_fits(struct link *link);
 /* A free ask with an id, or NULL: too many are out. */
 struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel);
 void link_send(struct link *link, struct bytes text);

@@ -82,7 +82,6 @@ static void draw_clients(struct plan *plan)
     plan->pad_max = (unsigned)ONE_OF(0, 0, 50, 50, 300, 300, 1200);
     plan->batch_max = (unsigned)ONE_OF(1, 1, 3, 10);
     plan->think_us = ONE_OF(1000, 5000, 20000, 200000);
-    plan->epochs_bump = sim_chance(20);
     plan->latency_us = ONE_OF(0, 1000, 1000, 20000);
 }
 
@@ -160,7 +159,6 @@ static const struct field {
     FIELD(pad_max),
     FIELD(batch_max),
     FIELD(think_us),
-    FIELD(epochs_bump),
     FIELD(latency_us),
     FIELD(tiny_buffers),
     FIELD(disk_slow_us),

@@ -41,7 +41,6 @@ struct plan {
     unsigned pad_max;      /* bytes beside the identity in a payload */
     unsigned batch_max;
     uint64_t think_us; /* between a client's actions, at most */
-    bool epochs_bump;  /* publishers take new epochs now and then */
     /* the network */
     uint64_t latency_us;
     bool tiny_buffers;

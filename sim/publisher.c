@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "sim/client.h"
 #include "sim/copies.h"
+#include "sim/faults.h"
 #include "sim/history.h"
 #include "sim/trace.h"
 
@@ -161,12 +162,17 @@ static void acked(struct publisher *publisher, const struct link_ask *ask,
         model_acked(ask->channel, object, value_number(seq) + i,
                     (struct identity){publisher->producer, epoch, (unsigned)(ask->from + i)});
     }
+    if (ask->from > outbox->made && !model_lossy()) {
+        trace_fail("I6 producer order", "p%u e%u n%llu is accepted, and %u is the last one made",
+                   publisher->producer, epoch, (unsigned long long)ask->from, outbox->made);
+    }
     if (duplicate) {
         copies_refused(ask->channel, who, ask->count, "a duplicate");
         sent_check(ask->channel, who, ask->from + ask->count, "a duplicate");
     }
     const unsigned end = (unsigned)(ask->from + ask->count - 1);
     outbox->acked = end > outbox->acked ? end : outbox->acked;
+    outbox->made = end > outbox->made ? end : outbox->made; /* behind a loss any may come */
 }
 
 /* Its outbox is lost: a new incarnation numbers from 1. */
@@ -332,9 +338,9 @@ static void put(struct buf *buf, const char *text)
     ASSERT(rc == RC_OK);
 }
 
-static void send_some(struct publisher *publisher, struct link *link, unsigned channel)
+static void send_from(struct publisher *publisher, struct link *link, unsigned channel,
+                      struct outbox *outbox)
 {
-    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
     unsigned *next = &outbox->next[index_of(publisher, link)];
     if (*next == 0 || *next > outbox->made) {
         return;
@@ -368,6 +374,11 @@ static void send_some(struct publisher *publisher, struct link *link, unsigned c
     link_send(link, buf_bytes(&text));
     buf_deinit(&text);
     *next += count;
+}
+
+static void send_some(struct publisher *publisher, struct link *link, unsigned channel)
+{
+    send_from(publisher, link, channel, outbox_of(publisher, link->epoch, channel));
 }
 
 static void send_plain(struct publisher *publisher, struct link *link, unsigned channel)
@@ -424,6 +435,30 @@ static void ask_subscribe(struct publisher *publisher, struct link *link, unsign
     }
 }
 
+/* Everything that is not acknowledged, again and again. */
+static void storm(struct publisher *publisher, struct link *link, unsigned channel)
+{
+    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
+    unsigned *next = &outbox->next[index_of(publisher, link)];
+    for (uint64_t times = sim_between(2, 5); times > 0; times--) {
+        *next = outbox->acked + 1;
+        for (unsigned i = 0; i < 10 && *next <= outbox->made; i++) {
+            send_some(publisher, link, channel);
+        }
+    }
+}
+
+/* A number that is not made yet: it must be refused. */
+static void send_ahead(struct publisher *publisher, struct link *link, unsigned channel)
+{
+    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
+    struct outbox ahead = *outbox;
+    const unsigned index = index_of(publisher, link);
+    ahead.next[index] = outbox->made + (unsigned)sim_between(2, 40);
+    ahead.made = ahead.next[index];
+    send_from(publisher, link, channel, &ahead);
+}
+
 static void make(struct publisher *publisher)
 {
     struct outbox *outbox = &publisher->outboxes[sim_below(clients_plan.channels)];
@@ -439,6 +474,10 @@ static void link_act(struct publisher *publisher, struct link *link)
     if (link->state == LINK_DOWN) {
         link->producer = publisher->producer;
         link->epoch = publisher->epoch;
+        /* Only there: the first connection is the one that makes progress. */
+        if (index_of(publisher, link) > 0 && link->epoch > 1 && fault_happens(FAULT_OLD_EPOCH)) {
+            link->epoch--;
+        }
         link_open(link, &clients_plan, clients_calm);
     }
     if (link->state != LINK_READY || sim_now_us < publisher->backoff_us) {
@@ -457,6 +496,12 @@ static void link_act(struct publisher *publisher, struct link *link)
     } else if (clients_calm && link_asks_out(link, ASK_PUBLISH) == 0 && *next > outbox->made) {
         *next = outbox->acked + 1;
     }
+    if (fault_happens(FAULT_RETRY_STORM)) {
+        storm(publisher, link, channel);
+    }
+    if (fault_happens(FAULT_NUMBER_AHEAD)) {
+        send_ahead(publisher, link, channel);
+    }
     const unsigned burst = (unsigned)sim_between(1, sim_chance(20) ? 20 : 2);
     for (unsigned i = 0; i < burst; i++) {
         send_some(publisher, link, channel);
@@ -469,17 +514,14 @@ static void link_act(struct publisher *publisher, struct link *link)
     } else if (!clients_calm && sim_chance(15)) {
         ask_subscribe(publisher, link, channel);
     }
-    if (!clients_calm && sim_chance(1)) {
-        link_close(link);
-    }
+    link_fits(link);
 }
 
 static void act(struct client *client)
 {
     struct publisher *publisher = (struct publisher *)client;
     make(publisher);
-    if (clients_plan.epochs_bump && !clients_calm && publisher->epoch < BUMPS_MAX &&
-        sim_chance(1)) {
+    if (publisher->epoch < BUMPS_MAX && fault_happens(FAULT_NEW_EPOCH)) {
         epoch_bump(publisher);
     }
     link_act(publisher, &publisher->links[sim_below(publisher->link_count)]);
@@ -513,7 +555,7 @@ struct client *publisher_open(unsigned number, unsigned producer)
     publisher->client = (struct client){.ops = &ops, .number = number};
     publisher->producer = producer;
     publisher->epoch = 1;
-    publisher->link_count = sim_chance(40) ? 2 : 1;
+    publisher->link_count = fault_happens(FAULT_TWO_CONNECTIONS) ? 2 : 1;
     for (unsigned i = 0; i < LINKS; i++) {
         link_init(&publisher->links[i], &link_ops, publisher, number * 10 + i);
     }

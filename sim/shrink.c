@@ -31,7 +31,6 @@ static const struct {
     {"channels", 1},
     {"partitions", 1},
     {"threads", 1},
-    {"epochs_bump", 0},
     {"tiny_buffers", 0},
     {"disk_slow_us", 0},
     {"latency_us", 0},

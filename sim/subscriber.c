@@ -2,6 +2,7 @@
  * without a window, from anywhere, told of gaps or ended by them, coming and going. */
 #include "base/mem.h"
 #include "sim/client.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -16,6 +17,11 @@ enum from_kind {
     FROM_OTHER_EPOCH, /* one that the channel never had, or that is none */
 };
 
+enum ack_kind {
+    ACK_AHEAD, /* of what was not sent */
+    ACK_AGAIN, /* of what was acknowledged */
+};
+
 struct follow {
     bool asked; /* subscribe is out */
     bool active;
@@ -25,6 +31,7 @@ struct follow {
     uint64_t next;    /* the seq expected; 0: it knows nothing yet */
     uint64_t acked;   /* told to the server */
     unsigned history; /* the epoch that `next` belongs to */
+    unsigned turns;   /* of its life: how often it has begun, ended, or met a gap */
 };
 
 struct subscriber {
@@ -42,11 +49,17 @@ static enum from_kind draw_from(const struct subscriber *subscriber, const struc
     if (follow->next == 0 && subscriber->auditor) {
         return FROM_EARLIEST;
     }
-    if (follow->next != 0 && (clients_calm || sim_chance(85))) {
+    if (fault_happens(FAULT_OTHER_EPOCH)) {
+        return FROM_OTHER_EPOCH;
+    }
+    if (fault_happens(FAULT_RESUME_ANYWHERE)) {
+        return (enum from_kind)sim_below(FROM_OTHER_EPOCH);
+    }
+    if (follow->next != 0) {
         const bool has_epoch = model_epoch(channel, follow->history) != NULL;
         return has_epoch && (model_lossy() || sim_chance(80)) ? FROM_EPOCH_SEQ : FROM_SEQ;
     }
-    return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(6);
+    return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(FROM_OTHER_EPOCH);
 }
 
 static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsigned channel)
@@ -87,7 +100,9 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
     }
     const uint64_t latest = model_latest(channel);
     ask->mode = from;
-    ask->from = follow->next != 0 ? follow->next : sim_between(1, latest + 1);
+    const bool known = follow->next != 0 && (from == FROM_SEQ || from == FROM_EPOCH_SEQ);
+    ask->from =
+        known && !fault_happens(FAULT_RESUME_ANYWHERE) ? follow->next : sim_between(1, latest + 1);
     if (from == FROM_SEQ && !clients_calm && sim_chance(5)) {
         ask->from = latest + sim_below(10); /* maybe ahead */
         ask->from += ask->from == 0;
@@ -198,9 +213,9 @@ static void on_subscribed(struct subscriber *subscriber, const struct link_ask *
     next_check(ask, object, follow->history, next);
     trace("s%u: subscribed to %u, next %llu", subscriber->client.number, ask->channel,
           (unsigned long long)next);
+    follow->turns++;
     follow->asked = false;
     follow->active = true;
-    follow->leaving = false;
     follow->next = next;
     follow->acked = next - 1;
 }
@@ -219,7 +234,8 @@ static void on_refused(struct subscriber *subscriber, const struct link_ask *ask
         }
         refusal_check(ask, object, follow->history, member_text(object, "reason"));
         follow->next = member_u64(object, "earliest");
-    } else if (strcmp(code, "unavailable") != 0) {
+    } else if (strcmp(code, "unavailable") != 0 &&
+               !(strcmp(code, "not_subscribed") == 0 && follow->leaving)) {
         trace_fail("protocol", "subscribe was refused: %s", code);
     }
 }
@@ -278,6 +294,7 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const str
                    subscriber->client.number, (unsigned long long)from, (unsigned long long)to,
                    channel, (unsigned long long)follow->next);
     }
+    follow->turns++;
     model_trimmed(channel, follow->history, to);
     follow->next = to + 1;
     follow->acked = to;
@@ -291,7 +308,7 @@ static void on_unsubscribed(struct subscriber *subscriber, const struct value *o
     const char *reason = value_text(value_member(object, "reason"));
     trace("s%u: unsubscribed from %u, %s", subscriber->client.number, channel,
           reason == NULL ? "as asked" : reason);
-    if (!follow->active || (ask == NULL) != (reason != NULL)) {
+    if ((!follow->active && !follow->leaving) || (ask == NULL) != (reason != NULL)) {
         trace_fail("protocol", "unsubscribed from channel %u, reason %s", channel,
                    reason == NULL ? "none" : reason);
     }
@@ -303,7 +320,44 @@ static void on_unsubscribed(struct subscriber *subscriber, const struct value *o
     } else if (reason != NULL && strcmp(reason, "unavailable") != 0) {
         trace_fail("protocol", "unsubscribed with reason %s", reason);
     }
+    follow->turns++;
     follow->active = false;
+    follow->leaving = follow->leaving && ask == NULL;
+}
+
+/* [P 3 subscribe] "an ack beyond what was sent is bad_request, an older one is ignored". A reply
+ * to an ack comes before that to a ping behind it. */
+static void ack_refused(struct subscriber *subscriber, const struct link_ask *ask,
+                        const struct value *object)
+{
+    const char *code = member_text(object, "code");
+    const struct follow *follow = &subscriber->follows[ask->channel];
+    trace("s%u: ack of %llu of %u refused: %s", subscriber->client.number,
+          (unsigned long long)ask->from, ask->channel, code);
+    if (strcmp(code, "bad_request") == 0 ? ask->mode != ACK_AHEAD
+                                         : strcmp(code, "not_subscribed") != 0 ||
+                                               (follow->turns == ask->count && !follow->leaving)) {
+        trace_fail("protocol", "an ack of %llu of channel %u, acked %llu, is refused: %s",
+                   (unsigned long long)ask->from, ask->channel, (unsigned long long)follow->acked,
+                   code);
+    }
+}
+
+static void acks_check(struct subscriber *subscriber, uint64_t before_id)
+{
+    struct link *link = &subscriber->link;
+    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
+        struct link_ask *ask = &link->asks[i];
+        if (ask->id == 0 || ask->kind != ASK_ACK || ask->id > before_id) {
+            continue;
+        }
+        const struct follow *follow = &subscriber->follows[ask->channel];
+        if (ask->mode == ACK_AHEAD && follow->turns == ask->count) {
+            trace_fail("I13 refusals", "an ack of %llu of channel %u, which was not sent, is taken",
+                       (unsigned long long)ask->from, ask->channel);
+        }
+        ask->id = 0;
+    }
 }
 
 static void on_object(struct link *link, const char *type, const struct value *object,
@@ -325,9 +379,16 @@ static void on_object(struct link *link, const char *type, const struct value *o
         on_subscribed(subscriber, ask, object);
     } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "error") == 0) {
         on_refused(subscriber, ask, object);
+    } else if (ask != NULL && ask->kind == ASK_ACK && strcmp(type, "error") == 0) {
+        ack_refused(subscriber, ask, object);
+    } else if (ask != NULL && ask->kind == ASK_PING && strcmp(type, "pong") == 0) {
+        acks_check(subscriber, ask->id);
     } else if (strcmp(type, "error") == 0) {
         /* An ack or an unsubscribe that crossed the server's own unsubscribed. */
         const char *code = member_text(object, "code");
+        if (ask != NULL && ask->kind == ASK_UNSUBSCRIBE) {
+            subscriber->follows[ask->channel].leaving = false;
+        }
         if (strcmp(code, "not_subscribed") != 0) {
             trace_fail("protocol", "a subscriber is told %s: %s", code,
                        member_text(object, "message"));
@@ -348,7 +409,8 @@ static void on_down(struct link *link)
     struct subscriber *subscriber = link->owner;
     for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
         struct follow *follow = &subscriber->follows[c];
-        *follow = (struct follow){.next = follow->next, .history = follow->history};
+        *follow = (struct follow){
+            .next = follow->next, .history = follow->history, .turns = follow->turns + 1};
         if (!clients_calm && !subscriber->auditor && sim_chance(5)) {
             follow->next = 0; /* forgets */
         }
@@ -373,6 +435,45 @@ static void unsubscribe(struct subscriber *subscriber, unsigned channel)
     subscriber->follows[channel].leaving = true;
 }
 
+static void ack_asked(struct subscriber *subscriber, unsigned channel, enum ack_kind kind,
+                      uint64_t seq)
+{
+    struct link *link = &subscriber->link;
+    char text[160];
+    if (link_asks_out(link, ASK_ACK) >= 8) {
+        return;
+    }
+    struct link_ask *ask = link_ask(link, ASK_ACK, channel);
+    const struct link_ask *ping = ask == NULL ? NULL : link_ask(link, ASK_PING, channel);
+    if (ping == NULL) {
+        link_close(link); /* so much is out: it has waited too long */
+        return;
+    }
+    ask->mode = kind;
+    ask->from = seq;
+    ask->count = subscriber->follows[channel].turns;
+    int size = snprintf(
+        text, sizeof(text), "{\"type\":\"ack\",\"id\":%llu,\"channel\":\"%s\",\"seq\":%llu}",
+        (unsigned long long)ask->id, model_channel_name(channel), (unsigned long long)seq);
+    link_send(link, bytes_of(text, (size_t)size));
+    size = snprintf(text, sizeof(text), "{\"type\":\"ping\",\"id\":%llu}",
+                    (unsigned long long)ping->id);
+    link_send(link, bytes_of(text, (size_t)size));
+}
+
+/* What is surely beyond: with a window the server has sent at most that much. */
+static void ack_wrongly(struct subscriber *subscriber, unsigned channel)
+{
+    const struct follow *follow = &subscriber->follows[channel];
+    if (fault_happens(FAULT_ACK_AHEAD)) {
+        const uint64_t seq = follow->window > 0 ? follow->acked + follow->window + 1
+                                                : model_latest(channel) + 100000;
+        ack_asked(subscriber, channel, ACK_AHEAD, seq);
+    } else if (follow->acked > 0 && fault_happens(FAULT_ACK_AGAIN)) {
+        ack_asked(subscriber, channel, ACK_AGAIN, sim_between(1, follow->acked));
+    }
+}
+
 static void act(struct client *client)
 {
     struct subscriber *subscriber = (struct subscriber *)client;
@@ -387,18 +488,24 @@ static void act(struct client *client)
     if (!follow->active && !follow->asked) {
         if (link_asks_out(link, ASK_UNSUBSCRIBE) == 0) {
             subscribe(subscriber, channel);
+            if (fault_happens(FAULT_FLAPPING)) { /* before it has begun */
+                unsubscribe(subscriber, channel);
+            }
         }
     } else if (follow->active && !follow->leaving) {
+        ack_wrongly(subscriber, channel);
+        if (link->state != LINK_READY) {
+            return;
+        }
         if (follow->window > 0 && follow->next - 1 > follow->acked) {
             ack(subscriber, channel, follow->next - 1);
         }
-        if (!clients_calm && sim_chance(3)) {
+        if (fault_happens(FAULT_FLAPPING)) {
             unsubscribe(subscriber, channel);
+            subscriber->client.next_us = sim_now_us + 1; /* and comes back */
         }
     }
-    if (!clients_calm && sim_chance(2)) {
-        link_close(link);
-    }
+    link_fits(link);
 }
 
 static bool settled(const struct client *client)
