@@ -518,7 +518,8 @@ void host_start(struct host *host, struct reactor *reactor)
         .producer_idle_ms = config->producer_expiry_ms,
     };
     host->reactor = reactor;
-    const int doubt = partition_in_doubt(host->partition) ? DOUBT_END : host->doubt ? DOUBT_ALL : 0;
+    /* All is more than what a hole has put in doubt. */
+    const int doubt = host->doubt ? DOUBT_ALL : partition_in_doubt(host->partition) ? DOUBT_END : 0;
     must(partition_start(host->partition, file_log_next_pos(host->log),
                          file_log_next_hash(host->log), &settings, doubt, reactor->wall_ms));
     const struct log_loss *losses;

@@ -206,6 +206,31 @@ test('repair cuts damage in a sealed segment above every checkpoint out: each me
     await verifyClean(server);
   });
 
+test('repair of a log whose end the machine may have lost, too: every channel has a new epoch',
+  async () => {
+    const OS = [...SMALL, '--durability', 'os'];
+    const server = await Server.start({ flags: OS });
+    const epochA = await fill(server, 'a', 1, 200, 200);
+    const epochB = await fill(server, 'b', 1, 20);
+    await server.kill();
+    // A power cut took the last message of b, which was shown. A bit of a is another matter.
+    const lost = find(server.data, text('b', 20));
+    overwrite(lost.file, lost.at, Buffer.alloc(lost.size));
+    files(server.data, '.ckp').forEach((f) => fs.rmSync(f));
+    const { file, byte } = find(server.data, text('a', 20));
+    assert.notEqual(file, lost.file);
+    flip(file, byte);
+    fs.writeFileSync(`${server.data}/RUNNING`, 'os another-boot\n');
+    await server.restart([...OS, '--repair']);
+    const c = await Client.connect(server.ws);
+    const b = await c.publish('b', 'another 20');
+    assert.equal(b.seq, 20);
+    assert.notEqual(b.epoch, epochB, 'message 20 of one epoch is two messages');
+    assert.notEqual((await c.publish('a', 'after')).epoch, epochA);
+    await c.close();
+    await server.kill();
+  });
+
 // ---- torn tails ---------------------------------------------------------------------------------
 
 const last = (server) => {
