@@ -173,13 +173,16 @@ static enum rc survey_rows(struct index_pages *pages, const struct index_head *h
     return RC_OK;
 }
 
-static enum rc survey_segment(const struct file_log *log, uint64_t number, struct buf *entries)
+static enum rc survey_segment(const struct file_log *log, uint64_t number, bool will_trim,
+                              struct buf *entries)
 {
     struct index_summary *summary;
     enum rc rc = index_summary_open(&log->storage, log->folder, number, &summary);
     if (rc == RC_NOT_FOUND || rc == RC_CORRUPT) {
-        MARK("keeper: a survey passes over a missing index");
-        return RC_OK; /* nobody can read what is in there; readers are told so */
+        MARK_IF(will_trim, "keeper: a survey passes over a missing index");
+        /* Nobody can read what is in there, and readers are told so; but a start can build the
+         * index again, so it goes only with what must go. */
+        return will_trim ? RC_OK : RC_CORRUPT;
     }
     if (rc != RC_OK) {
         return rc;
@@ -208,7 +211,7 @@ static enum rc do_survey(const struct file_log *log, struct log_chore *chore)
     struct buf entries = {0};
     for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
         if (listing.items[i].has_segment && listing.items[i].number < chore->segment) {
-            rc = survey_segment(log, listing.items[i].number, &entries);
+            rc = survey_segment(log, listing.items[i].number, chore->will_trim, &entries);
         }
     }
     listing_deinit(&listing);
@@ -266,7 +269,7 @@ static enum rc sync_newest(const struct file_log *log, const struct listing *lis
         rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
     }
     if (rc == RC_OK) {
-        rc = files_sync(&log->storage, file);
+        rc = log_sync_segment(log, file);
         files_close(&log->storage, file);
     }
     return rc;

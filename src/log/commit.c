@@ -16,7 +16,8 @@
  *   while applying      zeroes the rest of it as well, for its publishers are told that nothing was
  *                       stored; then file_log_reopened() tells the owner's side
  *   a sync fails        DEAD: the kernel may have dropped the pages and forgotten the error; no
- * call on this file says any more what is on disk. Only a new start reads it back
+ *                       call on this file says any more what is on disk. Only a new start reads it
+ *                       back; on_sync_failed() lets it know, for what was committed without a sync
  *
  * In each case what was written of the batch is overwritten or removed at once, as far as the disk
  * lets us, since its publishers are told that nothing was stored.
@@ -85,9 +86,10 @@ static enum rc remove_left_over(struct file_log *log)
     return rc;
 }
 
-/* What is refused must not be there after a restart. The results do not matter: a disk that has
- * just failed may fail again, and then nobody can promise anything about these bytes. */
-static void take_back(const struct file_log *log, uint64_t first, uint64_t end)
+/* What is refused must not be there after a restart. The results do not matter for that: a disk
+ * that has just failed may fail again, and then nobody can promise anything about these bytes.
+ * False: a sync failed, and with it may be gone what stands in front of them and was not synced. */
+static bool take_back(const struct file_log *log, uint64_t first, uint64_t end)
 {
     uint64_t size = 0;
     enum rc rc = files_size(&log->storage, log->committer.file, &size);
@@ -95,9 +97,7 @@ static void take_back(const struct file_log *log, uint64_t first, uint64_t end)
         MARK("commit: a refused batch is taken back");
         rc = files_fill_zero(&log->storage, log->committer.file, first, end < size ? end : size);
     }
-    if (rc == RC_OK) {
-        (void)!files_sync(&log->storage, log->committer.file);
-    }
+    return rc != RC_OK || log_sync_segment(log, log->committer.file) == RC_OK;
 }
 
 /* Writes header and batch into a new segment. *ret_dead: a sync failed. */
@@ -137,7 +137,7 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     MARK_IF(needed > log->segment_bytes, "commit: a batch larger than a segment");
     if (log->committer.dirty) {
         MARK("commit: a roll syncs what was not synced");
-        const enum rc rc = files_sync(&log->storage, log->committer.file);
+        const enum rc rc = log_sync_segment(log, log->committer.file);
         if (rc != RC_OK) {
             return stop(log, rc, true);
         }
@@ -173,14 +173,14 @@ static enum rc append(struct file_log *log, const struct log_batch *batch, enum 
     const uint64_t at = log->committer.at;
     enum rc rc = files_write(&log->storage, log->committer.file, buf_bytes(&batch->bytes), at);
     if (rc != RC_OK) {
-        take_back(log, at, at + batch->bytes.size);
-        return stop(log, rc, false);
+        const bool taken = take_back(log, at, at + batch->bytes.size);
+        return stop(log, rc, !taken && log->committer.dirty);
     }
     log->committer.dirty = true;
     if (sync == LOG_SYNC_DATA) {
-        rc = files_sync(&log->storage, log->committer.file);
+        rc = log_sync_segment(log, log->committer.file);
         if (rc != RC_OK) {
-            take_back(log, at, at + batch->bytes.size);
+            (void)take_back(log, at, at + batch->bytes.size);
             return stop(log, rc, true);
         }
         log->committer.dirty = false;
@@ -327,7 +327,7 @@ static enum rc restore_tail(struct file_log *log, uint64_t pos, uint64_t hash)
         rc = zero_tail(log, file);
     }
     if (rc == RC_OK) {
-        rc = files_sync(&log->storage, file);
+        rc = log_sync_segment(log, file);
         if (rc != RC_OK) {
             MARK("commit: the sync of a reopen fails");
             log->committer.state = COMMITTER_DEAD;

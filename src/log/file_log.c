@@ -21,6 +21,8 @@ enum rc file_log_open(const struct storage *storage, const struct file_log_optio
     log->partition = options->partition;
     log->incarnation = options->incarnation;
     log->segment_bytes = options->segment_bytes;
+    log->on_sync_failed = options->on_sync_failed;
+    log->ctx = options->ctx;
 
     if (options->on_log != NULL) {
         options->on_log(options->ctx, log);
@@ -44,6 +46,15 @@ void file_log_close(struct file_log *log)
     catalogue_deinit(log);
     buf_deinit(&log->losses);
     mem_free(log);
+}
+
+enum rc log_sync_segment(const struct file_log *log, struct storage_file *file)
+{
+    const enum rc rc = files_sync(&log->storage, file);
+    if (rc != RC_OK && log->on_sync_failed != NULL) {
+        log->on_sync_failed(log->ctx);
+    }
+    return rc;
 }
 
 uint64_t file_log_next_pos(const struct file_log *log)

@@ -45,6 +45,9 @@ struct file_log_options {
     uint64_t incarnation;   /* identity of the data directory, in every segment header */
     uint32_t segment_bytes; /* a segment's size; one larger batch makes one larger segment */
     bool repair;            /* cut damage out instead of refusing */
+    /* What the newest segment holds may be in memory only, and held for written, for a sync of it
+     * has failed: all of it is written again, not the last batch alone. */
+    bool rewrite;
     void *ctx;
     /* The log under recovery, for file_log_index_add() out of on_record; called once, before the
      * two below. It is the caller's only once file_log_open() has returned RC_OK. May be NULL. */
@@ -59,6 +62,10 @@ struct file_log_options {
     enum rc (*on_checkpoint)(void *ctx, uint64_t pos, struct bytes state);
     /* Each thing found; for the operator's eyes. */
     void (*on_damage)(void *ctx, const struct log_damage *damage);
+    /* A sync of a segment has failed: what was committed in it without a sync of its own may be
+     * gone, now or as soon as memory is short. While opening, and later on the committer's or the
+     * keeper's thread. May be NULL. */
+    void (*on_sync_failed)(void *ctx);
 };
 
 /* Opens or makes a log; recovers. Blocks: start-up only.
@@ -165,8 +172,10 @@ struct log_survey_entry {
 struct log_chore {
     enum log_chore_kind kind;
     uint64_t segment;
-    struct buf state;                 /* CHECKPOINT: owned by the chore */
-    uint64_t state_pos;               /* CHECKPOINT: position that the state is at */
+    struct buf state;   /* CHECKPOINT: owned by the chore */
+    uint64_t state_pos; /* CHECKPOINT: position that the state is at */
+    bool will_trim; /* SURVEY: what the segments hold will be trimmed, so that an index that is gone
+                     * hides nothing that is wanted; otherwise that is RC_CORRUPT */
     struct log_survey_entry *entries; /* SURVEY result, owned by the chore */
     size_t entry_count;
     enum rc rc;

@@ -63,6 +63,8 @@ struct file_log {
     uint32_t partition;
     uint64_t incarnation;
     uint32_t segment_bytes;
+    void (*on_sync_failed)(void *ctx);
+    void *ctx;
     uint64_t recovered_pos;
     uint64_t recovered_hash;
     struct buf losses; /* struct log_loss */
@@ -154,6 +156,8 @@ MUST_USE enum rc log_heal_header(const struct file_log *log, struct walk *walk);
 MUST_USE enum rc segment_write_ahead(const struct file_log *log, const char *name,
                                      const struct segment_header *header);
 void log_report(const struct file_log_options *options, const struct log_damage *damage);
+/* Syncs a segment that may hold what was committed without a sync of its own. */
+MUST_USE enum rc log_sync_segment(const struct file_log *log, struct storage_file *file);
 
 /* ---- reader.c: the reader's files and bytes ------------------------------------------------ */
 

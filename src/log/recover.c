@@ -372,7 +372,7 @@ enum rc log_heal_header(const struct file_log *log, struct walk *walk)
     }
     rc = files_write(&log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
     if (rc == RC_OK) {
-        rc = files_sync(&log->storage, file);
+        rc = log_sync_segment(log, file);
     }
     files_close(&log->storage, file);
     found->header_whole = rc == RC_OK;
@@ -460,7 +460,7 @@ static enum rc cut_tail(struct recovery *r, struct walk *walk)
     }
     rc = files_fill_zero(&r->log->storage, file, walk->scan.at, end);
     if (rc == RC_OK) {
-        rc = files_sync(&r->log->storage, file);
+        rc = log_sync_segment(r->log, file);
     }
     files_close(&r->log->storage, file);
     return rc;
@@ -526,13 +526,16 @@ static enum rc take_step(struct recovery *r, struct walk *walk, const struct wal
 
 /* The last batch may never have been synced: a process that ended in between, or a sync that
  * failed, after which the kernel holds the pages for written. It is about to be shown, so it is
- * written again, which makes the pages dirty for sure, and synced. */
+ * written again, which makes the pages dirty for sure, and synced. With it all that was committed
+ * without a sync, where one has failed (`rewrite`). */
 static enum rc settle_tail(const struct recovery *r, struct storage_file *file, uint64_t end)
 {
     const struct storage *storage = &r->log->storage;
     uint8_t bytes[4096];
     enum rc rc = RC_OK;
-    for (uint64_t at = r->batch_at; rc == RC_OK && at < end;) {
+    const uint64_t first = r->options->rewrite ? SEGMENT_HEADER_SIZE : r->batch_at;
+    MARK_IF(r->options->rewrite && r->batch_at > first, "recovery: a segment is written again");
+    for (uint64_t at = first; rc == RC_OK && at < end;) {
         MARK_IF(at == r->batch_at, "recovery: the last batch is written again before it is shown");
         const size_t size = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
         rc = files_read_exact(storage, file, bytes, size, at);
@@ -541,7 +544,7 @@ static enum rc settle_tail(const struct recovery *r, struct storage_file *file, 
         }
         at += size;
     }
-    return rc == RC_OK ? files_sync(storage, file) : rc;
+    return rc == RC_OK ? log_sync_segment(r->log, file) : rc;
 }
 
 static enum rc open_committer(struct recovery *r, const struct walk *walk)

@@ -10,6 +10,8 @@
 #define META           "meta.json"
 #define META_NEW       "meta.json.new"
 #define RUNNING        "RUNNING"
+#define DOUBT          "DOUBT"
+#define DOUBT_OLD      "DOUBT.old"
 #define FILE_BYTES_MAX 4096u
 #define MARK_SIZE      128u
 
@@ -133,31 +135,81 @@ static void mark_text(const struct config *config, char *to, size_t size)
     (void)snprintf(to, size, "%s %s\n", config_durability_text(config->durability), boot);
 }
 
+static bool mark_is_synced(const char *text)
+{
+    return strncmp(text, "fsync ", 6) == 0;
+}
+
+/* What was written without a sync survives the end of a process, not of the machine. */
+static bool mark_is_unclean(const struct config *config, const char *before)
+{
+    char now[MARK_SIZE];
+    mark_text(config, now, sizeof(now));
+    const char *before_boot = strchr(before, ' ');
+    const char *now_boot = strchr(now, ' ');
+    const bool told = strlen(now_boot) > 2; /* otherwise nobody knows which boot it is */
+    return !mark_is_synced(before) &&
+           (before_boot == NULL || !told || strcmp(before_boot, now_boot) != 0);
+}
+
+/* A doubt of the run before gets a name of its own: what this run has to add is told apart. */
+static enum rc doubt_take(const struct storage *storage, bool *ret_doubt)
+{
+    struct storage_file *file;
+    enum rc rc = storage->ops->rename(storage->ctx, DOUBT, DOUBT_OLD);
+    if (rc == RC_OK || rc == RC_NOT_FOUND) {
+        rc = storage->ops->open(storage->ctx, DOUBT_OLD, STORAGE_READ, &file);
+    }
+    *ret_doubt = rc == RC_OK;
+    if (rc == RC_OK) {
+        storage->ops->close(storage->ctx, file);
+    }
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 enum rc datadir_check(const struct storage *storage, const struct config *config,
                       struct datadir *dir)
 {
     char before[FILE_BYTES_MAX];
-    char now[MARK_SIZE];
-    const enum rc rc = read_file(storage, RUNNING, before);
-    if (rc == RC_NOT_FOUND) {
-        return RC_OK;
+    enum rc rc = doubt_take(storage, &dir->unclean);
+    if (rc != RC_OK) {
+        return rc;
     }
+    rc = read_file(storage, RUNNING, before);
     if (rc == RC_OK) {
-        mark_text(config, now, sizeof(now));
-        /* What was written without a sync survives the end of a process, not of the machine. */
-        const bool synced = strncmp(before, "fsync ", 6) == 0;
-        const char *before_boot = strchr(before, ' ');
-        const char *now_boot = strchr(now, ' ');
-        dir->unclean = !synced && (before_boot == NULL || strcmp(before_boot, now_boot) != 0);
+        dir->unclean = dir->unclean || mark_is_unclean(config, before);
     }
-    return rc;
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 enum rc datadir_mark(const struct storage *storage, const struct config *config)
 {
     char now[MARK_SIZE];
     mark_text(config, now, sizeof(now));
-    return write_file(storage, RUNNING, RUNNING ".new", bytes_of_text(now));
+    enum rc rc = write_file(storage, RUNNING, RUNNING ".new", bytes_of_text(now));
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = storage->ops->remove(storage->ctx, DOUBT_OLD);
+    if (rc == RC_NOT_FOUND) {
+        return RC_OK;
+    }
+    return rc == RC_OK ? storage->ops->sync_dir(storage->ctx, "") : rc;
+}
+
+enum rc datadir_doubt(const struct storage *storage)
+{
+    char mark[FILE_BYTES_MAX];
+    enum rc rc = read_file(storage, RUNNING, mark);
+    if (rc == RC_NOT_FOUND || (rc == RC_OK && mark_is_synced(mark))) {
+        return RC_OK;
+    }
+    struct storage_file *file;
+    rc = storage->ops->open(storage->ctx, DOUBT, STORAGE_CREATE, &file);
+    if (rc == RC_OK) {
+        storage->ops->close(storage->ctx, file);
+    }
+    return rc == RC_EXISTS ? RC_OK : rc;
 }
 
 void datadir_unmark(const struct storage *storage)

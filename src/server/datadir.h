@@ -3,6 +3,8 @@
  *   LOCK       held while a server runs
  *   meta.json  {"format":1,"incarnation":"<16 hex digits>","partitions":N,"node":n}
  *   RUNNING    there while a server runs: the durability it promises and the boot it runs in
+ *   DOUBT      a sync has failed in a run that shows what is not synced; DOUBT.old once a start
+ *              knows of it, until all that it asks for is in the log
  *   p000 …     one folder a partition (log/file_log.h)
  *
  * Thread: main, at start and stop.  Memory: none. */
@@ -26,12 +28,16 @@ struct datadir {
 MUST_USE enum rc datadir_open(const struct storage *storage, const struct config *config,
                               uint64_t incarnation, struct datadir *ret_dir, char *why,
                               size_t why_size);
-/* Tells by the mark of the run before whether it may have lost what was seen (dir->unclean). */
+/* Tells by what the run before has left whether it may have lost what was seen (dir->unclean). */
 MUST_USE enum rc datadir_check(const struct storage *storage, const struct config *config,
                                struct datadir *dir);
 /* Marks this run. Only once everything that an unclean end before asked for is in the log: a crash
  * in between must find the old mark. */
 MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config *config);
+/* A sync has failed. Lets the next start know, unless the run that RUNNING names has synced all
+ * that it showed. Nothing is synced for it: if the machine goes down as well, RUNNING says so. Any
+ * thread. */
+MUST_USE enum rc datadir_doubt(const struct storage *storage);
 /* A clean end: everything is on disk. */
 void datadir_unmark(const struct storage *storage);
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/tune.h"
 #include "core/snowflake.h"
+#include "server/datadir.h"
 #include "server/host_private.h"
 #include "server/logger.h"
 
@@ -402,6 +403,18 @@ static void recover_damage(void *ctx, const struct log_damage *damage)
               FIELD_TEXT("what", damage->what));
 }
 
+/* What was shown without a sync may be gone, although the machine goes on. */
+static void on_sync_failed(void *ctx)
+{
+    const struct host *host = ctx;
+    const enum rc rc = datadir_doubt(&host->server->storage);
+    if (rc != RC_OK) {
+        MARK("host: that a sync has failed cannot be noted");
+        log_event(LEVEL_ERROR, "a failed sync cannot be noted for the next start",
+                  FIELD_U64("partition", host->number), FIELD_TEXT("reason", rc_text(rc)));
+    }
+}
+
 /* What waits at one partition: every reactor's credit, each with one publish beyond it, and twice
  * that for headers; so partition_publish() has room for what the credits let through. */
 static size_t pending_bytes_max(const struct server *server)
@@ -432,12 +445,14 @@ static enum rc open_log(struct host *host)
         .incarnation = host->server->incarnation,
         .segment_bytes = (uint32_t)host->server->config->segment_bytes,
         .repair = host->server->config->repair,
+        .rewrite = host->doubt,
         .ctx = host,
         .on_log = recover_log,
         .on_state = recover_state,
         .on_record = recover_record,
         .on_checkpoint = recover_checkpoint,
         .on_damage = recover_damage,
+        .on_sync_failed = on_sync_failed,
     };
     struct file_log *log = NULL;
     const enum rc rc = file_log_open(&host->server->storage, &options, &log);

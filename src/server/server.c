@@ -128,8 +128,8 @@ static enum rc hosts_recover(struct instance *instance)
     }
     if (instance->dir.unclean) {
         log_plain(LEVEL_WARN,
-                  "the last run ended with the machine, and without fsync what it showed "
-                  "may be lost: every channel begins a new epoch");
+                  "the last run ended with the machine or after a failed sync, and without "
+                  "fsync what it showed may be lost: every channel begins a new epoch");
     }
     uint64_t tick_max = 0;
     for (unsigned i = 0; i < server->partitions; i++) {
@@ -573,8 +573,13 @@ static void stop(struct instance *instance)
     struct watchdog watchdog;
     const bool watched = watchdog_start(&watchdog, instance->signal_fd, left) == RC_OK;
     threads_stop(server);
-    if (instance->disk != NULL && disk_sync(instance->disk) == RC_OK) {
-        datadir_unmark(&server->storage);
+    if (instance->disk != NULL) {
+        const enum rc rc = disk_sync(instance->disk);
+        if (rc == RC_OK) {
+            datadir_unmark(&server->storage);
+        } else if (datadir_doubt(&server->storage) != RC_OK) {
+            (void)failed("a failed sync cannot be noted for the next start", rc, NULL);
+        }
     }
     if (watched) {
         watchdog_end(&watchdog);

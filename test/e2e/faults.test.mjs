@@ -442,3 +442,38 @@ test('nobody is let in before channels in doubt have their new epochs, however f
     await c.close();
     await server.stop();
   });
+
+test('without fsync, a failed sync begins new epochs at the next start, also on the same boot',
+  async () => {
+    const [server, faults] = await faultyServer({
+      flags: ['--durability', 'os', '--partitions', '1', '--segment-bytes', '16KiB'] });
+    const c = await Client.connect(server.ws);
+    const { epoch } = await c.publish('a', 1);
+    faults.set({ call: 'sync', text: '.seg', error: EIO });
+    let seq = 1; // the newest that was acknowledged
+    for (let n = 2; n < 2000; n += 1) {
+      const reply = await publish(c, 'a', [n, 'x'.repeat(200)]);
+      if (reply.type === 'error') {
+        assertUnavailable(reply);
+        break;
+      }
+      seq = reply.seq;
+    }
+    assert.ok(faults.hits().length > 0 && seq > 10, `${seq} messages`);
+    await server.kill();
+    faults.off();
+    await server.restart();
+    const back = await Client.connect(server.ws);
+    // Whatever the kernel has kept of it: no number means two messages in one epoch.
+    const after = await back.publish('a', 'after');
+    assert.notEqual(after.epoch, epoch);
+    const resumed = await back.subscribe('a', { epoch, seq: Math.min(seq, after.seq - 1) });
+    assert.equal(resumed.epoch, after.epoch);
+    await back.close();
+    await server.stop();
+    await server.restart();
+    const again = await Client.connect(server.ws);
+    assert.equal((await again.publish('a', 'again')).epoch, after.epoch); // told once
+    await again.close();
+    await server.stop();
+  });

@@ -2,6 +2,7 @@
  *
  * Goal: what comes back, by replay and by every kind of read, is what was written, at any point of
  * the log's life. Method: random workloads over tiny segments; world.c compares with its model. */
+#include "log/files.h"
 #include "unit/log/world.h"
 
 #include <setjmp.h>
@@ -280,6 +281,106 @@ static void a_removal_makes_durable_what_was_committed_without_sync(void **state
     sim_disk_close(disk);
 }
 
+/* Where each of these syncs fails, acknowledged records may be gone: whoever owns the log is told.
+ */
+static void a_failed_sync_of_what_was_committed_without_one_is_told(void **state)
+{
+    (void)state;
+    for (int when = 0; when < 4; when++) {
+        struct sim_disk *disk = sim_disk_open(30);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), 30);
+        world.segment_bytes = 4096;
+        assert_int_equal(world_open(&world, false), RC_OK);
+        enum rc rc = RC_OK;
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(world_publish(&world, 2, LOG_SYNC_NONE), RC_OK);
+            assert_int_equal(world_chores(&world), RC_OK);
+        }
+        assert_int_equal(world.sync_failures, 0);
+        if (when == 0) { /* at a roll */
+            sim_disk_fail(disk, SIM_SYNC_DATA, 1, true, RC_IO);
+            for (int i = 0; rc == RC_OK && i < 100; i++) {
+                rc = world_publish(&world, 2, LOG_SYNC_NONE);
+            }
+            assert_int_equal(rc, RC_IO);
+        } else if (when == 1) { /* in front of a removal */
+            struct file_log_stats stats;
+            file_log_stats(world.log, &stats);
+            sim_disk_fail(disk, SIM_SYNC_DATA, 1, true, RC_IO);
+            assert_int_equal(world_retain(&world, stats.bytes / 2), RC_IO);
+        } else { /* when the next batch, with or without a sync, finds no space and is taken back */
+            sim_disk_fail(disk, SIM_WRITE, 1, false, RC_NOSPACE);
+            sim_disk_fail(disk, SIM_SYNC_DATA, 1, true, RC_IO);
+            rc = world_publish(&world, 1, when == 2 ? LOG_SYNC_NONE : LOG_SYNC_DATA);
+            assert_int_equal(rc, RC_IO);
+            sim_disk_fail(disk, SIM_SYNC_DATA, 0, false, RC_OK);
+            assert_int_equal(file_log_reopen(world.log, world.pos, world.hash), RC_IO);
+        }
+        assert_true(world.sync_failures > 0);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+}
+
+static void a_sync_that_fails_at_the_start_is_told(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(31);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 31);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world_publish(&world, 2, LOG_SYNC_NONE), RC_OK);
+    world_close(&world);
+    sim_disk_fail(disk, SIM_SYNC_DATA, 1, true, RC_IO);
+    assert_int_equal(world_open(&world, false), RC_IO);
+    assert_int_equal(world.sync_failures, 1);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+/* What a start writes, from where on. */
+static uint64_t first_write_at;
+static const struct storage_ops *real_ops;
+
+static enum rc watched_write(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at)
+{
+    first_write_at = at < first_write_at ? at : first_write_at;
+    return real_ops->write(ctx, file, bytes, at);
+}
+
+static void a_segment_whose_sync_failed_is_written_again_from_its_first_record(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(32);
+    struct storage storage = sim_disk_storage(disk);
+    real_ops = storage.ops;
+    struct storage_ops ops = *storage.ops;
+    ops.write = watched_write;
+    storage.ops = &ops;
+    struct world world;
+    world_init(&world, storage, 32);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(world_publish(&world, 2, LOG_SYNC_NONE), RC_OK);
+    }
+    for (int round = 0; round < 2; round++) {
+        world_close(&world);
+        world.rewrite = round == 1;
+        first_write_at = UINT64_MAX;
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_int_equal(world.pos, 40);
+        assert_int_equal(world_check_reads(&world, false), 0);
+        if (world.rewrite) {
+            assert_true(first_write_at == SEGMENT_HEADER_SIZE);
+        } else {
+            assert_true(first_write_at > SEGMENT_HEADER_SIZE && first_write_at != UINT64_MAX);
+        }
+    }
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 static void reads_agree_with_the_model_over_random_workloads(void **state)
 {
     (void)state;
@@ -327,6 +428,9 @@ int main(void)
         cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
         cmocka_unit_test(commits_without_sync_are_there_after_kill_9),
         cmocka_unit_test(a_removal_makes_durable_what_was_committed_without_sync),
+        cmocka_unit_test(a_failed_sync_of_what_was_committed_without_one_is_told),
+        cmocka_unit_test(a_sync_that_fails_at_the_start_is_told),
+        cmocka_unit_test(a_segment_whose_sync_failed_is_written_again_from_its_first_record),
         cmocka_unit_test(reads_agree_with_the_model_over_random_workloads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

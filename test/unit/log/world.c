@@ -168,6 +168,12 @@ static enum rc on_checkpoint(void *ctx, uint64_t pos, struct bytes state)
     return world->check_fails ? RC_CORRUPT : RC_OK;
 }
 
+static void on_sync_failed(void *ctx)
+{
+    struct world *world = ctx;
+    world->sync_failures++;
+}
+
 static void on_damage(void *ctx, const struct log_damage *damage)
 {
     struct world *world = ctx;
@@ -218,6 +224,8 @@ enum rc world_open(struct world *world, bool repair)
         .on_record = on_record,
         .on_checkpoint = on_checkpoint,
         .on_damage = on_damage,
+        .on_sync_failed = on_sync_failed,
+        .rewrite = world->rewrite,
     };
     struct file_log *log = NULL;
     const enum rc rc = file_log_open(&world->storage, &options, &log);

@@ -52,7 +52,9 @@ struct world {
     uint32_t messages_max; /* in one record */
     bool no_checkpoints;
     bool no_state_check; /* while allocations fail */
-    bool lossy;          /* holes are legal: seqs come from the records, not from counting */
+    bool rewrite;        /* as file_log_options has it */
+    uint64_t sync_failures;
+    bool lossy; /* holes are legal: seqs come from the records, not from counting */
 
     struct world_record *records; /* by position; attempted ones behind the acknowledged, too */
     size_t record_count;

@@ -286,6 +286,48 @@ static void a_mark_that_cannot_be_read_is_an_unclean_end(void **state)
     }
 }
 
+/* A sync that failed in a run without fsync is remembered until all that it asks for is in the log,
+ * through starts that come to nothing; what is added meanwhile, too. */
+static void a_failed_sync_is_an_unclean_end_until_a_start_has_dealt_with_it(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    world.config.durability = DURABILITY_OS;
+    assert_int_equal(mark(&world), RC_OK);
+    assert_int_equal(datadir_doubt(&world.storage), RC_OK);
+    assert_int_equal(datadir_doubt(&world.storage), RC_OK); /* twice is once */
+    for (int i = 0; i < 2; i++) {
+        world.dir = (struct datadir){0};
+        assert_int_equal(datadir_check(&world.storage, &world.config, &world.dir), RC_OK);
+        assert_true(world.dir.unclean);
+    }
+    assert_int_equal(datadir_doubt(&world.storage), RC_OK); /* in a start that has not marked */
+    assert_int_equal(datadir_mark(&world.storage, &world.config), RC_OK);
+    datadir_unmark(&world.storage);
+    assert_int_equal(mark(&world), RC_OK);
+    assert_true(world.dir.unclean);
+    world.dir = (struct datadir){0};
+    assert_int_equal(mark(&world), RC_OK);
+    assert_false(world.dir.unclean);
+    world_close(&world);
+}
+
+static void a_failed_sync_says_nothing_where_all_that_was_shown_is_synced(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    assert_int_equal(datadir_doubt(&world.storage), RC_OK); /* before anything was ever shown */
+    assert_int_equal(mark(&world), RC_OK);
+    assert_int_equal(datadir_doubt(&world.storage), RC_OK);
+    assert_false(has_file(&world, "DOUBT"));
+    world.dir = (struct datadir){0};
+    assert_int_equal(mark(&world), RC_OK);
+    assert_false(world.dir.unclean);
+    world_close(&world);
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 /* The k-th allocation fails, for every k: a named failure, and the next start works. */
@@ -328,6 +370,8 @@ int main(void)
         cmocka_unit_test(a_run_leaves_a_mark_until_it_ends_well),
         cmocka_unit_test(only_a_lost_machine_without_fsync_is_an_unclean_end),
         cmocka_unit_test(a_mark_that_cannot_be_read_is_an_unclean_end),
+        cmocka_unit_test(a_failed_sync_is_an_unclean_end_until_a_start_has_dealt_with_it),
+        cmocka_unit_test(a_failed_sync_says_nothing_where_all_that_was_shown_is_synced),
         cmocka_unit_test(every_failing_allocation_leaves_a_directory_that_opens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
