@@ -197,12 +197,12 @@ enum rc datadir_mark(const struct storage *storage, const struct config *config)
     return rc == RC_OK ? storage->ops->sync_dir(storage->ctx, "") : rc;
 }
 
-enum rc datadir_doubt(const struct storage *storage)
+enum rc datadir_doubt(const struct storage *storage, bool shown)
 {
-    char mark[FILE_BYTES_MAX];
-    enum rc rc = read_file(storage, RUNNING, mark);
-    if (rc == RC_NOT_FOUND || (rc == RC_OK && mark_is_synced(mark))) {
-        return RC_OK;
+    char mark[FILE_BYTES_MAX] = "";
+    enum rc rc = shown ? RC_OK : read_file(storage, RUNNING, mark);
+    if (rc != RC_OK || mark_is_synced(mark)) {
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
     }
     struct storage_file *file;
     rc = storage->ops->open(storage->ctx, DOUBT, STORAGE_CREATE, &file);

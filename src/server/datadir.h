@@ -34,10 +34,10 @@ MUST_USE enum rc datadir_check(const struct storage *storage, const struct confi
 /* Marks this run. Only once everything that an unclean end before asked for is in the log: a crash
  * in between must find the old mark. */
 MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config *config);
-/* A sync has failed. Lets the next start know, unless the run that RUNNING names has synced all
- * that it showed. Nothing is synced for it: if the machine goes down as well, RUNNING says so. Any
- * thread. */
-MUST_USE enum rc datadir_doubt(const struct storage *storage);
+/* A sync has failed. Lets the next start know, if `shown` (this run has shown what it had not
+ * synced) or if RUNNING names such a run. Nothing is synced for it: if the machine goes down as
+ * well, RUNNING says so. Any thread. */
+MUST_USE enum rc datadir_doubt(const struct storage *storage, bool shown);
 /* A clean end: everything is on disk. */
 void datadir_unmark(const struct storage *storage);
 

@@ -403,16 +403,24 @@ static void recover_damage(void *ctx, const struct log_damage *damage)
               FIELD_TEXT("what", damage->what));
 }
 
-/* What was shown without a sync may be gone, although the machine goes on. */
-static void on_sync_failed(void *ctx)
+void host_sync_failed(const struct server *server)
 {
-    const struct host *host = ctx;
-    const enum rc rc = datadir_doubt(&host->server->storage);
+    const bool open = stats_flag_get(&server->open);
+    if (open && server->config->durability == DURABILITY_FSYNC) {
+        return; /* nobody has seen what it was for */
+    }
+    const enum rc rc = datadir_doubt(&server->storage, open);
     if (rc != RC_OK) {
         MARK("host: that a sync has failed cannot be noted");
         log_event(LEVEL_ERROR, "a failed sync cannot be noted for the next start",
-                  FIELD_U64("partition", host->number), FIELD_TEXT("reason", rc_text(rc)));
+                  FIELD_TEXT("reason", rc_text(rc)));
     }
+}
+
+static void on_sync_failed(void *ctx)
+{
+    const struct host *host = ctx;
+    host_sync_failed(host->server);
 }
 
 /* What waits at one partition: every reactor's credit, each with one publish beyond it, and twice

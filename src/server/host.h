@@ -33,6 +33,10 @@ bool host_idle(const struct host *host);
 /* No job of it is out at a worker. */
 bool host_quiet(const struct host *host);
 
+/* A sync has failed: what was shown without one may be gone, although the machine goes on. The next
+ * start is told. Any thread. */
+void host_sync_failed(const struct server *server);
+
 /* The last message id tick that its log knows of. */
 uint64_t host_tick_max(const struct host *host);
 

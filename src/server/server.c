@@ -574,11 +574,10 @@ static void stop(struct instance *instance)
     const bool watched = watchdog_start(&watchdog, instance->signal_fd, left) == RC_OK;
     threads_stop(server);
     if (instance->disk != NULL) {
-        const enum rc rc = disk_sync(instance->disk);
-        if (rc == RC_OK) {
+        if (disk_sync(instance->disk) == RC_OK) {
             datadir_unmark(&server->storage);
-        } else if (datadir_doubt(&server->storage) != RC_OK) {
-            (void)failed("a failed sync cannot be noted for the next start", rc, NULL);
+        } else {
+            host_sync_failed(server);
         }
     }
     if (watched) {

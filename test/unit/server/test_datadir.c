@@ -295,14 +295,15 @@ static void a_failed_sync_is_an_unclean_end_until_a_start_has_dealt_with_it(void
     world_open(&world);
     world.config.durability = DURABILITY_OS;
     assert_int_equal(mark(&world), RC_OK);
-    assert_int_equal(datadir_doubt(&world.storage), RC_OK);
-    assert_int_equal(datadir_doubt(&world.storage), RC_OK); /* twice is once */
+    assert_int_equal(datadir_doubt(&world.storage, true), RC_OK);
+    assert_int_equal(datadir_doubt(&world.storage, false), RC_OK); /* twice is once */
     for (int i = 0; i < 2; i++) {
         world.dir = (struct datadir){0};
         assert_int_equal(datadir_check(&world.storage, &world.config, &world.dir), RC_OK);
         assert_true(world.dir.unclean);
     }
-    assert_int_equal(datadir_doubt(&world.storage), RC_OK); /* in a start that has not marked */
+    assert_int_equal(datadir_doubt(&world.storage, false),
+                     RC_OK); /* in a start that has not marked */
     assert_int_equal(datadir_mark(&world.storage, &world.config), RC_OK);
     datadir_unmark(&world.storage);
     assert_int_equal(mark(&world), RC_OK);
@@ -318,9 +319,10 @@ static void a_failed_sync_says_nothing_where_all_that_was_shown_is_synced(void *
     (void)state;
     struct world world;
     world_open(&world);
-    assert_int_equal(datadir_doubt(&world.storage), RC_OK); /* before anything was ever shown */
+    assert_int_equal(datadir_doubt(&world.storage, false),
+                     RC_OK); /* before anything was ever shown */
     assert_int_equal(mark(&world), RC_OK);
-    assert_int_equal(datadir_doubt(&world.storage), RC_OK);
+    assert_int_equal(datadir_doubt(&world.storage, false), RC_OK);
     assert_false(has_file(&world, "DOUBT"));
     world.dir = (struct datadir){0};
     assert_int_equal(mark(&world), RC_OK);
