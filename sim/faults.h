@@ -74,7 +74,7 @@ enum fault_unit {
     X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)                                        \
     X(SEND_FAILS, "a send fails, and its connection", FAULT_A_CASE, 20, 3000)                      \
     X(RECEIVE_FAILS, "a receive fails, and its connection", FAULT_A_CASE, 20, 3000)                \
-    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 8, 20000)  \
+    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 10, 60000) \
     X(RETRY_STORM, "a publisher sends all again, and again", FAULT_A_CASE, 40, 4000)               \
     X(NUMBER_AHEAD, "a publisher sends a number far ahead", FAULT_A_CASE, 40, 6000)                \
     X(NEW_EPOCH, "a publisher takes a new epoch", FAULT_A_CASE, 20, 2000)                          \

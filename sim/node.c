@@ -674,6 +674,21 @@ bool node_ready(void)
     return main_ready();
 }
 
+/* Of a batch that comes back, in mid apply. */
+static void memory_fails(unsigned who)
+{
+    for (unsigned i = 0; i < node.server->partitions; i++) {
+        const struct host *host = node.server->reactors[who].hosts[i];
+        const uint64_t count = host == NULL || !host->commit_out
+                                   ? 0
+                                   : host->commit_batch->end_pos - host->commit_batch->first_pos;
+        if (count > 1 && worker_ready(&node.server->committers[who], 0) &&
+            fault_happens(FAULT_NO_MEMORY_APPLYING)) {
+            heap_fail_at(sim_between(2, 3 * count));
+        }
+    }
+}
+
 /* One of those that can, by chance. */
 static void step(void)
 {
@@ -698,10 +713,7 @@ static void step(void)
     }
     const unsigned who = can[sim_below(count)];
     if (who < threads) {
-        if (worker_ready(&node.server->committers[who], 0) &&
-            fault_happens(FAULT_NO_MEMORY_APPLYING)) {
-            heap_fail_at(sim_between(1, 8));
-        }
+        memory_fails(who);
         reactor_step(who);
         states_note();
     } else if (who < threads + node.worker_count) {

@@ -218,9 +218,7 @@ static void act(struct client *client)
         reader->calm_asks += clients_calm;
         ask_history(reader);
     }
-    if (!clients_calm && sim_chance(3)) {
-        link_close(link);
-    }
+    link_fits(link);
 }
 
 static bool settled(const struct client *client)

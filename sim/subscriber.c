@@ -32,6 +32,9 @@ struct follow {
     uint64_t acked;   /* told to the server */
     unsigned history; /* the epoch that `next` belongs to */
     unsigned turns;   /* of its life: how often it has begun, ended, or met a gap */
+    uint64_t ahead;   /* the highest that it acknowledged and that was not sent … */
+    uint64_t
+        perhaps; /* … and that may have met a gap on its way, so that it was of what was sent */
 };
 
 struct subscriber {
@@ -218,6 +221,8 @@ static void on_subscribed(struct subscriber *subscriber, const struct link_ask *
     follow->active = true;
     follow->next = next;
     follow->acked = next - 1;
+    follow->ahead = 0;
+    follow->perhaps = 0;
 }
 
 static void on_refused(struct subscriber *subscriber, const struct link_ask *ask,
@@ -259,6 +264,12 @@ static void ack(struct subscriber *subscriber, unsigned channel, uint64_t seq)
     subscriber->follows[channel].acked = seq;
 }
 
+/* What the server may take for acknowledged. */
+static uint64_t acked_at_most(const struct follow *follow)
+{
+    return follow->perhaps > follow->acked ? follow->perhaps : follow->acked;
+}
+
 static void on_message(struct subscriber *subscriber, const struct value *object)
 {
     unsigned channel;
@@ -272,7 +283,7 @@ static void on_message(struct subscriber *subscriber, const struct value *object
     }
     model_seen(channel, follow->history, object);
     follow->next = seq + 1;
-    if (follow->window > 0 && seq - follow->acked > follow->window) {
+    if (follow->window > 0 && seq > acked_at_most(follow) + follow->window) {
         trace_fail("window", "s%u: seq %llu of channel %u, acked is %llu, window %llu",
                    subscriber->client.number, (unsigned long long)seq, channel,
                    (unsigned long long)follow->acked, (unsigned long long)follow->window);
@@ -295,6 +306,7 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const str
                    channel, (unsigned long long)follow->next);
     }
     follow->turns++;
+    follow->perhaps = follow->ahead;
     model_trimmed(channel, follow->history, to);
     follow->next = to + 1;
     follow->acked = to;
@@ -464,10 +476,11 @@ static void ack_asked(struct subscriber *subscriber, unsigned channel, enum ack_
 /* What is surely beyond: with a window the server has sent at most that much. */
 static void ack_wrongly(struct subscriber *subscriber, unsigned channel)
 {
-    const struct follow *follow = &subscriber->follows[channel];
+    struct follow *follow = &subscriber->follows[channel];
     if (fault_happens(FAULT_ACK_AHEAD)) {
-        const uint64_t seq = follow->window > 0 ? follow->acked + follow->window + 1
+        const uint64_t seq = follow->window > 0 ? acked_at_most(follow) + follow->window + 1
                                                 : model_latest(channel) + 100000;
+        follow->ahead = seq > follow->ahead ? seq : follow->ahead;
         ack_asked(subscriber, channel, ACK_AHEAD, seq);
     } else if (follow->acked > 0 && fault_happens(FAULT_ACK_AGAIN)) {
         ack_asked(subscriber, channel, ACK_AGAIN, sim_between(1, follow->acked));
