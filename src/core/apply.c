@@ -55,6 +55,16 @@ static bool is_known(const struct channel *channel)
 
 /* ---- doubt --------------------------------------------------------------------------------- */
 
+/* The base knows all holes so far. A later repair may cut more out in front of a record that gave
+ * a channel a new epoch: then the channel has other numbers when it comes to that record again, and
+ * must not come to the same epoch. */
+static uint64_t epoch_salt(const struct state *state, struct bytes of)
+{
+    ASSERT(of.size > 0);
+    ASSERT(state->base_count >= 1);
+    return hash_bytes(of, state_base(state));
+}
+
 /* A known channel in doubt: its next record decides. See the table above. RC_NOMEM */
 static enum rc doubt_decide(struct state *state, struct channel *channel,
                             const struct record *record)
@@ -70,7 +80,7 @@ static enum rc doubt_decide(struct state *state, struct channel *channel,
             return rc;
         }
         channel_epoch_change(channel, channel->latest + 1, record->pos,
-                             hash_bytes(record->body, 0));
+                             epoch_salt(state, record->body));
         private->resync = true;
     }
     MARK_IF(record->channel_prev == private->applied_prev_pos, "doubt: a channel has lost nothing");
@@ -445,26 +455,36 @@ static enum rc doubt_end(struct state *state, const struct record *record,
         MARK("doubt: every channel gets a new epoch");
         state_base_change(state, record->pos, doubt->salt);
     }
+    const uint64_t salt = epoch_salt(state, record->body); /* which holds the one of its own */
     for (size_t i = 0; i < state->channels.count; i++) {
         struct channel *channel = state->channels.by_id[i];
         const bool lost = doubt->kind == DOUBT_ALL || channel->private_->in_doubt;
         channel->private_->in_doubt = false;
         channel->private_->resync = false;
         if (lost) {
-            epoch_change(env, channel, channel->latest + 1, record->pos, doubt->salt);
+            epoch_change(env, channel, channel->latest + 1, record->pos, salt);
         }
     }
     return RC_OK;
 }
 
+/* Behind a hole the numbers of channels may be others, so the list cannot tell whose epochs ended
+ * here; but whoever was in it must not go on in the epoch before. */
 static enum rc doubt_list(struct state *state, const struct record *record,
                           const struct apply_env *env, const struct command_doubt *doubt)
 {
     ASSERT(doubt->kind == DOUBT_LIST);
-    ASSERT(!state->in_doubt);
     const enum rc rc = epochs_reserve(state);
     if (rc != RC_OK) {
         return rc;
+    }
+    const uint64_t salt = epoch_salt(state, record->body);
+    if (state->in_doubt) {
+        MARK("doubt: behind a loss a list is of every channel");
+        for (size_t i = 0; i < state->channels.count; i++) {
+            epoch_change(env, state->channels.by_id[i], 1, record->pos, salt);
+        }
+        return RC_OK;
     }
     struct bytes rest = doubt->entries;
     struct command_doubt_entry entry;
@@ -478,7 +498,7 @@ static enum rc doubt_list(struct state *state, const struct record *record,
         if (good_end > channel->latest + 1) {
             good_end = channel->latest + 1;
         }
-        epoch_change(env, channel, good_end, record->pos, doubt->salt);
+        epoch_change(env, channel, good_end, record->pos, salt);
     }
     return RC_OK;
 }
@@ -496,7 +516,7 @@ static enum rc apply_doubt(struct state *state, const struct record *record,
     switch (doubt.kind) {
     case DOUBT_ALL:
     case DOUBT_END: return doubt_end(state, record, env, &doubt);
-    case DOUBT_LIST: return state->in_doubt ? RC_OK : doubt_list(state, record, env, &doubt);
+    case DOUBT_LIST: return doubt_list(state, record, env, &doubt);
     }
     UNREACHABLE();
 }

@@ -269,6 +269,65 @@ static void a_list_ends_the_epochs_of_the_channels_it_names(void **state)
     world_deinit(&w);
 }
 
+/* A second repair in front of the place where the first one's loss showed. */
+static void a_later_hole_in_front_gives_another_epoch_there(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    for (unsigned n = 1; n <= 9; n++) {
+        (void)world_publish(&w, NUMBERED("a", n));
+    }
+    world_cut(&w, 5, 7);
+    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+    const uint64_t at_a_record = world_position(&w, "a").epoch;
+    assert_int_equal(world_position(&w, "a").latest, 7);
+    world_restart(&w, DOUBT_END);
+    world_cut(&w, 3, 5);
+    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+    assert_int_equal(world_position(&w, "a").latest, 5); /* seq 5 was another message */
+    assert_true(world_position(&w, "a").epoch != at_a_record);
+    world_deinit(&w);
+}
+
+static void a_later_hole_in_front_gives_another_epoch_at_a_doubt(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    for (unsigned n = 1; n <= 9; n++) {
+        (void)world_publish(&w, NUMBERED("a", n));
+    }
+    world_restart(&w, DOUBT_ALL);
+    const uint64_t before = world_position(&w, "a").epoch;
+    world_cut(&w, 8, 9);
+    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+    assert_int_equal(world_position(&w, "a").latest, 8);
+    assert_true(world_position(&w, "a").epoch != before);
+    world_deinit(&w);
+}
+
+static void a_list_behind_a_hole_leaves_nobody_in_the_epoch_before(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "b"});
+    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
+    (void)world_publish(&w, (struct world_publish){.channel = "b"});
+    const uint64_t before = world_position(&w, "a").epoch;
+    const struct command_doubt_entry entries[] = {{2, 4}};
+    append_doubt(&w, entries, 1);
+    world_restart(&w, 0);
+    assert_true(world_position(&w, "a").epoch != before);
+    world_cut(&w, 2, 3); /* of b: a has lost nothing, and its list cannot be read any more */
+    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+    assert_true(world_position(&w, "a").epoch != before);
+    assert_int_equal(world_position(&w, "a").latest, 9);
+    assert_int_equal(world_judge(&w, "a", before, 5), POSITION_EPOCH);
+    world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +339,9 @@ int main(void)
         cmocka_unit_test(a_channel_that_may_have_lost_its_end_gets_a_new_epoch),
         cmocka_unit_test(every_cut_of_a_history_keeps_all_the_rest),
         cmocka_unit_test(a_list_ends_the_epochs_of_the_channels_it_names),
+        cmocka_unit_test(a_later_hole_in_front_gives_another_epoch_there),
+        cmocka_unit_test(a_later_hole_in_front_gives_another_epoch_at_a_doubt),
+        cmocka_unit_test(a_list_behind_a_hole_leaves_nobody_in_the_epoch_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
