@@ -538,3 +538,44 @@ enum rc index_file_seek_behind(struct index_pages *pages, const struct index_hea
     *ret_i = low;
     return RC_OK;
 }
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static enum rc check_row(struct index_pages *pages, const struct index_head *head,
+                         const struct index_row *row)
+{
+    uint64_t end_seq = row->first_seq;
+    for (uint32_t e = 0; e < row->entry_count; e++) {
+        struct index_entry entry;
+        uint32_t crc;
+        const enum rc rc = index_file_entry(pages, head, row, e, &entry, &crc);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (entry.first_seq < end_seq) {
+            return RC_CORRUPT;
+        }
+        end_seq = entry.first_seq + entry.count;
+    }
+    return end_seq == row->end_seq ? RC_OK : RC_CORRUPT;
+}
+
+enum rc index_file_check(struct index_pages *pages, const struct index_head *head)
+{
+    uint64_t entries = 0;
+    for (uint64_t i = 0; i < head->channel_count; i++) {
+        struct index_row row;
+        enum rc rc = index_file_row(pages, head, i, &row);
+        if (rc == RC_OK && row.entries_first != entries) {
+            rc = RC_CORRUPT;
+        }
+        if (rc == RC_OK) {
+            entries += row.entry_count;
+            rc = check_row(pages, head, &row);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return entries == head->entry_count ? RC_OK : RC_CORRUPT;
+}

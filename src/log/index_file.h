@@ -99,5 +99,7 @@ MUST_USE enum rc index_file_seek(struct index_pages *pages, const struct index_h
                                  uint32_t *ret_i);
 MUST_USE enum rc index_file_seek_behind(struct index_pages *pages, const struct index_head *head,
                                         const struct index_row *row, uint64_t seq, uint32_t *ret_i);
+/* Reads every page. RC_CORRUPT: one is damaged, or rows and entries do not fit; RC_IO */
+MUST_USE enum rc index_file_check(struct index_pages *pages, const struct index_head *head);
 
 #endif

@@ -237,6 +237,22 @@ static enum rc choose_start(struct recovery *r, size_t item)
     return RC_OK;
 }
 
+/* All pages of an index file, which a start leaves to the reads. RC_CORRUPT: it is not whole */
+static enum rc check_pages(const struct recovery *r, uint64_t number,
+                           const struct index_summary *summary)
+{
+    const struct log_name name = log_name_of(r->log->folder, number, ".idx");
+    struct storage_file *file;
+    enum rc rc = files_open(&r->log->storage, name.text, STORAGE_READ, &file);
+    if (rc == RC_OK) {
+        struct index_pages pages;
+        index_pages_begin(&pages, &r->log->storage, file);
+        rc = index_file_check(&pages, &summary->head);
+        files_close(&r->log->storage, file);
+    }
+    return rc;
+}
+
 /* The summary of an item's index file; NULL if there is none that fits. `report` if that matters.
  */
 static enum rc load_summary(struct recovery *r, size_t item, bool report,
@@ -257,12 +273,14 @@ static enum rc load_summary(struct recovery *r, size_t item, bool report,
             head->incarnation == r->log->incarnation && head->partition == r->log->partition &&
             head->first_pos == found->header.first_pos && head->end_pos == next->header.first_pos &&
             head->end_hash == next->header.prev_hash;
-        if (fits) {
+        rc = !fits                ? RC_CORRUPT
+             : r->options->repair ? check_pages(r, found->number, summary)
+                                  : RC_OK;
+        if (rc == RC_OK) {
             *ret_summary = summary;
             return RC_OK;
         }
         index_summary_close(summary);
-        rc = RC_CORRUPT;
     }
     if (report && (rc == RC_NOT_FOUND || rc == RC_CORRUPT)) {
         report_file(r, found->number, ".idx",

@@ -156,48 +156,6 @@ static enum rc verify_segments(struct verify *v, uint32_t partition, uint64_t in
 
 /* ---- index and checkpoint files ------------------------------------------------------------ */
 
-static enum rc verify_row(struct index_pages *pages, const struct index_head *head,
-                          const struct index_row *row)
-{
-    uint64_t end_seq = row->first_seq;
-    for (uint32_t e = 0; e < row->entry_count; e++) {
-        struct index_entry entry;
-        uint32_t crc;
-        const enum rc rc = index_file_entry(pages, head, row, e, &entry, &crc);
-        if (rc != RC_OK) {
-            return rc;
-        }
-        if (entry.first_seq < end_seq) {
-            return RC_CORRUPT;
-        }
-        end_seq = entry.first_seq + entry.count;
-    }
-    return end_seq == row->end_seq ? RC_OK : RC_CORRUPT;
-}
-
-static enum rc verify_pages(struct verify *v, const struct index_summary *summary,
-                            struct storage_file *file)
-{
-    struct index_pages pages;
-    index_pages_begin(&pages, v->storage, file);
-    uint64_t entries = 0;
-    for (uint64_t i = 0; i < summary->head.channel_count; i++) {
-        struct index_row row;
-        enum rc rc = index_file_row(&pages, &summary->head, i, &row);
-        if (rc == RC_OK && row.entries_first != entries) {
-            rc = RC_CORRUPT;
-        }
-        if (rc == RC_OK) {
-            entries += row.entry_count;
-            rc = verify_row(&pages, &summary->head, &row);
-        }
-        if (rc != RC_OK) {
-            return rc;
-        }
-    }
-    return entries == summary->head.entry_count ? RC_OK : RC_CORRUPT;
-}
-
 static enum rc verify_index(struct verify *v, uint64_t number)
 {
     struct index_summary *summary;
@@ -207,7 +165,9 @@ static enum rc verify_index(struct verify *v, uint64_t number)
         struct storage_file *file;
         rc = files_open(v->storage, name.text, STORAGE_READ, &file);
         if (rc == RC_OK) {
-            rc = verify_pages(v, summary, file);
+            struct index_pages pages;
+            index_pages_begin(&pages, v->storage, file);
+            rc = index_file_check(&pages, &summary->head);
             files_close(v->storage, file);
         }
         index_summary_close(summary);

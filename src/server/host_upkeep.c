@@ -100,7 +100,8 @@ static void survey_begin(struct host *host, uint64_t segment, bool may_trim)
 {
     host->upkeep = UPKEEP_SURVEY;
     host->survey_may_trim = may_trim;
-    host->chore = (struct log_chore){.kind = LOG_CHORE_SURVEY, .segment = segment};
+    host->chore =
+        (struct log_chore){.kind = LOG_CHORE_SURVEY, .segment = segment, .will_trim = may_trim};
     chore_submit(host);
 }
 

@@ -237,6 +237,11 @@ static void index_and_checkpoint_files_can_be_lost_or_damaged(void **state)
                 /* A page behind the head is not read at start: reads name what they miss. */
                 const uint64_t damaged = world_check_reads(&world, true);
                 assert_true(damaged == 0 || (i == 0 && at >= 4096));
+                if (damaged > 0) { /* a repair reads all of it, and has it built again */
+                    world_close(&world);
+                    assert_int_equal(world_open(&world, true), RC_OK);
+                    assert_int_equal(world_check_reads(&world, false), 0);
+                }
                 case_end(disk, &world);
             }
         }
@@ -267,6 +272,29 @@ static void an_index_that_is_lost_is_built_again_from_an_older_checkpoint(void *
     assert_int_equal(world_open(&world, false), RC_OK);
     assert_int_equal(world.damage_count, 0);
     assert_int_equal(world.state_pos, newest);
+    case_end(disk, &world);
+    base_drop(&base);
+}
+
+/* What a lost index hid may be wanted, and a start can build it again. */
+static void a_survey_passes_over_a_lost_index_only_where_all_will_be_trimmed(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct world world;
+    struct sim_disk *disk = case_begin(&base, &world, 1);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    const struct log_name name = log_name_of(WORLD_FOLDER, 2, ".idx");
+    assert_true(sim_disk_delete(disk, name.text));
+    for (unsigned will_trim = 0; will_trim < 2; will_trim++) {
+        struct log_chore chore = {
+            .kind = LOG_CHORE_SURVEY, .segment = 4, .will_trim = will_trim == 1};
+        file_log_chore_do(world.log, &chore);
+        assert_int_equal(chore.rc, will_trim == 1 ? RC_OK : RC_CORRUPT);
+        assert_true((chore.entry_count > 0) == (will_trim == 1));
+        file_log_chore_end(world.log, &chore);
+    }
     case_end(disk, &world);
     base_drop(&base);
 }
@@ -705,6 +733,7 @@ int main(void)
         cmocka_unit_test(every_truncation_of_a_growing_segment_leaves_a_prefix),
         cmocka_unit_test(index_and_checkpoint_files_can_be_lost_or_damaged),
         cmocka_unit_test(an_index_that_is_lost_is_built_again_from_an_older_checkpoint),
+        cmocka_unit_test(a_survey_passes_over_a_lost_index_only_where_all_will_be_trimmed),
         cmocka_unit_test(a_missing_segment_is_refused_and_repaired),
         cmocka_unit_test(segments_of_another_history_are_refused_even_by_repair),
         cmocka_unit_test(a_segment_twice_or_out_of_place_is_refused),

@@ -421,7 +421,7 @@ enum rc world_retain(struct world *world, uint64_t bytes_max)
     if (segment == 0) {
         return RC_OK;
     }
-    struct log_chore chore = {.kind = LOG_CHORE_SURVEY, .segment = segment};
+    struct log_chore chore = {.kind = LOG_CHORE_SURVEY, .segment = segment, .will_trim = true};
     file_log_chore_do(world->log, &chore);
     for (size_t i = 0; chore.rc == RC_OK && i < chore.entry_count; i++) {
         const struct log_survey_entry *entry = &chore.entries[i];
