@@ -59,6 +59,8 @@ static struct {
         uint64_t pos;
         uint64_t hash;
     } states[PARTITIONS_MAX][STATES_KEPT]; /* by position; all zero: none */
+    bool showed_unsynced;                  /* some run so far */
+    uint64_t sync_failures;                /* that the last start knew of */
     bool unsynced; /* a run since the last one, or stop, did not sync what it showed */
 } node;
 
@@ -118,6 +120,8 @@ void node_begin(void)
     node.power_count = 0;
     node.unsynced = false;
     node.drain_us = 0;
+    node.sync_failures = 0;
+    node.showed_unsynced = false;
     bytes_zero(node.states, sizeof(node.states));
 }
 
@@ -349,12 +353,26 @@ static void spare_close(void)
     }
 }
 
+static uint64_t sync_failures(void)
+{
+    const uint64_t *counts = fault_counts();
+    return counts[FAULT_SYNC_FAILS] + counts[FAULT_SYNC_FAILS_EVER] +
+           counts[FAULT_SYNC_LIES_FAILED] + counts[FAULT_SYNC_DIR_FAILS];
+}
+
+/* Without fsync a failed sync may have been for what was shown before it. */
+static bool sync_has_failed(void)
+{
+    return node.showed_unsynced &&
+           (sync_failures() > node.sync_failures || fault_counts()[FAULT_SYNC_FAILS_EVER] > 0);
+}
+
 /* Whether what this run has told may not be so in the next one. The model takes epochs in the order
  * in which they are told; words of a run that arrive when the next one has spoken would be of a
  * history that it has buried. */
 static bool may_have_lost(void)
 {
-    return node.unsynced || node.config.durability == DURABILITY_MEMORY;
+    return node.unsynced || sync_has_failed() || node.config.durability == DURABILITY_MEMORY;
 }
 
 void node_crash(enum sim_loss loss)
@@ -384,6 +402,10 @@ bool node_boot(const struct plan *plan, bool faults)
     ASSERT(node.state == NODE_DOWN);
     config_set(plan);
     (void)disk_has_failed();
+    if (sync_has_failed()) {
+        model_may_lose();
+    }
+    node.sync_failures = sync_failures();
     enum rc rc = RC_NOMEM;
     (void)heap_owner_set(HEAP_SERVER);
     if (setjmp(heap_crash) == 0) {
@@ -517,6 +539,7 @@ static void open_doors(struct server *server)
 {
     /* A mark may be on disk although it could not be made to its end. */
     node.unsynced = node.unsynced || node.config.durability == DURABILITY_OS;
+    node.showed_unsynced = node.showed_unsynced || node.unsynced;
     const enum rc rc = datadir_mark(&server->storage, &node.config);
     const bool readable = rc == RC_NOSPACE && node.config.durability == DURABILITY_FSYNC;
     if (readable) {

@@ -104,8 +104,8 @@ static void draw_faults(struct plan *plan)
 {
     faults_draw(&plan->faults, plan->steps);
     if (plan->durability != DURABILITY_FSYNC || plan->mixed) {
-        /* What a failed sync drops was shown already, and nothing tells the next start of it: see
-         * docs/TESTING.md. */
+        /* What a failed sync drops was shown already, and is read as damage while the server
+         * runs. */
         plan->faults.rates[FAULT_SYNC_FAILS] = 0;
         plan->faults.rates[FAULT_SYNC_FAILS_EVER] = 0;
     }
