@@ -13,11 +13,11 @@ import { binary, environment, runCli, Server } from '../e2e/lib/server.mjs';
 const file = process.argv[2] ?? '/usr/share/dict/words';
 const LINES_MIN = 100_000;
 const KILLS = 2;
+const HELD_BACK = 1000; // lines that pub gets behind the last kill: before, it cannot have ended
 const LIMIT_MS = 120_000;
 
 /** A seriatim program with its output gathered; `lines` counts what it has printed. */
-function start(args, url, input) {
-  const stdin = input === undefined ? 'ignore' : 'pipe';
+function start(args, url, stdin = 'ignore') {
   const child = spawn(binary, args, { env: { ...environment, SERIATIM_URL: url },
     stdio: [stdin, 'pipe', 'pipe'] });
   const out = [];
@@ -27,16 +27,20 @@ function start(args, url, input) {
     for (const byte of d) if (byte === 10) program.lines += 1;
   });
   child.stderr.on('data', (d) => (program.stderr += d));
-  if (input !== undefined) {
-    child.stdin.on('error', () => {}); // its exit status tells
-    child.stdin.end(input);
-  }
+  child.stdin?.on('error', () => {}); // its exit status tells
   const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
   program.exited = once(child, 'close').then(([code]) => {
     clearTimeout(timer);
     return code;
   });
   return program;
+}
+
+/** Where the last `count` lines begin. */
+function tailOf(input, count) {
+  let at = input.length - 1;
+  for (let i = 0; i < count; i += 1) at = input.lastIndexOf(10, at - 1);
+  return at + 1;
 }
 
 async function main() {
@@ -52,16 +56,19 @@ async function main() {
   const server = await Server.start();
   // One reader follows live from the beginning, through the kills.
   const follower = start(['sub', 'words', '--from', 'earliest', '--count', `${lines}`], server.ws);
-  const publisher = start(['pub', 'words'], server.ws, input);
+  const publisher = start(['pub', 'words'], server.ws, 'pipe');
+  const held = tailOf(input, HELD_BACK);
+  publisher.child.stdin.write(input.subarray(0, held));
   let publisherEnded = false;
   publisher.exited.then(() => (publisherEnded = true));
   for (let k = 1; k <= KILLS; k += 1) {
-    // When the follower has seen a third, then two thirds: certainly in the middle.
+    // When the follower has seen a third, then two thirds.
     while (follower.lines < (lines * k) / (KILLS + 1) && !publisherEnded) await sleep(2);
     check(`kill ${k} comes while pub is at work`, !publisherEnded, `${follower.lines} lines seen`);
     await server.kill();
     await server.restart();
   }
+  publisher.child.stdin.end(input.subarray(held));
   const published = await publisher.exited;
   check('pub ends with status 0', published === 0, `${published} ${publisher.stderr.slice(-500)}`);
   const followed = await follower.exited;
