@@ -4,7 +4,6 @@
 #include "base/hash.h"
 
 #define CHECKPOINT_MAGIC   0x31504B434D545253u /* "SRTMCKP1" */
-#define CHECKPOINT_VERSION 1u
 
 enum {
     AT_MAGIC = 0,

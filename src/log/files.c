@@ -6,8 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SEGMENT_MAGIC   0x314745534D545253u /* "SRTMSEG1" */
-#define SEGMENT_VERSION 1u
+#define SEGMENT_MAGIC 0x314745534D545253u /* "SRTMSEG1" */
 
 /* Byte table of the header: docs/LOG.md. */
 enum {
@@ -200,6 +199,42 @@ enum rc files_segment_header(const struct storage *storage, const char *folder, 
         return rc;
     }
     return segment_header_decode(bytes_of(bytes, sizeof(bytes)), ret_header);
+}
+
+enum rc files_version_differs(const struct storage *storage, const char *folder, uint64_t number,
+                              const char *suffix, bool *ret_differs)
+{
+    static const struct {
+        const char *suffix;
+        const char *magic;
+        uint32_t version;
+        uint32_t crc_at; /* over all bytes before */
+    } kinds[] = {
+        {".seg", "SRTMSEG", SEGMENT_VERSION, AT_CRC},
+        {".idx", "SRTMIDX", INDEX_VERSION, 4092},
+        {".ckp", "SRTMCKP", CHECKPOINT_VERSION, 76},
+    };
+    size_t kind = 0;
+    while (strcmp(kinds[kind].suffix, suffix) != 0) {
+        kind++;
+        ASSERT(kind < sizeof(kinds) / sizeof(kinds[0]));
+    }
+    const uint32_t crc_at = kinds[kind].crc_at;
+    const struct log_name name = log_name_of(folder, number, suffix);
+    struct storage_file *file;
+    *ret_differs = false;
+    enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
+    if (rc != RC_OK) {
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    }
+    uint8_t bytes[4096];
+    rc = files_read_exact(storage, file, bytes, crc_at + sizeof(uint32_t), 0);
+    files_close(storage, file);
+    *ret_differs = rc == RC_OK &&
+                   memcmp(bytes, kinds[kind].magic, strlen(kinds[kind].magic)) == 0 &&
+                   bytes_load_u32(bytes + AT_VERSION) != kinds[kind].version &&
+                   bytes_load_u32(bytes + crc_at) == crc32c(0, bytes_of(bytes, crc_at));
+    return rc == RC_CORRUPT ? RC_OK : rc;
 }
 
 bool bytes_are_zero(struct bytes bytes)

@@ -42,6 +42,11 @@ struct log_name {
     char text[LOG_FOLDER_BYTES_MAX + LOG_NAME_DIGITS + 32];
 };
 
+/* Format versions. A file of another one is whole all the same, and no damage. */
+#define SEGMENT_VERSION    1u
+#define INDEX_VERSION      2u /* 2: digests */
+#define CHECKPOINT_VERSION 2u /* 2: digests, in the state */
+
 /* "<folder>/<number><suffix>"; `suffix` begins with a dot. */
 struct log_name log_name_of(const char *folder, uint64_t number, const char *suffix);
 /* Takes an entry of the folder apart. False: not one of ours. */
@@ -76,6 +81,11 @@ MUST_USE enum rc files_create_anew(const struct storage *storage, const char *na
 MUST_USE enum rc files_segment_header(const struct storage *storage, const char *folder,
                                       uint64_t number, struct segment_header *ret_header);
 
+/* Whether a file's head is whole and of another format version than ours: what another release has
+ * made is no damage, and must not be called so. `suffix`: .seg, .idx or .ckp. A file that is not
+ * there, or too short, is of none. RC_IO, … */
+MUST_USE enum rc files_version_differs(const struct storage *storage, const char *folder,
+                                       uint64_t number, const char *suffix, bool *ret_differs);
 bool bytes_are_zero(struct bytes bytes);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #define INDEX_MAGIC   0x315844494D545253u /* "SRTMIDX1" */
-#define INDEX_VERSION 2u
 
 /* A page: bytes, then at 4092 the CRC-32C over them, begun with the page's number, so that a page
  * in the wrong place is no page. */

@@ -16,8 +16,8 @@
  *   comes to, of another state
  *   an index file above the checkpoint  nothing: the replay builds it; also where a hole has been
  *                                       made, for what is behind it has other seqs now
- *   a segment of another incarnation    refused: it is another data directory's
- *   or partition
+ *   a segment of another incarnation    refused: it is another data directory's, or another
+ *   or partition, or format version     release's
  *   everything in a segment's bytes     the decision table in walk.c
  *
  * With `repair` all segments are read first, and all damage in them cut out (repair.c).
@@ -59,6 +59,19 @@ static void report_file(const struct recovery *r, uint64_t number, const char *s
     const struct log_name name = log_name_of(r->log->folder, number, suffix);
     const struct log_damage damage = {.file = name.text, .what = what};
     log_report(r->options, &damage);
+}
+
+/* Of a file that cannot be used: it may be another release's. */
+static enum rc report_unusable(const struct recovery *r, uint64_t number, const char *suffix,
+                               const char *what)
+{
+    bool differs;
+    const enum rc rc =
+        files_version_differs(&r->log->storage, r->log->folder, number, suffix, &differs);
+    if (rc == RC_OK) {
+        report_file(r, number, suffix, differs ? "format version of another release" : what);
+    }
+    return rc;
 }
 
 /* ---- a log that is not there yet ----------------------------------------------------------- */
@@ -150,6 +163,28 @@ static enum rc take_stock(struct recovery *r)
     return rc == RC_OK ? listing_open_headers(&log->storage, log->folder, &r->listing) : rc;
 }
 
+/* A segment of another release is no torn one. */
+static enum rc refuse_version(const struct recovery *r)
+{
+    for (size_t i = 0; i < r->listing.count; i++) {
+        const struct found_segment *found = &r->listing.items[i];
+        bool differs = false;
+        enum rc rc = RC_OK;
+        if (!found->header_whole) {
+            rc = files_version_differs(&r->log->storage, r->log->folder, found->number, ".seg",
+                                       &differs);
+        }
+        if (rc == RC_OK && differs) {
+            report_file(r, found->number, ".seg", "format version of another release");
+            rc = RC_CORRUPT;
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
 /* Files of another data directory, or another partition: copied here by mistake. Repair does not
  * touch them either. */
 static enum rc refuse_foreign(const struct recovery *r)
@@ -187,9 +222,8 @@ static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
         checkpoint_read(&r->log->storage, r->log->folder, found->number, &checkpoint, &r->state);
     if (rc == RC_CORRUPT) {
         MARK("recovery: a checkpoint is not whole");
-        report_file(r, found->number, ".ckp", "checkpoint");
         found->has_checkpoint = false;
-        return RC_OK;
+        return report_unusable(r, found->number, ".ckp", "checkpoint");
     }
     if (rc != RC_OK) {
         return rc;
@@ -283,8 +317,11 @@ static enum rc load_summary(struct recovery *r, size_t item, bool report,
         index_summary_close(summary);
     }
     if (report && (rc == RC_NOT_FOUND || rc == RC_CORRUPT)) {
-        report_file(r, found->number, ".idx",
-                    rc == RC_NOT_FOUND ? "index is missing" : "index is damaged");
+        const enum rc told = report_unusable(
+            r, found->number, ".idx", rc == RC_NOT_FOUND ? "index is missing" : "index is damaged");
+        if (told != RC_OK) {
+            return told;
+        }
     }
     return rc == RC_NOT_FOUND || rc == RC_CORRUPT ? RC_OK : rc;
 }
@@ -641,6 +678,9 @@ enum rc log_recover(struct file_log *log, const struct file_log_options *options
     struct recovery r = {.log = log, .options = options};
     log->owner.recovering = true;
     enum rc rc = take_stock(&r);
+    if (rc == RC_OK) {
+        rc = refuse_version(&r);
+    }
     if (rc == RC_OK) {
         rc = refuse_foreign(&r);
     }

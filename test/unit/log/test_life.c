@@ -2,6 +2,8 @@
  *
  * Goal: what comes back, by replay and by every kind of read, is what was written, at any point of
  * the log's life. Method: random workloads over tiny segments; world.c compares with its model. */
+#include "base/crc32c.h"
+#include "base/mem.h"
 #include "log/files.h"
 #include "unit/log/world.h"
 
@@ -339,6 +341,99 @@ static void a_sync_that_fails_at_the_start_is_told(void **state)
     sim_disk_close(disk);
 }
 
+/* Changes the version in the head of a file, with a checksum that fits. */
+static void version_change(struct sim_disk *disk, uint64_t number, const char *suffix,
+                           uint32_t crc_at)
+{
+    const struct log_name name = log_name_of(WORLD_FOLDER, number, suffix);
+    struct bytes bytes = {0};
+    assert_true(sim_disk_get(disk, name.text, &bytes));
+    uint8_t *copy = mem_alloc(bytes.size);
+    bytes_copy(copy, bytes.data, bytes.size);
+    bytes_store_u32(copy + 8, bytes_load_u32(copy + 8) + 1);
+    bytes_store_u32(copy + crc_at, crc32c(0, bytes_of(copy, crc_at)));
+    sim_disk_put(disk, name.text, bytes_of(copy, bytes.size));
+    mem_free(copy);
+}
+
+static bool is_told(const struct world *world, const char *suffix)
+{
+    for (size_t i = 0; i < world->damage_count; i++) {
+        if (strstr(world->damages[i].file, suffix) != NULL &&
+            strcmp(world->damages[i].what, "format version of another release") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What can be built again is; a segment is refused, and left as it is. */
+static void files_of_another_release_are_called_so(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(33);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 33);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 30; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+    }
+    assert_true(world.checkpoint_count > 1);
+    struct file_log_stats stats;
+    file_log_stats(world.log, &stats);
+    const uint64_t pos = world.pos;
+    world_close(&world);
+    for (uint64_t number = 2; number <= stats.segment_count; number++) {
+        const struct log_name name = log_name_of(WORLD_FOLDER, number, ".ckp");
+        struct bytes bytes = {0};
+        if (sim_disk_get(disk, name.text, &bytes)) {
+            version_change(disk, number, ".ckp", 76);
+        }
+    }
+    world_forget_damages(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_true(is_told(&world, ".ckp"));
+    assert_true(world.state_pos == UINT64_MAX); /* from the beginning */
+    assert_true(world.pos == pos);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    world_close(&world);
+    version_change(disk, stats.segment_count, ".seg", 60);
+    for (int repair = 0; repair < 2; repair++) {
+        world_forget_damages(&world);
+        assert_int_equal(world_open(&world, repair == 1), RC_CORRUPT);
+        assert_true(is_told(&world, ".seg"));
+    }
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+static void an_index_of_another_release_is_called_so_and_built_again(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(34);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 34);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 30; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+    }
+    world_close(&world);
+    version_change(disk, 1, ".idx", 4092);
+    world_forget_damages(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_true(is_told(&world, ".idx"));
+    assert_int_equal(world_check_reads(&world, false), 0);
+    assert_int_equal(world_chores(&world), RC_OK);
+    world_close(&world);
+    world_forget_damages(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.damage_count, 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 /* What a start writes, from where on. */
 static uint64_t first_write_at;
 static const struct storage_ops *real_ops;
@@ -430,6 +525,8 @@ int main(void)
         cmocka_unit_test(a_removal_makes_durable_what_was_committed_without_sync),
         cmocka_unit_test(a_failed_sync_of_what_was_committed_without_one_is_told),
         cmocka_unit_test(a_sync_that_fails_at_the_start_is_told),
+        cmocka_unit_test(files_of_another_release_are_called_so),
+        cmocka_unit_test(an_index_of_another_release_is_called_so_and_built_again),
         cmocka_unit_test(a_segment_whose_sync_failed_is_written_again_from_its_first_record),
         cmocka_unit_test(reads_agree_with_the_model_over_random_workloads),
     };
