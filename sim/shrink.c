@@ -23,22 +23,10 @@ static const struct {
     const char *name;
     uint64_t least;
 } leasts[] = {
-    {"hostiles", 0},
-    {"web_publishers", 0},
-    {"readers", 0},
-    {"subscribers", 0},
-    {"publishers", 1},
-    {"channels", 1},
-    {"partitions", 1},
-    {"threads", 1},
-    {"tiny_buffers", 0},
-    {"disk_slow_us", 0},
-    {"latency_us", 0},
-    {"retention_messages", 0},
-    {"retention_bytes", 0},
-    {"batch_max", 1},
-    {"pad_max", 0},
-    {"steps", 1},
+    {"hostiles", 0},        {"web_publishers", 0}, {"readers", 0},    {"subscribers", 0},
+    {"publishers", 1},      {"channels", 1},       {"partitions", 1}, {"threads", 1},
+    {"tiny_buffers", 0},    {"disk_slow_us", 0},   {"latency_us", 0}, {"retention_messages", 0},
+    {"retention_bytes", 0}, {"batch_max", 1},      {"pad_max", 0},    {"steps", 1},
     {"messages_max", 1},
 };
 #define LEASTS (sizeof(leasts) / sizeof(leasts[0]))

@@ -181,7 +181,6 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
 
     uint64_t epoch = epoch_next(channel->epoch, pos, salt);
     while (epoch_is_used(channel, epoch)) {
-        MARK("epoch: one that was used before is passed over");
         epoch = epoch_next(epoch, pos, salt);
     }
     for (uint32_t i = 0; i < private->epoch_count; i++) {
