@@ -84,15 +84,15 @@ const durability = [
     breaks: 'I3 P17',
     what: 'a failed fdatasync is called again, and its success believed',
     file: 'src/log/commit.c',
-    find: `        rc = files_sync(&log->storage, log->committer.file);
+    find: `        rc = log_sync_segment(log, log->committer.file);
         if (rc != RC_OK) {
-            take_back`,
-    replace: `        rc = files_sync(&log->storage, log->committer.file);
+            (void)take_back`,
+    replace: `        rc = log_sync_segment(log, log->committer.file);
         if (rc != RC_OK) {
-            rc = files_sync(&log->storage, log->committer.file);
+            rc = log_sync_segment(log, log->committer.file);
         }
         if (rc != RC_OK) {
-            take_back`,
+            (void)take_back`,
     by: ['sim', 'test:log/faults'],
   },
   {
@@ -110,11 +110,9 @@ const durability = [
     breaks: 'I4 P17',
     what: 'what a failed write left of a refused batch is not taken back',
     file: 'src/log/commit.c',
-    find: `    if (rc != RC_OK) {
-        take_back(log, at, at + batch->bytes.size);
-        return stop(log, rc, false);`,
-    replace: `    if (rc != RC_OK) {
-        return stop(log, rc, false);`,
+    find: `        const bool taken = take_back(log, at, at + batch->bytes.size);
+        return stop(log, rc, !taken && log->committer.dirty);`,
+    replace: `        return stop(log, rc, false);`,
     by: ['sim', 'test:log/faults'],
   },
   {
