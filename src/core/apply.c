@@ -367,7 +367,51 @@ static enum rc apply_publish(struct state *state, const struct record *record,
 
 /* ---- the others ---------------------------------------------------------------------------- */
 
-static enum rc apply_trim(struct state *state, const struct record *record)
+/* A channel gets a new epoch; room has been reserved. */
+static void epoch_change(const struct apply_env *env, struct channel *channel, uint64_t good_end,
+                         uint64_t pos, uint64_t salt)
+{
+    ASSERT(channel->private_->epoch_capacity > 0);
+    ASSERT(good_end <= channel->latest + 1);
+    channel_epoch_change(channel, good_end, pos, salt);
+    if (env->live) {
+        MARK("epoch: subscribers are told of a new one");
+        env->ops->epoch_changed(env->ctx, channel);
+    }
+}
+
+/* Room for a new epoch in every channel. RC_NOMEM */
+static enum rc epochs_reserve(const struct state *state)
+{
+    ASSERT(state->channels.count <= state->channels.capacity);
+    for (size_t i = 0; i < state->channels.count; i++) {
+        const enum rc rc = channel_epoch_reserve(state->channels.by_id[i]);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+/* Every channel gets one. RC_NOMEM */
+static enum rc epochs_end(const struct state *state, const struct record *record,
+                          const struct apply_env *env)
+{
+    ASSERT(state->in_doubt);
+    const enum rc rc = epochs_reserve(state);
+    for (size_t i = 0; rc == RC_OK && i < state->channels.count; i++) {
+        struct channel *channel = state->channels.by_id[i];
+        epoch_change(env, channel, channel->latest + 1, record->pos,
+                     epoch_salt(state, record->body));
+    }
+    return rc;
+}
+
+/* Behind a hole the numbers of channels may be others, so a trim cannot be followed. But what it
+ * made a channel forget of its producers it still knows, and may judge them otherwise from here on:
+ * so its seqs may be others. */
+static enum rc apply_trim(struct state *state, const struct record *record,
+                          const struct apply_env *env)
 {
     ASSERT(record->type == RECORD_TRIM);
     struct command_trim trim;
@@ -377,7 +421,7 @@ static enum rc apply_trim(struct state *state, const struct record *record)
     }
     if (state->in_doubt) {
         MARK("doubt: a trim behind a loss says nothing");
-        return RC_OK;
+        return epochs_end(state, record, env);
     }
     struct bytes rest = trim.entries;
     struct command_trim_entry entry;
@@ -407,32 +451,6 @@ static enum rc apply_settings(struct state *state, const struct record *record)
     ASSERT(record->body.data != NULL);
     MARK("apply: the settings change");
     return command_settings_decode(record->body, &state->settings);
-}
-
-/* A channel gets a new epoch; room has been reserved. */
-static void epoch_change(const struct apply_env *env, struct channel *channel, uint64_t good_end,
-                         uint64_t pos, uint64_t salt)
-{
-    ASSERT(channel->private_->epoch_capacity > 0);
-    ASSERT(good_end <= channel->latest + 1);
-    channel_epoch_change(channel, good_end, pos, salt);
-    if (env->live) {
-        MARK("epoch: subscribers are told of a new one");
-        env->ops->epoch_changed(env->ctx, channel);
-    }
-}
-
-/* Room for a new epoch in every channel. RC_NOMEM */
-static enum rc epochs_reserve(const struct state *state)
-{
-    ASSERT(state->channels.count <= state->channels.capacity);
-    for (size_t i = 0; i < state->channels.count; i++) {
-        const enum rc rc = channel_epoch_reserve(state->channels.by_id[i]);
-        if (rc != RC_OK) {
-            return rc;
-        }
-    }
-    return RC_OK;
 }
 
 /* DOUBT_ALL: every channel. DOUBT_END: those that are still in doubt. Both end what a HOLE began.
@@ -559,7 +577,7 @@ enum rc state_apply(struct state *state, const struct record *record, const stru
     ASSERT(env->live || (env->tag == NULL && env->channel == NULL));
     switch (record->type) {
     case RECORD_PUBLISH: return apply_publish(state, record, env);
-    case RECORD_TRIM: return apply_trim(state, record);
+    case RECORD_TRIM: return apply_trim(state, record, env);
     case RECORD_SETTINGS: return apply_settings(state, record);
     case RECORD_DOUBT: return apply_doubt(state, record, env);
     case RECORD_HOLE: return apply_hole(state, record);

@@ -436,12 +436,26 @@ enum rc log_heal_header(const struct file_log *log, struct walk *walk)
 
 /* ---- replay -------------------------------------------------------------------------------- */
 
+/* Behind a hole the replay may have come to another state than the one that the hole was made in:
+ * other seqs, other epochs. From now on that is the log's, so a later start must not begin at a
+ * checkpoint of the other. */
+static enum rc drop_checkpoint(struct recovery *r, struct found_segment *found)
+{
+    MARK("recovery: behind a hole a checkpoint is of another state");
+    const struct log_name name = log_name_of(r->log->folder, found->number, ".ckp");
+    found->has_checkpoint = false;
+    const enum rc rc = files_remove(&r->log->storage, name.text);
+    return rc == RC_OK ? files_sync_dir(&r->log->storage, r->log->folder) : rc;
+}
+
 /* The replay checks itself: where it passes a checkpoint it must have come to that state. */
 static enum rc pass_checkpoint(struct recovery *r, const struct walk *walk, size_t item)
 {
-    const struct found_segment *found = &r->listing.items[item];
-    if (item <= r->start || r->holed || !found->has_checkpoint ||
-        r->options->on_checkpoint == NULL) {
+    struct found_segment *found = &r->listing.items[item];
+    if (item > r->start && r->holed && found->has_checkpoint) {
+        return drop_checkpoint(r, found);
+    }
+    if (item <= r->start || !found->has_checkpoint || r->options->on_checkpoint == NULL) {
         return RC_OK;
     }
     struct checkpoint checkpoint;
