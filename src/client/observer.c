@@ -208,12 +208,25 @@ static void roll_digest(struct observer *o, const struct pushed *pushed)
     o->digest = digest_roll(o->digest, &message);
 }
 
+/* [P 3] `window`: as many are unacknowledged at most. What we have acknowledged may not be there
+ * yet, so a server may keep to less. */
+static void check_window(const struct observer *o, uint64_t seq)
+{
+    if (o->window > 0 && seq > o->acked && seq - o->acked > o->window) {
+        violations_add(o->ledger->violations, VIOLATION_PROTOCOL, 1,
+                       "%s, channel %" PRIu32 ": seq %" PRIu64 " was sent with %" PRIu64
+                       " acknowledged and a window of %" PRIu64,
+                       o->name, o->channel, seq, o->acked, o->window);
+    }
+}
+
 void observer_message(struct observer *observer, const struct pushed *pushed, bool data_right,
                       uint64_t load_ns)
 {
     struct observer *o = observer;
     uint32_t producer;
     o->received++;
+    check_window(o, pushed->seq);
     roll_digest(o, pushed);
     if (!find_sender(o, pushed, &producer)) {
         violations_add(o->ledger->violations, VIOLATION_UNEXPECTED, 1,
@@ -275,6 +288,7 @@ void observer_gap(struct observer *observer, uint64_t from, uint64_t to, const c
     o->digest_whole = false;
     forget_numbers(o);
     o->next = to + 1 > o->next ? to + 1 : o->next;
+    o->acked = to > o->acked ? to : o->acked; /* nobody can acknowledge what is gone */
 }
 
 /* What was announced as gone counts as delivered from here on. Returns how many messages were in

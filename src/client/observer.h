@@ -44,7 +44,7 @@ struct observer {
     uint8_t epoch[LEDGER_EPOCH_SIZE];
     uint64_t latest_told; /* the server's, at the last `subscribed` or `history` */
     uint64_t taken_last;  /* on this connection, 0: none */
-    uint64_t acked;       /* on this connection */
+    uint64_t acked;       /* on this connection; at first all before it, and what is gone */
     uint64_t retry_at_ms; /* UINT64_MAX: no subscribe waits */
     unsigned refusals;
     char why[OBSERVER_WHY_SIZE]; /* not empty: the server will never let us */

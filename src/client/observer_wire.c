@@ -142,6 +142,7 @@ static void on_subscribed(struct observer *o, const struct client_message *messa
         /* [P 3] the position asked for, or a reset: nothing else. What it skips shows by itself. */
         broken(o, "subscribed at another seq than was asked for, and no reset told");
     }
+    o->acked = o->next - 1;
 }
 
 static void on_gap(struct observer *o, const struct client_message *message)
@@ -167,6 +168,8 @@ static void on_reset(struct observer *o, const struct client_message *message)
         return;
     }
     move_to(o, next, "reset");
+    o->acked = next - 1;
+    o->taken_last = 0;
 }
 
 /* [P 3] what waiting may cure is tried again; the rest is final. */

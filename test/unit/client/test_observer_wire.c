@@ -91,6 +91,51 @@ static void it_asks_for_the_earliest_first_and_then_for_just_what_is_next(void *
     close_world(&w);
 }
 
+static void play_window(struct world *w)
+{
+    ack_all(w, MESSAGES);
+    w->one.window = 4;
+    observer_on_ready(&w->one, 0);
+    asks(&w->one,
+         "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"w-c0\",\"from\":{\"epoch\":\"e1\","
+         "\"seq\":1},\"on_gap\":\"reset\",\"window\":4}");
+    subscribed(w, &w->one, "e1", 1, "");
+    say_right(w, &w->one, 1, 4);
+    asks(&w->one, "{\"type\":\"ack\",\"channel\":\"w-c0\",\"seq\":4}");
+    say_right(w, &w->one, 5, 8);
+    say_right(w, &w->one, 9, 10); /* which nobody has made room for */
+    asks(&w->one, "{\"type\":\"ack\",\"channel\":\"w-c0\",\"seq\":10}");
+    say_right(w, &w->one, 11, 12);
+    observer_on_ready(&w->one, 0); /* all before where it resumes counts as acknowledged */
+    asks(&w->one,
+         "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"w-c0\",\"from\":{\"epoch\":\"e1\","
+         "\"seq\":13},\"on_gap\":\"reset\",\"window\":4}");
+    subscribed(w, &w->one, "e1", 13, "");
+    say_right(w, &w->one, 13, 16);
+}
+
+static void more_than_the_window_is_told_message_by_message(void **state)
+{
+    (void)state;
+    twice(play_window, EXPECT({VIOLATION_PROTOCOL, 2}));
+}
+
+static void play_window_and_gap(struct world *w)
+{
+    ack_all(w, MESSAGES);
+    w->one.window = 4;
+    say_right(w, &w->one, 1, 4);
+    feed(w, &w->one,
+         "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":5,\"to\":20,\"reason\":\"trimmed\"}");
+    say_right(w, &w->one, 21, 24);
+}
+
+static void what_is_gone_takes_no_room_in_a_window(void **state)
+{
+    (void)state;
+    twice(play_window_and_gap, EXPECT({VIOLATION_GAP_ANNOUNCED, 16}));
+}
+
 /* ---- history ------------------------------------------------------------------------------- */
 
 static void give_history(struct world *w, struct observer *o, uint64_t from, uint64_t to,
@@ -171,6 +216,8 @@ int main(void)
         cmocka_unit_test(another_epoch_is_told_once),
         cmocka_unit_test(answers_that_make_no_sense_are_told),
         cmocka_unit_test(it_asks_for_the_earliest_first_and_then_for_just_what_is_next),
+        cmocka_unit_test(more_than_the_window_is_told_message_by_message),
+        cmocka_unit_test(what_is_gone_takes_no_room_in_a_window),
         cmocka_unit_test(history_is_read_as_a_subscription_is),
         cmocka_unit_test(a_hole_in_history_is_found),
         cmocka_unit_test(a_history_that_goes_nowhere_is_told),
