@@ -96,7 +96,7 @@ static _Noreturn void work(const struct seeds *seeds, struct shared *shared, str
         }
     }
     marks_add(&report->tally.marks);
-    _exit(0);
+    exit(0); /* with the counters of a build that measures coverage */
 }
 
 static void merge(struct tally *tally, const struct tally *other)
