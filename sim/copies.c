@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "sim/faults.h"
+#include "sim/rot.h"
 #include "sim/trace.h"
 
 struct copies {
@@ -65,7 +66,8 @@ static bool excused(void)
     for (unsigned kind = FAULT_OPEN_FAILS; kind <= FAULT_LIST_FAILS; kind++) {
         failures += counts[kind];
     }
-    return failures > 1 || counts[FAULT_SYNC_FAILS_EVER] > 0;
+    /* Behind a loss the refused are judged anew: what was ahead of its producer may not be. */
+    return rot_world() || failures > 1 || counts[FAULT_SYNC_FAILS_EVER] > 0;
 }
 
 void copies_refused(unsigned channel, struct identity who, uint64_t count, const char *code)

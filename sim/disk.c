@@ -1,7 +1,9 @@
 #include "sim/disk.h"
 
+#include "sim/rot.h"
 #include "sim/trace.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define FILES_MAX 512u
@@ -10,6 +12,7 @@ static struct {
     struct sim_disk *inner;
     struct storage storage; /* of `inner` */
     struct storage_file *files[FILES_MAX];
+    char names[FILES_MAX][48]; /* of them */
     unsigned file_count;
     uint64_t slow_us;
     uint64_t time_taken;
@@ -177,6 +180,7 @@ static enum rc on_open(void *ctx, const char *name, enum storage_open_mode mode,
     const enum rc rc = disk.storage.ops->open(disk.storage.ctx, name, mode, ret_file);
     if (rc == RC_OK) {
         ASSERT(disk.file_count < FILES_MAX);
+        (void)snprintf(disk.names[disk.file_count], sizeof(disk.names[0]), "%.47s", name);
         disk.files[disk.file_count++] = *ret_file;
     }
     return rc;
@@ -188,6 +192,7 @@ static void on_close(void *ctx, struct storage_file *file)
     for (unsigned i = 0; file != NULL && i < disk.file_count; i++) {
         if (disk.files[i] == file) {
             disk.files[i] = disk.files[--disk.file_count];
+            bytes_copy(disk.names[i], disk.names[disk.file_count], sizeof(disk.names[0]));
             break;
         }
     }
@@ -205,7 +210,14 @@ static enum rc on_read(void *ctx, struct storage_file *file, void *to, size_t si
 {
     (void)ctx;
     before(SIM_READ);
-    return disk.storage.ops->read(disk.storage.ctx, file, to, size, at, ret_size);
+    const enum rc rc = disk.storage.ops->read(disk.storage.ctx, file, to, size, at, ret_size);
+    for (unsigned i = 0; rc == RC_OK && fault_enabled(FAULT_READ_STALE) && i < disk.file_count;
+         i++) {
+        if (disk.files[i] == file) {
+            rot_read(disk.names[i], to, *ret_size, at);
+        }
+    }
+    return rc;
 }
 
 static enum rc on_write(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at)

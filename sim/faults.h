@@ -64,6 +64,17 @@ enum fault_unit {
     X(DISK_FULL, "the disk is full for a while", FAULT_A_STEP, 25, 600)                            \
     X(DISK_SLOW, "a call of the disk is slow", FAULT_A_CALL, 25, 8000)                             \
     X(DISK_HANGS, "a call of the disk hangs", FAULT_A_CALL, 15, 1500)                              \
+    X(ROT_RECORD_HEADER, "a bit of a record's header rots", FAULT_A_STEP, 40, 500)                 \
+    X(ROT_RECORD_BODY, "a bit of a record rots", FAULT_A_STEP, 40, 500)                            \
+    X(ROT_SEGMENT_HEADER, "a bit of a segment's header rots", FAULT_A_STEP, 40, 400)               \
+    X(ROT_INDEX, "a bit of an index file rots", FAULT_A_STEP, 40, 500)                             \
+    X(ROT_CHECKPOINT, "a bit of a checkpoint rots", FAULT_A_CASE, 40, 100000)                      \
+    X(WRITE_LOST, "a write that was acknowledged was never done", FAULT_A_STEP, 40, 400)           \
+    X(WRITE_ASTRAY, "a write lands where it does not belong", FAULT_A_STEP, 40, 400)               \
+    X(SECTORS_ZERO, "sectors have become zeros", FAULT_A_STEP, 40, 400)                            \
+    X(FILE_GONE, "a file vanishes", FAULT_A_STEP, 40, 400)                                         \
+    X(SEGMENT_CUT, "a segment loses its end", FAULT_A_STEP, 40, 300)                               \
+    X(READ_STALE, "a read gives what was there before", FAULT_A_CALL, 40, 4000)                    \
     X(SECTOR_LOST, "an unsynced sector is lost", FAULT_A_CASE, 0, 0)                               \
     X(SECTOR_TORN, "an unsynced sector is torn", FAULT_A_CASE, 0, 0)                               \
     X(SECTOR_AHEAD, "an unsynced sector is kept behind one that is lost", FAULT_A_CASE, 0, 0)      \
@@ -97,6 +108,10 @@ enum fault_kind {
 #undef X
         FAULT_COUNT
 };
+
+/* Damage to what is on disk: sim/rot.h. */
+#define FAULT_ROT_FIRST FAULT_ROT_RECORD_HEADER
+#define FAULT_ROT_LAST  FAULT_READ_STALE
 
 /* Room for more kinds in what is handed from process to process. */
 #define FAULT_COUNT_MAX 96u

@@ -5,6 +5,7 @@
 #include "sim/heap.h"
 #include "sim/net.h"
 #include "sim/node.h"
+#include "sim/rot.h"
 #include "sim/trace.h"
 #include "sim/world.h"
 
@@ -225,6 +226,7 @@ void havoc_step(void)
     clocks();
     pauses();
     disk_space();
+    rot_step();
     machine();
 }
 

@@ -7,6 +7,7 @@
 #include "core/snowflake.h"
 #include "sim/copies.h"
 #include "sim/faults.h"
+#include "sim/rot.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -39,6 +40,7 @@ struct channel_model {
     char name[TEXT_SIZE];
     struct history histories[HISTORIES_MAX]; /* the last is the current one */
     unsigned count;
+    unsigned loss_count; /* how often something that somebody may have seen was lost */
 };
 
 /* Where the messages of one (producer, epoch, channel) stand: seq by number, 0: not known. */
@@ -135,6 +137,12 @@ unsigned model_channel_number(const char *name)
 uint64_t model_message_count(void)
 {
     return model.message_count;
+}
+
+static unsigned partition_of(unsigned channel)
+{
+    const uint64_t hash = hash_bytes(bytes_of_text(model.channels[channel].name), 0);
+    return (unsigned)(hash % model.plan.partitions);
 }
 
 /* ---- members --------------------------------------------------------------------------------- */
@@ -420,6 +428,30 @@ const char *model_epoch(unsigned channel, unsigned history)
 void model_may_lose(void)
 {
     model.loss_count++;
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        model.channels[c].loss_count++;
+    }
+}
+
+void model_may_lose_in(unsigned partition)
+{
+    model.loss_count++;
+    for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
+        model.channels[c].loss_count += partition_of(c) == partition;
+    }
+}
+
+bool model_may_be_damaged(unsigned channel)
+{
+    return rot_log(partition_of(channel)) || rot_side(partition_of(channel));
+}
+
+void model_damaged(unsigned channel, uint64_t from, uint64_t to)
+{
+    if (!model_may_be_damaged(channel) || to < from || from == 0) {
+        trace_fail("P18 damage", "%s: %llu … %llu are told to be damaged, and nothing is",
+                   model.channels[channel].name, (unsigned long long)from, (unsigned long long)to);
+    }
 }
 
 bool model_lossy(void)
@@ -431,9 +463,9 @@ bool model_lossy(void)
 static void history_begin(unsigned channel, const char *epoch)
 {
     struct channel_model *m = &model.channels[channel];
-    if (m->count - 1 >= model.loss_count) {
+    if (m->count - 1 >= m->loss_count) {
         trace_fail("P9 epoch", "%s had epoch %s, has %s, and was lost %u times", m->name,
-                   current(channel)->epoch, epoch, model.loss_count);
+                   current(channel)->epoch, epoch, m->loss_count);
     }
     ASSERT(m->count < HISTORIES_MAX);
     trace("%s has a new epoch %s", m->name, epoch);
@@ -543,7 +575,9 @@ static void keep_check(unsigned channel, uint64_t earliest, uint64_t latest)
     const uint64_t least = model.keep_least;
     const uint64_t upper = least > 0 && latest > least ? latest - least + 1 : 1;
     const uint64_t lower = latest > model.keep_most ? latest - model.keep_most + 1 : 1;
-    if (earliest < lower || (earliest > upper && !model.whole)) {
+    /* Behind a loss what retention had taken may be there again, until the next message comes. */
+    if ((earliest < lower && !rot_log(partition_of(channel))) ||
+        (earliest > upper && !model.whole)) {
         trace_fail("P13 bounds", "%s: earliest %llu, latest %llu, and %llu to %llu are kept",
                    model.channels[channel].name, (unsigned long long)earliest,
                    (unsigned long long)latest, (unsigned long long)least,
@@ -564,7 +598,8 @@ unsigned model_told(unsigned channel, const struct value *object, struct model_m
         trace_fail("I4 no phantom", "%s: latest is %llu, but %llu was known before the question",
                    name, (unsigned long long)latest, (unsigned long long)mark.latest);
     }
-    if (earliest < mark.earliest || earliest > latest + 1) {
+    const bool back = earliest < mark.earliest && !rot_log(partition_of(channel));
+    if (back || earliest > latest + 1) {
         trace_fail("P13 bounds", "%s: earliest %llu, latest %llu, and earliest was %llu before",
                    name, (unsigned long long)earliest, (unsigned long long)latest,
                    (unsigned long long)mark.earliest);

@@ -59,6 +59,13 @@ bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time);
 
 /* Something that somebody may have seen can be lost now: each channel may begin one new history. */
 void model_may_lose(void);
+/* The same, in one partition. */
+void model_may_lose_in(unsigned partition);
+/* Messages from … to of a channel cannot be read, somebody was told; a broken promise where nothing
+ * is damaged. */
+void model_damaged(unsigned channel, uint64_t from, uint64_t to);
+/* Whether something of that channel may be damaged now. */
+bool model_may_be_damaged(unsigned channel);
 bool model_lossy(void);
 
 /* Members `epoch`, `earliest`, `latest` of a reply, against what was known before it was asked.

@@ -13,11 +13,13 @@
 #include "sim/heap.h"
 #include "sim/model.h"
 #include "sim/net.h"
+#include "sim/rot.h"
 #include "sim/steps.h"
 #include "sim/trace.h"
 #include "sim/watch.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define THREADS_MAX    4u
@@ -61,6 +63,9 @@ static struct {
     } states[PARTITIONS_MAX][STATES_KEPT]; /* by position; all zero: none */
     bool showed_unsynced;                  /* some run so far */
     uint64_t sync_failures;                /* that the last start knew of */
+    bool repair;                           /* the next start is with --repair */
+    bool cut[PARTITIONS_MAX];              /* this start has cut damage out there */
+    bool told;                             /* … or has told of damage */
     bool unsynced; /* a run since the last one, or stop, did not sync what it showed */
 } node;
 
@@ -80,6 +85,25 @@ static const struct clock node_clock = {.mono_ns = mono_ns, .wall_ms = wall_ms};
 
 /* ---- the log of events (in place of server/logger.c) ------------------------------------------
  */
+
+/* [P18] Damage is told by file and byte, and only where there is some. */
+static void on_damage_told(bool cut, const struct log_field *fields, size_t field_count)
+{
+    const char *file = NULL;
+    bool has_at = false;
+    for (size_t i = 0; i < field_count; i++) {
+        file = strcmp(fields[i].key, "file") == 0 ? fields[i].value.text : file;
+        has_at = has_at || strcmp(fields[i].key, "at") == 0;
+    }
+    if (file == NULL || !has_at || !rot_explains(file)) {
+        trace_fail("P18 damage", "%s is told to be damaged, and nothing is",
+                   file == NULL ? "no file" : file);
+    }
+    node.told = true;
+    if (cut && node.config.repair) {
+        node.cut[file[3] - '0'] = true;
+    }
+}
 
 bool log_enabled(enum log_level level)
 {
@@ -106,6 +130,9 @@ void log_event_fields(enum log_level level, const char *event, const struct log_
     }
     line[size] = '\0';
     trace("server %s: %s%s", levels[level], event, line);
+    if (strcmp(event, "damaged log") == 0 || strcmp(event, "damage cut out") == 0) {
+        on_damage_told(strcmp(event, "damage cut out") == 0, fields, field_count);
+    }
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -122,6 +149,7 @@ void node_begin(void)
     node.drain_us = 0;
     node.sync_failures = 0;
     node.showed_unsynced = false;
+    node.repair = false;
     bytes_zero(node.states, sizeof(node.states));
 }
 
@@ -142,6 +170,7 @@ static void config_set(const struct plan *plan)
     tune = plan->tune;
     const enum rc rc = config_defaults(config);
     ASSERT(rc == RC_OK);
+    config->repair = node.repair;
     config->threads = plan->threads;
     config->partitions = plan->partitions;
     config->node = 1;
@@ -384,7 +413,7 @@ void node_crash(enum sim_loss loss)
     if (heap_has_failed()) {
         heap_fail_at(0); /* in this process's life */
     }
-    net_server_gone(!may_have_lost());
+    net_server_gone(!may_have_lost() && !rot_world());
     if (loss != SIM_LOSE_NOTHING && loss != SIM_LOSE_LATER) {
         node.power_count++;
         if (node.unsynced) {
@@ -397,11 +426,42 @@ void node_crash(enum sim_loss loss)
     forget();
 }
 
+void node_repair(void)
+{
+    node.repair = true;
+}
+
+/* What a start has cut out may begin new epochs, and what apply had come to there is another. */
+static void cuts_note(void)
+{
+    for (unsigned i = 0; i < PARTITIONS_MAX; i++) {
+        if (node.cut[i]) {
+            model_may_lose_in(i);
+            bytes_zero(node.states[i], sizeof(node.states[i]));
+        }
+        node.cut[i] = false;
+    }
+}
+
+/* Of a start that was refused for damage. */
+static void damage_refused(void)
+{
+    if (!node.told || node.config.repair) {
+        trace_fail("P18 damage", "a start %s ended with %s",
+                   node.config.repair ? "with repair" : "that told of no damage",
+                   rc_text(RC_CORRUPT));
+    }
+    trace("the operator is told of damage, and will repair");
+    node.repair = true;
+}
+
 bool node_boot(const struct plan *plan, bool faults)
 {
     ASSERT(node.state == NODE_DOWN);
     config_set(plan);
     (void)disk_has_failed();
+    rot_before_start();
+    node.told = false;
     if (sync_has_failed()) {
         model_may_lose();
     }
@@ -415,9 +475,12 @@ bool node_boot(const struct plan *plan, bool faults)
     (void)disk_time_taken(); /* nobody waits but who starts it */
     const bool failed = disk_has_failed() || heap_has_failed();
     const bool dead = sim_disk_is_dead(disk_inner());
+    cuts_note();
     if (rc != RC_OK) {
         trace("server could not start: %s", rc_text(rc));
-        if (!failed && !dead && !(faults && rc == RC_NOSPACE)) {
+        if (rc == RC_CORRUPT && rot_world()) {
+            damage_refused();
+        } else if (!failed && !dead && !(faults && rc == RC_NOSPACE)) {
             trace_fail("I3 recovery", "a start without a fault ended with %s", rc_text(rc));
         }
         node_crash(dead ? SIM_LOSE_SOME : SIM_LOSE_NOTHING);
@@ -426,6 +489,7 @@ bool node_boot(const struct plan *plan, bool faults)
     for (unsigned i = 0; i < node.server->partitions; i++) {
         states_check(i);
     }
+    node.repair = false;
     watch_begin();
     state_move(NODE_STARTING);
     net_listen(true);
@@ -512,7 +576,7 @@ static void server_close(void)
     mem_free(server->ready);
     mem_free(server);
     ram_disk_close(node.ram);
-    net_server_gone(!may_have_lost());
+    net_server_gone(!may_have_lost() && !rot_world());
     disk_power_cycle(SIM_LOSE_NOTHING); /* the sync of all at a clean stop */
     node.unsynced = false;
     const struct storage storage = disk_storage_sim();

@@ -26,6 +26,8 @@ enum node_state node_state(void);
 /* Recovers and starts. False: it could not, and is down again. `faults`: the disk may fail while it
  * tries; without them a failure is a broken promise. */
 bool node_boot(const struct plan *plan, bool faults);
+/* The next start that succeeds is one with --repair. */
+void node_repair(void);
 /* As kill -9 (nothing lost) or a power cut. */
 void node_crash(enum sim_loss loss);
 void node_stop(void);

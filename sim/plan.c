@@ -100,6 +100,16 @@ static void draw_size(struct plan *plan)
     }
 }
 
+/* One world in eight has a disk that does not keep what it has acknowledged. What was not promised
+ * to be there is nothing to measure that by. */
+static void draw_damage(struct plan *plan)
+{
+    const bool damage = sim_chance(16) && plan->durability == DURABILITY_FSYNC && !plan->mixed;
+    for (unsigned kind = FAULT_ROT_FIRST; !damage && kind <= FAULT_ROT_LAST; kind++) {
+        plan->faults.rates[kind] = 0;
+    }
+}
+
 static void draw_faults(struct plan *plan)
 {
     faults_draw(&plan->faults, plan->steps);
@@ -109,6 +119,7 @@ static void draw_faults(struct plan *plan)
         plan->faults.rates[FAULT_SYNC_FAILS] = 0;
         plan->faults.rates[FAULT_SYNC_FAILS_EVER] = 0;
     }
+    draw_damage(plan);
     const unsigned *rates = plan->faults.rates;
     plan->tiny_buffers = rates[FAULT_TINY_BUFFER] > 0;
     plan->out_of_memory = rates[FAULT_NO_MEMORY] + rates[FAULT_NO_MEMORY_APPLYING];

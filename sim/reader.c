@@ -22,8 +22,40 @@ struct history_ask history_ask_draw(unsigned channels)
     return ask;
 }
 
-static void first_check(const struct history_ask *ask, uint64_t first, uint64_t earliest,
-                        uint64_t latest)
+/* Whether all of from … to is told to be damaged. */
+static bool told_damaged(const struct value *damaged, uint64_t from, uint64_t to)
+{
+    while (from <= to) {
+        const struct value *range = NULL;
+        const uint64_t before = from;
+        while (damaged != NULL && (range = value_next(damaged, range)) != NULL) {
+            if (member_u64(range, "from") <= from && member_u64(range, "to") >= from) {
+                from = member_u64(range, "to") + 1;
+            }
+        }
+        if (from == before) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void damage_check(const struct history_ask *ask, const struct value *damaged)
+{
+    const struct value *range = NULL;
+    while (damaged != NULL && (range = value_next(damaged, range)) != NULL) {
+        model_damaged(ask->channel, member_u64(range, "from"), member_u64(range, "to"));
+    }
+}
+
+/* What of a history should stand between two places, and does not. */
+static bool is_missing(const struct value *damaged, uint64_t from, uint64_t end)
+{
+    return from < end && !told_damaged(damaged, from, end - 1);
+}
+
+static void first_check(const struct history_ask *ask, const struct value *damaged, uint64_t first,
+                        uint64_t earliest, uint64_t latest)
 {
     uint64_t right;
     if (ask->reverse) {
@@ -31,7 +63,8 @@ static void first_check(const struct history_ask *ask, uint64_t first, uint64_t 
     } else {
         right = ask->has_from && ask->from > earliest ? ask->from : earliest;
     }
-    if (first != right) {
+    if (first != right &&
+        is_missing(damaged, ask->reverse ? first + 1 : right, ask->reverse ? right + 1 : first)) {
         trace_fail("I7 no silent gap",
                    "a history of channel %u, %llu … %llu, begins at %llu instead of %llu",
                    ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
@@ -44,7 +77,9 @@ static void end_check(const struct history_ask *ask, const struct value *object,
                       uint64_t earliest, uint64_t latest)
 {
     const bool more = value_is_true(value_member(object, "more"));
-    if (!more && last != (ask->reverse ? earliest : latest)) {
+    const struct value *damaged = value_member(object, "damaged");
+    if (!more && last != (ask->reverse ? earliest : latest) &&
+        is_missing(damaged, ask->reverse ? earliest : last + 1, ask->reverse ? last : latest + 1)) {
         trace_fail("I7 no silent gap",
                    "a history of channel %u, %llu … %llu, ends at %llu without \"more\"",
                    ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
@@ -59,8 +94,10 @@ void history_check(const struct history_ask *ask, const struct value *object)
     const uint64_t latest = member_u64(object, "latest");
     const struct value *messages = value_member(object, "messages");
     const size_t count = value_count(messages);
-    if (count > ask->limit || value_member(object, "damaged") != NULL) {
-        trace_fail("protocol", "a history with %zu of %llu messages, or damage", count,
+    const struct value *damaged = value_member(object, "damaged");
+    damage_check(ask, damaged);
+    if (count > ask->limit) {
+        trace_fail("protocol", "a history with %zu of %llu messages", count,
                    (unsigned long long)ask->limit);
     }
     uint64_t last = 0;
@@ -68,8 +105,9 @@ void history_check(const struct history_ask *ask, const struct value *object)
     while ((message = value_next(messages, message)) != NULL) {
         const uint64_t seq = member_u64(message, "seq");
         if (last == 0) {
-            first_check(ask, seq, earliest, latest);
-        } else if (seq != (ask->reverse ? last - 1 : last + 1)) {
+            first_check(ask, damaged, seq, earliest, latest);
+        } else if (ask->reverse ? seq >= last || is_missing(damaged, seq + 1, last)
+                                : seq <= last || is_missing(damaged, last + 1, seq)) {
             trace_fail("I1 dense", "a history of channel %u has %llu behind %llu", ask->channel,
                        (unsigned long long)seq, (unsigned long long)last);
         }
@@ -78,8 +116,9 @@ void history_check(const struct history_ask *ask, const struct value *object)
     }
     if (count > 0) {
         end_check(ask, object, last, earliest, latest);
-    } else if (earliest <= latest && (!ask->has_from || (!ask->reverse && ask->from <= latest) ||
-                                      (ask->reverse && ask->from >= earliest))) {
+    } else if (damaged == NULL && earliest <= latest &&
+               (!ask->has_from || (!ask->reverse && ask->from <= latest) ||
+                (ask->reverse && ask->from >= earliest))) {
         trace_fail("I7 no silent gap", "an empty history of channel %u, which has %llu … %llu",
                    ask->channel, (unsigned long long)earliest, (unsigned long long)latest);
     }
@@ -107,6 +146,10 @@ static void digest_refused(const struct link_ask *ask, const struct value *objec
     model_told(ask->channel, object, ask->mark);
     const uint64_t earliest = member_u64(object, "earliest");
     const uint64_t latest = member_u64(object, "latest");
+    if (strcmp(member_text(object, "reason"), "damaged") == 0) {
+        model_damaged(ask->channel, ask->from == 0 ? 1 : ask->from, ask->from == 0 ? 1 : ask->from);
+        return;
+    }
     const char *right = ask->from + 1 < earliest ? "trimmed" : ask->from > latest ? "ahead" : "";
     if (strcmp(member_text(object, "reason"), right) != 0) {
         trace_fail("P28 digest", "channel %u, %llu … %llu: the digest of %llu is refused as %s",

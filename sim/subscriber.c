@@ -170,9 +170,10 @@ static bool time_right(const struct link_ask *ask, uint64_t next, uint64_t earli
                        uint64_t latest)
 {
     uint64_t time;
-    return next >= earliest && next <= latest + 1 &&
-           !(next > earliest && model_time(ask->channel, next - 1, &time) && time >= ask->from) &&
-           !(next <= latest && model_time(ask->channel, next, &time) && time < ask->from);
+    return model_may_be_damaged(ask->channel) ||
+           (next >= earliest && next <= latest + 1 &&
+            !(next > earliest && model_time(ask->channel, next - 1, &time) && time >= ask->from) &&
+            !(next <= latest && model_time(ask->channel, next, &time) && time < ask->from));
 }
 
 /* What `next` must be, by what was asked. */
@@ -293,7 +294,8 @@ static void on_message(struct subscriber *subscriber, const struct value *object
     }
 }
 
-static void gap_check(struct subscriber *subscriber, unsigned channel, const struct value *object)
+static void gap_check(struct subscriber *subscriber, unsigned channel, const struct value *object,
+                      bool damaged)
 {
     struct follow *follow = &subscriber->follows[channel];
     const uint64_t from = member_u64(object, "from");
@@ -305,9 +307,13 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const str
                    subscriber->client.number, (unsigned long long)from, (unsigned long long)to,
                    channel, (unsigned long long)follow->next);
     }
-    follow->turns++;
     follow->perhaps = follow->ahead;
-    model_trimmed(channel, follow->history, to);
+    follow->turns++;
+    if (damaged) {
+        model_damaged(channel, from, to);
+    } else {
+        model_trimmed(channel, follow->history, to);
+    }
     follow->next = to + 1;
     follow->acked = to;
 }
@@ -328,7 +334,9 @@ static void on_unsubscribed(struct subscriber *subscriber, const struct value *o
         if (follow->on_gap_reset) {
             trace_fail("I7 no silent gap", "ended by a gap, asked to go on");
         }
-        gap_check(subscriber, channel, object);
+        /* It names the range and no reason: what is not below `earliest` is not trimmed. */
+        gap_check(subscriber, channel, object,
+                  member_u64(object, "to") >= member_u64(object, "earliest"));
     } else if (reason != NULL && strcmp(reason, "unavailable") != 0) {
         trace_fail("protocol", "unsubscribed with reason %s", reason);
     }
@@ -381,10 +389,12 @@ static void on_object(struct link *link, const char *type, const struct value *o
         on_message(subscriber, object);
     } else if (strcmp(type, "gap") == 0) {
         struct follow *follow = follow_of(subscriber, object, &channel);
-        if (!follow->on_gap_reset || strcmp(member_text(object, "reason"), "trimmed") != 0) {
-            trace_fail("I7 no silent gap", "a gap %s", member_text(object, "reason"));
+        const char *reason = member_text(object, "reason");
+        if (!follow->on_gap_reset ||
+            (strcmp(reason, "trimmed") != 0 && strcmp(reason, "damaged") != 0)) {
+            trace_fail("I7 no silent gap", "a gap %s", reason);
         }
-        gap_check(subscriber, channel, object);
+        gap_check(subscriber, channel, object, strcmp(reason, "damaged") == 0);
     } else if (strcmp(type, "unsubscribed") == 0) {
         on_unsubscribed(subscriber, object, ask);
     } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "subscribed") == 0) {

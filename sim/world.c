@@ -12,6 +12,7 @@
 #include "sim/net.h"
 #include "sim/node.h"
 #include "sim/plan.h"
+#include "sim/rot.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -54,6 +55,9 @@ static void boot(bool faults)
         sim_disk_die_at(disk_inner(), sim_between(1, 30));
     }
     world.boot_us = sim_now_us + sim_below(1000000);
+    if (rot_world() && sim_chance(10)) {
+        node_repair();
+    }
     if (node_boot(&world.plan, faults)) {
         world.healthy_us = sim_now_us;
     }
@@ -141,6 +145,24 @@ static void run_with_faults(void)
     }
 }
 
+/* In the end the operator repairs what there is to repair: then what is left of messages can be
+ * read, but for what was lost with the log's own bytes. */
+static void repair_all(void)
+{
+    if (node_state() != NODE_DOWN) {
+        world_crash(SIM_LOSE_NOTHING);
+    }
+    node_repair();
+    while (!node_boot(&world.plan, false)) {
+        node_repair();
+    }
+    /* What retention has removed with a segment whose index was damaged it could not trim. */
+    if (world.plan.retention_bytes == 0 && world.plan.retention_age_ms == 0 &&
+        fault_counts()[FAULT_SETTINGS] == 0) {
+        rot_side_forget();
+    }
+}
+
 static void calm(void)
 {
     trace("calm: no more faults");
@@ -151,6 +173,9 @@ static void calm(void)
     net_calm();
     node_calm();
     clients_calm_down();
+    if (rot_world()) {
+        repair_all();
+    }
     world.boot_us = sim_now_us;
 }
 
@@ -210,7 +235,7 @@ static bool leave(void)
 static void on_damage(void *ctx, const struct log_damage *damage)
 {
     (void)ctx;
-    if (damage->torn_tail) {
+    if (damage->torn_tail || rot_left_behind(damage->file)) {
         return; /* of a partition that had failed, and was not started anew */
     }
     trace_fail("P18 damage", "%s at %llu: %s, and no bit was rotten", damage->file,
@@ -234,7 +259,7 @@ static bool retention_is_whole(void)
     for (unsigned kind = FAULT_OPEN_FAILS; kind <= FAULT_LIST_FAILS; kind++) {
         whole = whole && fault_counts()[kind] == 0;
     }
-    return whole;
+    return whole && !rot_world();
 }
 
 /* `rested`: the server had nothing left to do when it was stopped. */
@@ -267,6 +292,7 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     node_begin();
     faults_begin(&world.plan.faults);
     havoc_begin();
+    rot_begin(&world.plan);
     disk_begin(seed, world.plan.disk_slow_us);
     model_begin(&world.plan);
     copies_begin();
