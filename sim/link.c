@@ -107,7 +107,6 @@ void link_open(struct link *link, const struct plan *plan, bool calm)
         return;
     }
     const struct net_nature nature = link_nature(plan, calm);
-    link->memory_is_short = plan->out_of_memory > 0;
     link->pong_us = node_config()->pong_timeout_ms * 1000;
     link->connect_us = node_config()->connect_timeout_ms * 1000;
     link->conn = net_connect(&link->net, &nature);
@@ -274,6 +273,11 @@ static void on_text(struct link *link, struct bytes text)
     on_object(link, object);
 }
 
+static bool memory_was_short(void)
+{
+    return fault_counts()[FAULT_NO_MEMORY] > 0 || fault_counts()[FAULT_NO_MEMORY_APPLYING] > 0;
+}
+
 /* The server closes: for a reason, and a reason that is true. Deadlines are of the time that
  * passes, whatever the wall clock says; times are cut off to milliseconds there. */
 static void close_check(const struct link *link, const struct ws_event *event)
@@ -295,7 +299,7 @@ static void close_check(const struct link *link, const struct ws_event *event)
             trace_fail("P26 clock independence", "link %u is closed after %llu us for no connect",
                        link->number, (unsigned long long)net_age_us(link->conn));
         }
-    } else if (event->code != WS_CLOSE_INTERNAL || !link->memory_is_short) {
+    } else if (event->code != WS_CLOSE_INTERNAL || !memory_was_short()) {
         trace_fail("protocol", "link %u: the server closed with %u", link->number, event->code);
     }
 }

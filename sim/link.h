@@ -65,7 +65,6 @@ struct link {
     bool goaway;      /* the server has said that it will close */
     uint64_t pong_us; /* how long the server waits for a word, and for a connect */
     uint64_t connect_us;
-    bool memory_is_short; /* allocations of the server fail in this world */
     struct ws_decoder decoder;
     struct buf head;
     struct link_ask asks[LINK_ASKS_MAX];

@@ -122,7 +122,6 @@ static void draw_faults(struct plan *plan)
     draw_damage(plan);
     const unsigned *rates = plan->faults.rates;
     plan->tiny_buffers = rates[FAULT_TINY_BUFFER] > 0;
-    plan->out_of_memory = rates[FAULT_NO_MEMORY] + rates[FAULT_NO_MEMORY_APPLYING];
     plan->disk_slow_us = ONE_OF(1000, 20000, 500000);
 }
 

@@ -45,8 +45,7 @@ struct plan {
     uint64_t latency_us;
     bool tiny_buffers;
     uint64_t disk_slow_us;
-    unsigned out_of_memory; /* allocations fail */
-    uint64_t canary;        /* that message is remembered wrongly: the run must fail; 0: none */
+    uint64_t canary; /* that message is remembered wrongly: the run must fail; 0: none */
     struct faults faults;
 };
 
