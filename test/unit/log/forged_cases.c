@@ -8,6 +8,14 @@ static void expect_ok(enum rc rc)
     ASSERT(rc == RC_OK);
 }
 
+static enum rc ignore_record(void *ctx, const struct record *record, struct log_place place)
+{
+    (void)ctx;
+    (void)record;
+    (void)place;
+    return RC_OK;
+}
+
 static struct forge f;
 static struct forge g;
 
@@ -251,6 +259,15 @@ static void large_tail(struct sim_disk *disk)
     forge_put(&f, disk, true);
 }
 
+/* Behind a small one; what is read at once ends in it. */
+static void large_behind_bad(struct sim_disk *disk)
+{
+    begin();
+    (void)forge_bad(&f, BYTES_LITERAL("a body so long that the hole fits in its place, and more"));
+    (void)forge_good(&f, bytes_of(large_body, sizeof(large_body)));
+    forge_put(&f, disk, true);
+}
+
 static void large_damage(struct sim_disk *disk)
 {
     large_tail(disk);
@@ -487,6 +504,42 @@ static void index_of_chain(struct sim_disk *disk)
     index_with(disk, (struct index_head){.end_hash = 1});
 }
 
+/* A roll wrote the index and was cut off before there was a segment behind it. */
+static void index_of_the_last(struct sim_disk *disk)
+{
+    good(disk);
+    const struct storage storage = sim_disk_storage(disk);
+    struct index_head head = {
+        .partition = WORLD_PARTITION,
+        .incarnation = WORLD_INCARNATION,
+        .number = 1,
+        .end_pos = f.pos,
+        .end_hash = f.hash,
+        .end_at = f.at,
+    };
+    expect_ok(index_file_write(&storage, WORLD_FOLDER, &head, NULL, NULL, 0));
+}
+
+/* As a repair leaves it, and an operator who then removes the original. */
+static void hole_of_another_time(struct sim_disk *disk)
+{
+    run_with(disk, (struct forge_odd){0});
+    struct file_log *log = NULL;
+    const struct storage storage = sim_disk_storage(disk);
+    const struct file_log_options options = {
+        .folder = WORLD_FOLDER,
+        .partition = WORLD_PARTITION,
+        .incarnation = WORLD_INCARNATION,
+        .segment_bytes = SEGMENT_BYTES_MIN,
+        .repair = true,
+        .on_record = ignore_record,
+    };
+    expect_ok(file_log_open(&storage, &options, &log));
+    file_log_close(log);
+    const struct log_name original = log_name_of(WORLD_FOLDER, 1, ".seg.damaged");
+    expect_ok(storage.ops->remove(storage.ctx, original.text));
+}
+
 /* Nothing but a repair can begin at the only checkpoint: the segment in front of it cannot be
  * indexed again, since nothing tells the state that it began with. */
 static void not_indexed(struct sim_disk *disk)
@@ -577,6 +630,7 @@ const struct forged_case forged_cases[] = {
     {"small, and zeros", small_and_zeros, "checksum", "0-3", 1, false, false},
     {"large tail", large_tail, NULL, "0", 0, true, false},
     {"large damage", large_damage, "checksum", "0-23-5", 2, true, false},
+    {"large, behind a bad one", large_behind_bad, "checksum", "0-2", 1, true, false},
     {"bad, and an older next", bad_and_older_next, "checksum", "01", 1, false, false},
     {"next: another chain", next_of_another_chain, "chain", "01--4", 2, false, false},
     {"next: ahead", next_ahead, "missing records", "01-5-", 2, false, false},
@@ -603,6 +657,8 @@ const struct forged_case forged_cases[] = {
     {"an index: position", index_of_position, NULL, "012", 0, false, false},
     {"an index: end", index_of_end, NULL, "012", 0, false, false},
     {"an index: chain", index_of_chain, NULL, "012", 0, false, false},
+    {"an index: the last", index_of_the_last, NULL, "01", 0, false, false},
+    {"a hole of another time", hole_of_another_time, NULL, "0-23", 0, false, false},
     {"not indexed", not_indexed, "index is missing", "6", 0, false, true},
     {"foreign incarnation", foreign_incarnation, "incarnation", NULL, 1, false, false},
     {"foreign partition", foreign_partition, "partition", NULL, 1, false, false},

@@ -23,7 +23,8 @@ struct given {
     char kept[64];
     char what[48];
     uint64_t damages;
-    uint64_t state_pos; /* UINT64_MAX: there was no checkpoint */
+    uint64_t checkpoints; /* passed by the replay */
+    uint64_t state_pos;   /* UINT64_MAX: there was no checkpoint */
     enum rc state_rc;
 };
 
@@ -45,6 +46,15 @@ static enum rc on_given_record(void *ctx, const struct record *record, struct lo
     } else {
         (void)snprintf(given->kept + size, sizeof(given->kept) - size, "%u", (unsigned)record->pos);
     }
+    return RC_OK;
+}
+
+static enum rc on_given_checkpoint(void *ctx, uint64_t pos, struct bytes state)
+{
+    struct given *given = ctx;
+    assert_true(pos > 0);
+    assert_true(bytes_equal(state, BYTES_LITERAL("state")));
+    given->checkpoints++;
     return RC_OK;
 }
 
@@ -72,6 +82,7 @@ static enum rc given_open(const struct storage *storage, const char *folder, boo
         .ctx = given,
         .on_state = on_given_state,
         .on_record = on_given_record,
+        .on_checkpoint = on_given_checkpoint,
         .on_damage = on_given_damage,
     };
     struct file_log *log = NULL;
@@ -255,6 +266,28 @@ static void what_a_callback_returns_is_what_the_start_returns(void **state)
     sim_disk_close(disk);
 }
 
+static void a_checkpoint_passed_is_compared_only_if_it_is_of_that_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t checkpoints;
+    } rows[] = {
+        {"a checkpoint: partition", 0}, {"a checkpoint: incarnation", 0},
+        {"a checkpoint: position", 0},  {"a checkpoint: chain", 0},
+        {"an index: chain", 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sim_disk *disk = case_disk(forged_case(rows[i].name));
+        const struct storage storage = sim_disk_storage(disk);
+        struct given given = {0};
+        assert_int_equal(given_open(&storage, WORLD_FOLDER, false, &given), RC_OK);
+        assert_string_equal(given.kept, "012");
+        assert_int_equal(given.checkpoints, rows[i].checkpoints);
+        sim_disk_close(disk);
+    }
+}
+
 static void a_folder_in_a_folder_is_synced_in_the_one_above(void **state)
 {
     (void)state;
@@ -428,6 +461,7 @@ int main(void)
         cmocka_unit_test(whatever_fails_on_the_way_is_told_and_harmless),
         cmocka_unit_test(a_disk_that_lies_is_survived),
         cmocka_unit_test(what_a_callback_returns_is_what_the_start_returns),
+        cmocka_unit_test(a_checkpoint_passed_is_compared_only_if_it_is_of_that_place),
         cmocka_unit_test(a_folder_in_a_folder_is_synced_in_the_one_above),
         cmocka_unit_test(an_empty_folder_has_nothing_to_verify),
         cmocka_unit_test(verify_hands_out_what_is_whole),
