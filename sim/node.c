@@ -64,7 +64,7 @@ static struct {
     bool showed_unsynced;                  /* some run so far */
     uint64_t sync_failures;                /* that the last start knew of */
     bool repair;                           /* the next start is with --repair */
-    bool cut[PARTITIONS_MAX];              /* this start has cut damage out there */
+    bool cut[PARTITIONS_MAX];              /* this start has gone through damage there */
     bool told;                             /* … or has told of damage */
     bool unsynced; /* a run since the last one, or stop, did not sync what it showed */
 } node;
@@ -100,8 +100,10 @@ static void on_damage_told(bool cut, const struct log_field *fields, size_t fiel
                    file == NULL ? "no file" : file);
     }
     node.told = true;
-    if (cut && node.config.repair) {
-        node.cut[file[3] - '0'] = true;
+    /* A start that begins further back goes through holes that the state so far did not know of. */
+    const unsigned partition = (unsigned)(file[3] - '0');
+    if (node.state == NODE_DOWN && ((cut && node.config.repair) || rot_log(partition))) {
+        node.cut[partition] = true;
     }
 }
 
