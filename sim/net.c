@@ -33,8 +33,8 @@ struct net_conn {
     uint64_t accepted_us; /* these as its reactor sees time */
     uint64_t read_us;     /* when the server last took bytes */
     uint64_t took_us;     /* … or the kernel did */
-    uint64_t silence_us;  /* at the last write, since the last read … */
-    uint64_t age_us;      /* … and since it was accepted */
+    uint64_t silence_us;  /* the longest between two reads, or a read and a write */
+    uint64_t age_us;      /* at the last write, since it was accepted */
     bool client_fin;      /* the client has ended its side */
     bool accepted;
     bool server_open; /* the server holds the descriptor */
@@ -396,6 +396,13 @@ static uint64_t looked_us(const struct net_conn *conn)
     return conn->loop == NULL ? sim_now_us : net.looked_us[conn->loop->epoll_fd_];
 }
 
+/* A Close may wait long behind other bytes, and what comes meanwhile is not its end. */
+static void silence_note(struct net_conn *conn, uint64_t now_us)
+{
+    const uint64_t silence_us = now_us > conn->read_us ? now_us - conn->read_us : 0;
+    conn->silence_us = silence_us > conn->silence_us ? silence_us : conn->silence_us;
+}
+
 uint64_t net_heard_us(int fd)
 {
     const struct net_conn *conn = conn_of(fd);
@@ -442,6 +449,7 @@ enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size)
         return client_ended(conn) ? RC_CLOSED : RC_AGAIN;
     }
     size_t count = conn->up_here.size < size ? conn->up_here.size : size;
+    silence_note(conn, looked_us(conn));
     conn->read_us = looked_us(conn);
     count = sim_chance(75) ? count : (size_t)sim_between(1, count);
     bytes_copy(to, conn->up_here.data, count);
@@ -479,7 +487,7 @@ enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t 
         return RC_AGAIN;
     }
     const uint64_t now_us = looked_us(conn);
-    conn->silence_us = now_us > conn->read_us ? now_us - conn->read_us : 0;
+    silence_note(conn, now_us);
     conn->age_us = now_us > conn->accepted_us ? now_us - conn->accepted_us : 0;
     conn->took_us = sim_now_us;
     *ret_size = total;

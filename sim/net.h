@@ -64,8 +64,8 @@ uint64_t net_next_us(void);
 bool net_loop_ready(const struct loop *loop);
 /* When the server last heard of that connection, or had it take bytes. */
 uint64_t net_heard_us(int fd);
-/* How long the client had been silent, as its reactor sees time, when the server last wrote to it;
- * and how old the connection was. */
+/* How long the client has been silent at most, as its reactor sees time; and how old the connection
+ * was when the server last wrote to it. */
 uint64_t net_silence_us(const struct net_conn *conn);
 uint64_t net_age_us(const struct net_conn *conn);
 /* The client ends its side, and goes on listening. */
