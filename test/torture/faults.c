@@ -86,9 +86,8 @@ static const struct workload workloads[] = {
          .readers = 1,
          .messages_max = 30,
          .pad_max = 50,
-         .batch_max = 5,
-         .epochs_bump = true},
-        {{FAULT_CUT, 150}, {FAULT_KILL, 400}},
+         .batch_max = 5},
+        {{FAULT_CUT, 150}, {FAULT_KILL, 400}, {FAULT_NEW_EPOCH, 1}},
     },
     {
         "http",
@@ -178,7 +177,6 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     ret_plan->channels = now->plan.channels > 0 ? now->plan.channels : 1;
     ret_plan->think_us = now->plan.think_us > 0 ? now->plan.think_us : 3000;
     ret_plan->latency_us = 1000;
-    ret_plan->out_of_memory = 1; /* a connection may be closed for it */
 }
 
 void plan_settings_change(struct plan *plan)

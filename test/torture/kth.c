@@ -159,6 +159,7 @@ const char *fault_name(enum fault_kind kind)
 
 const uint64_t *fault_counts(void)
 {
+    kth.counts[FAULT_NO_MEMORY] = heap_failures() - kth.memory_before; /* the heap counts its own */
     return kth.counts;
 }
 
