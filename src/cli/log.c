@@ -60,7 +60,7 @@ static bool read_meta(const char *dir, struct meta *meta)
     char path[PATH_SIZE];
     const int size = snprintf(path, sizeof(path), "%s/meta.json", dir);
     if (size < 0 || (size_t)size >= sizeof(path)) {
-        cli_say("'%s' is too long a path", dir);
+        cli_say("too long a path: '%s'", dir); /* which is cut off */
         return false;
     }
     struct stat stat_of_dir;

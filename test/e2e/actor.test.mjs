@@ -65,7 +65,8 @@ const plays = [
   ['a close that may pass', pub, greeting((o, say, s, n) => (
     n === 1 ? s.close(1012, 'restart') : say(published(o, 7)))), 0, /code 1012, restart/],
   ['an end without a word', pub, greeting((o, say, s, n) => (
-    n === 1 ? s.terminate() : say(published(o, 7)))), 0, /was lost; trying again\n.*connected again/],
+    n === 1 ? s.terminate() : say(published(o, 7)))), 0,
+  /was lost; trying again\n.*connected again/],
   ['a ping and a pong before the answer', pub, greeting((o, say, s) => {
     s.ping('how are you');
     s.pong();
