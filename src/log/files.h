@@ -12,6 +12,7 @@
 
 #define LOG_FOLDER_BYTES_MAX 200u
 #define LOG_NAME_DIGITS      20u
+#define LOG_SUFFIX_BYTES_MAX 30u
 
 /* A segment's header: 64 bytes at the start of the file, its first record right behind. */
 #define SEGMENT_HEADER_SIZE 64u
@@ -39,7 +40,7 @@ void segment_header_encode(const struct segment_header *header, uint8_t to[SEGME
 MUST_USE enum rc segment_header_decode(struct bytes bytes, struct segment_header *ret_header);
 
 struct log_name {
-    char text[LOG_FOLDER_BYTES_MAX + LOG_NAME_DIGITS + 32];
+    char text[LOG_FOLDER_BYTES_MAX + 1 + LOG_NAME_DIGITS + LOG_SUFFIX_BYTES_MAX + 1];
 };
 
 /* Format versions. A file of another one is whole all the same, and no damage. */

@@ -11,11 +11,25 @@ struct collector {
 
 static bool suffix_is(const char *suffix, const char *wanted)
 {
+    ASSERT(suffix != NULL);
+    ASSERT(wanted[0] == '.');
     return strcmp(suffix, wanted) == 0;
+}
+
+/* One item a number, by number. */
+static void listing_check(const struct listing *listing)
+{
+    ASSERT(listing->count <= listing->store_.size / sizeof(*listing->items));
+    ASSERT(listing->count == 0 || listing->items != NULL);
+    for (size_t i = 0; i < listing->count; i++) {
+        ASSERT_HOT(listing->items[i].number > 0);
+        ASSERT_HOT(i == 0 || listing->items[i - 1].number < listing->items[i].number);
+    }
 }
 
 static void collect(void *ctx, const char *entry)
 {
+    ASSERT(entry != NULL);
     struct collector *collector = ctx;
     struct found_segment found = {0};
     const char *suffix;
@@ -23,6 +37,7 @@ static void collect(void *ctx, const char *entry)
         return;
     }
     found.has_segment = suffix_is(suffix, ".seg");
+    ASSERT(found.number > 0);
     found.has_index = suffix_is(suffix, ".idx");
     found.has_checkpoint = suffix_is(suffix, ".ckp");
     found.has_damaged = suffix_is(suffix, ".seg.damaged");
@@ -37,6 +52,8 @@ static int compare_numbers(const void *a, const void *b)
 {
     const struct found_segment *left = a;
     const struct found_segment *right = b;
+    ASSERT(left->number > 0);
+    ASSERT(right->number > 0);
     return left->number < right->number ? -1 : left->number > right->number;
 }
 
@@ -46,6 +63,8 @@ static void merge(struct listing *listing)
     size_t count = 0;
     for (size_t i = 0; i < listing->count; i++) {
         const struct found_segment *from = &listing->items[i];
+        ASSERT(from->number > 0);
+        ASSERT(count <= i);
         if (count > 0 && listing->items[count - 1].number == from->number) {
             struct found_segment *to = &listing->items[count - 1];
             to->has_segment |= from->has_segment;
@@ -58,10 +77,12 @@ static void merge(struct listing *listing)
         }
     }
     listing->count = count;
+    listing_check(listing);
 }
 
 enum rc listing_read(const struct storage *storage, const char *folder, struct listing *ret_listing)
 {
+    ASSERT(ret_listing != NULL);
     struct listing listing = {0};
     struct collector collector = {.listing = &listing, .rc = RC_OK};
     enum rc rc = storage->ops->list(storage->ctx, folder, collect, &collector);
@@ -78,6 +99,7 @@ enum rc listing_read(const struct storage *storage, const char *folder, struct l
         qsort(listing.items, listing.count, sizeof(*listing.items), compare_numbers);
     }
     merge(&listing);
+    ASSERT(listing.count <= listing.store_.size / sizeof(*listing.items));
     *ret_listing = listing;
     return RC_OK;
 }
@@ -85,20 +107,25 @@ enum rc listing_read(const struct storage *storage, const char *folder, struct l
 void listing_deinit(struct listing *listing)
 {
     buf_deinit(&listing->store_);
+    ASSERT(listing->store_.data == NULL);
     *listing = (struct listing){0};
 }
 
 void listing_drop(struct listing *listing, size_t i)
 {
+    ASSERT(listing->items != NULL);
     ASSERT(i < listing->count);
     bytes_move(&listing->items[i], &listing->items[i + 1],
                (listing->count - i - 1) * sizeof(*listing->items));
     listing->count--;
+    listing_check(listing);
 }
 
 static enum rc open_header(const struct storage *storage, const char *folder,
                            struct found_segment *found)
 {
+    ASSERT(found->has_segment);
+    ASSERT(found->number > 0);
     const struct log_name name = log_name_of(folder, found->number, ".seg");
     struct storage_file *file;
     enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
@@ -117,12 +144,14 @@ static enum rc open_header(const struct storage *storage, const char *folder,
     /* A segment under another's name is none. */
     found->header_whole =
         rc == RC_OK && found->header.number == found->number && found->size <= SEGMENT_BYTES_MAX;
+    ASSERT(!found->header_whole || found->header.number == found->number);
     return rc == RC_CORRUPT ? RC_OK : rc;
 }
 
 static enum rc open_checkpoint(const struct storage *storage, const char *folder,
                                struct found_segment *found)
 {
+    ASSERT(found->has_checkpoint);
     const struct log_name name = log_name_of(folder, found->number, ".ckp");
     struct storage_file *file;
     enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
@@ -136,6 +165,7 @@ static enum rc open_checkpoint(const struct storage *storage, const char *folder
 enum rc listing_open_headers(const struct storage *storage, const char *folder,
                              struct listing *listing)
 {
+    listing_check(listing);
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < listing->count; i++) {
         struct found_segment *found = &listing->items[i];
@@ -157,18 +187,24 @@ struct sweeper {
 
 static bool is_rubbish(const char *suffix)
 {
+    ASSERT(suffix[0] == '.');
     const size_t size = strlen(suffix);
+    if (size > LOG_SUFFIX_BYTES_MAX) {
+        return false; /* nothing of ours has such a name */
+    }
     return suffix_is(suffix, ".new") || (size >= 4 && suffix_is(suffix + size - 4, ".tmp"));
 }
 
 static void sweep(void *ctx, const char *entry)
 {
+    ASSERT(entry != NULL);
     struct sweeper *sweeper = ctx;
     uint64_t number;
     const char *suffix;
     if (sweeper->rc == RC_OK && log_name_parse(entry, &number, &suffix) && is_rubbish(suffix)) {
         struct log_name name = {0};
-        bytes_copy(name.text, entry, strlen(entry)); /* a known suffix: it fits */
+        ASSERT(strlen(entry) < sizeof(name.text));
+        bytes_copy(name.text, entry, strlen(entry)); /* a short suffix: it fits */
         sweeper->rc = buf_append(&sweeper->names, bytes_of(&name, sizeof(name)));
     }
 }
@@ -182,12 +218,14 @@ static enum rc remove_rubbish(const struct storage *storage, const char *folder)
         rc = sweeper.rc;
     }
     for (size_t at = 0; rc == RC_OK && at < sweeper.names.size; at += sizeof(struct log_name)) {
+        ASSERT(sweeper.names.size % sizeof(struct log_name) == 0);
         MARK("listing: a temporary or prepared file is removed");
         const char *entry = (const char *)sweeper.names.data + at;
         uint64_t number = 0;
         const char *suffix = NULL;
         const bool ours = log_name_parse(entry, &number, &suffix);
         ASSERT(ours);
+        ASSERT(is_rubbish(suffix));
         const struct log_name name = log_name_of(folder, number, suffix);
         rc = files_remove(storage, name.text);
     }
@@ -200,12 +238,15 @@ static enum rc remove_rubbish(const struct storage *storage, const char *folder)
 static enum rc tidy_orphan(const struct storage *storage, const char *folder,
                            struct found_segment *found, bool in_front)
 {
+    ASSERT(!found->has_segment);
+    ASSERT(found->number > 0);
     static const char *const suffixes[] = {".seg.damaged", ".idx", ".ckp"};
     if (found->has_damaged) {
         const struct log_name from = log_name_of(folder, found->number, ".seg.damaged");
         const struct log_name to = log_name_of(folder, found->number, ".seg");
         found->has_segment = true;
         found->has_damaged = false;
+        ASSERT(!found->has_damaged);
         return files_rename(storage, from.text, to.text);
     }
     for (size_t i = 0; in_front && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
@@ -221,6 +262,7 @@ static enum rc tidy_orphan(const struct storage *storage, const char *folder,
 
 enum rc listing_tidy(const struct storage *storage, const char *folder, struct listing *listing)
 {
+    listing_check(listing);
     enum rc rc = remove_rubbish(storage, folder);
     if (rc != RC_OK) {
         return rc;
@@ -253,5 +295,6 @@ enum rc listing_tidy(const struct storage *storage, const char *folder, struct l
             listing_drop(listing, i);
         }
     }
+    listing_check(listing);
     return rc;
 }

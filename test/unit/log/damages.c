@@ -239,6 +239,11 @@ static void no_beginning(const struct base *base, struct sim_disk *disk)
     flip(disk, 2, 33);
 }
 
+/* 230 bytes: with a number and an ending, 255. */
+#define TEN_BYTES      "0123456789"
+#define FIFTY_BYTES    TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES
+#define LONG_NAME_PART FIFTY_BYTES FIFTY_BYTES FIFTY_BYTES FIFTY_BYTES TEN_BYTES TEN_BYTES TEN_BYTES
+
 /* As a crash leaves it in the middle of a repair, of a checkpoint, and of a removal. */
 static void left_overs(const struct base *base, struct sim_disk *disk)
 {
@@ -250,6 +255,9 @@ static void left_overs(const struct base *base, struct sim_disk *disk)
         sim_disk_put(disk, name.text, BYTES_LITERAL("rubbish"));
     }
     sim_disk_put(disk, WORLD_FOLDER "/lost+found", BYTES_LITERAL("not ours"));
+    /* The longest name that a file system takes: it looks like one of ours, and is none. */
+    sim_disk_put(disk, WORLD_FOLDER "/00000000000000000009." LONG_NAME_PART ".tmp",
+                 BYTES_LITERAL("not ours"));
 }
 
 static void two_damages(const struct base *base, struct sim_disk *disk)
