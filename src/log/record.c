@@ -19,6 +19,16 @@ enum {
 static_assert(AT_CHANNEL_PREV + sizeof(uint64_t) == RECORD_HEADER_SIZE, "the header has no tail");
 static_assert(RECORD_HEADER_SIZE % 8 == 0, "records stay aligned to 8 bytes");
 
+/* What is true of a batch whenever nobody is changing it. */
+static void batch_check(const struct log_batch *batch)
+{
+    ASSERT_HOT(batch->bytes.size <= batch->bytes.capacity);
+    ASSERT_HOT(batch->bytes.size % 8 == 0);
+    ASSERT_HOT(batch->first_pos <= batch->end_pos);
+    ASSERT_HOT((batch->bytes.size == 0) == (batch->first_pos == batch->end_pos));
+    ASSERT_HOT(batch->bytes.size / RECORD_HEADER_SIZE >= batch->end_pos - batch->first_pos);
+}
+
 size_t record_size(size_t body_size)
 {
     ASSERT_HOT(body_size <= RECORD_BODY_BYTES_MAX);
@@ -27,12 +37,15 @@ size_t record_size(size_t body_size)
 
 uint64_t record_hash(struct bytes bytes)
 {
+    ASSERT_HOT(bytes.data != NULL);
+    ASSERT_HOT(bytes.size % 8 == 0);
     ASSERT_HOT(bytes.size >= RECORD_HEADER_SIZE);
     return hash_bytes(bytes, 0);
 }
 
 static bool header_is_zero(const uint8_t *header)
 {
+    ASSERT_HOT(header != NULL);
     uint64_t any = 0;
     for (size_t i = 0; i < RECORD_HEADER_SIZE; i += sizeof(any)) {
         any |= bytes_load_u64(header + i);
@@ -42,6 +55,8 @@ static bool header_is_zero(const uint8_t *header)
 
 enum rc record_decode(struct bytes bytes, struct record *ret_record)
 {
+    ASSERT_HOT(bytes.size == 0 || bytes.data != NULL);
+    ASSERT_HOT(ret_record != NULL);
     if (bytes.size < RECORD_HEADER_SIZE) {
         return RC_AGAIN;
     }
@@ -73,11 +88,15 @@ enum rc record_decode(struct bytes bytes, struct record *ret_record)
         .body = {header + RECORD_HEADER_SIZE, body_size},
         .size = size,
     };
+    ASSERT_HOT(ret_record->size % 8 == 0);
+    ASSERT_HOT(ret_record->size <= bytes.size);
+    ASSERT_HOT(ret_record->body.size <= ret_record->size - RECORD_HEADER_SIZE);
     return RC_OK;
 }
 
 void record_hole_encode(struct record_hole *hole, uint8_t to[RECORD_HOLE_BODY_SIZE])
 {
+    ASSERT(to != NULL);
     ASSERT(hole->first_pos <= hole->end_pos);
     bytes_store_u64(to, hole->first_pos);
     bytes_store_u64(to + 8, hole->end_pos);
@@ -87,10 +106,14 @@ void record_hole_encode(struct record_hole *hole, uint8_t to[RECORD_HOLE_BODY_SI
     bytes_store_u64(to + 40, hole->size);
     hole->salt = hash_bytes(bytes_of(to, 48), 0);
     bytes_store_u64(to + 48, hole->salt);
+    ASSERT(bytes_load_u64(to) == hole->first_pos);
+    ASSERT(bytes_load_u64(to + 8) == hole->end_pos);
 }
 
 enum rc record_hole_decode(struct bytes body, struct record_hole *ret_hole)
 {
+    ASSERT_HOT(body.size == 0 || body.data != NULL);
+    ASSERT_HOT(ret_hole != NULL);
     if (body.size < RECORD_HOLE_BODY_SIZE) {
         return RC_CORRUPT;
     }
@@ -106,6 +129,7 @@ enum rc record_hole_decode(struct bytes body, struct record_hole *ret_hole)
     if (hole.first_pos > hole.end_pos || hole.salt != hash_bytes(bytes_of(body.data, 48), 0)) {
         return RC_CORRUPT;
     }
+    ASSERT_HOT(hole.first_pos <= hole.end_pos);
     *ret_hole = hole;
     return RC_OK;
 }
@@ -113,6 +137,9 @@ enum rc record_hole_decode(struct bytes body, struct record_hole *ret_hole)
 enum rc record_after(const struct record *record, struct bytes bytes, uint64_t *ret_pos,
                      uint64_t *ret_hash)
 {
+    ASSERT_HOT(bytes.size == record->size);
+    ASSERT_HOT(ret_pos != NULL);
+    ASSERT_HOT(ret_hash != NULL);
     if (record->type == RECORD_HOLE) {
         struct record_hole hole;
         const enum rc rc = record_hole_decode(record->body, &hole);
@@ -136,11 +163,17 @@ void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint
     batch->end_pos = pos;
     batch->end_hash = hash;
     batch->place = (struct log_place){0};
+    ASSERT_HOT(batch->place.segment == 0);
+    batch_check(batch);
 }
 
 enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
                      struct bytes body)
 {
+    batch_check(batch);
+    ASSERT_HOT(type >= RECORD_PUBLISH);
+    ASSERT_HOT(type <= RECORD_HOLE);
+    ASSERT_HOT(body.size == 0 || body.data != NULL);
     ASSERT(body.size <= RECORD_BODY_BYTES_MAX);
     ASSERT_HOT(channel_prev <= batch->end_pos);
     const size_t size = record_size(body.size);
@@ -148,6 +181,7 @@ enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t ch
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT_HOT(batch->bytes.capacity - batch->bytes.size >= size);
     uint8_t *to = batch->bytes.data + batch->bytes.size;
     const uint64_t index = batch->end_pos - batch->first_pos;
     bytes_store_u32(to + AT_BODY_SIZE, (uint32_t)body.size);
@@ -165,11 +199,15 @@ enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t ch
     batch->end_hash = record_hash(bytes_of(to, size));
     batch->end_pos++;
     batch->bytes.size += size;
+    ASSERT_HOT(bytes_load_u64(to + AT_POS) + 1 == batch->end_pos);
+    ASSERT_HOT(bytes_load_u32(to + AT_BODY_SIZE) == body.size);
+    batch_check(batch);
     return RC_OK;
 }
 
 void batch_deinit(struct log_batch *batch)
 {
+    ASSERT_HOT(batch != NULL);
     buf_deinit(&batch->bytes);
     *batch = (struct log_batch){0};
 }
