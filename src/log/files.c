@@ -26,6 +26,7 @@ static_assert(AT_CRC + sizeof(uint32_t) == SEGMENT_HEADER_SIZE, "the CRC ends th
 
 void segment_header_encode(const struct segment_header *header, uint8_t to[SEGMENT_HEADER_SIZE])
 {
+    ASSERT(to != NULL);
     ASSERT(header->number > 0);
     bytes_zero(to, SEGMENT_HEADER_SIZE);
     bytes_store_u64(to + AT_MAGIC, SEGMENT_MAGIC);
@@ -38,10 +39,14 @@ void segment_header_encode(const struct segment_header *header, uint8_t to[SEGME
     bytes_store_u32(to + AT_FLAGS, header->flags);
     bytes_store_u32(to + AT_SIZE_AHEAD, header->size_ahead);
     bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to, AT_CRC)));
+    ASSERT(bytes_load_u64(to + AT_NUMBER) == header->number);
+    ASSERT(bytes_load_u64(to + AT_FIRST_POS) == header->first_pos);
 }
 
 enum rc segment_header_decode(struct bytes bytes, struct segment_header *ret_header)
 {
+    ASSERT(ret_header != NULL);
+    ASSERT(bytes.size == 0 || bytes.data != NULL);
     if (bytes.size < SEGMENT_HEADER_SIZE || bytes_load_u64(bytes.data) != SEGMENT_MAGIC ||
         bytes_load_u32(bytes.data + AT_VERSION) != SEGMENT_VERSION ||
         bytes_load_u32(bytes.data + AT_CRC) != crc32c(0, bytes_of(bytes.data, AT_CRC))) {
@@ -61,17 +66,21 @@ enum rc segment_header_decode(struct bytes bytes, struct segment_header *ret_hea
 
 struct log_name log_name_of(const char *folder, uint64_t number, const char *suffix)
 {
+    ASSERT(folder[0] != '\0');
     ASSERT(suffix[0] == '.');
     struct log_name name;
     const int size =
         snprintf(name.text, sizeof(name.text), "%s/%020" PRIu64 "%s", folder, number, suffix);
     ASSERT(size > 0);
     ASSERT((size_t)size < sizeof(name.text));
+    ASSERT_HOT(strlen(name.text) == (size_t)size);
     return name;
 }
 
 bool log_name_parse(const char *entry, uint64_t *ret_number, const char **ret_suffix)
 {
+    ASSERT(ret_number != NULL);
+    ASSERT(ret_suffix != NULL);
     uint64_t number = 0;
     for (size_t i = 0; i < LOG_NAME_DIGITS; i++) {
         if (entry[i] < '0' || entry[i] > '9') {
@@ -88,48 +97,62 @@ bool log_name_parse(const char *entry, uint64_t *ret_number, const char **ret_su
     }
     *ret_number = number;
     *ret_suffix = entry + LOG_NAME_DIGITS;
+    ASSERT(**ret_suffix == '.');
     return true;
 }
 
 enum rc files_open(const struct storage *storage, const char *name, enum storage_open_mode mode,
                    struct storage_file **ret_file)
 {
+    ASSERT_HOT(name[0] != '\0');
+    ASSERT_HOT(ret_file != NULL);
     return storage->ops->open(storage->ctx, name, mode, ret_file);
 }
 
 void files_close(const struct storage *storage, struct storage_file *file)
 {
+    ASSERT_HOT(storage->ops->close != NULL);
     storage->ops->close(storage->ctx, file);
 }
 
 enum rc files_size(const struct storage *storage, struct storage_file *file, uint64_t *ret_size)
 {
+    ASSERT_HOT(file != NULL);
+    ASSERT_HOT(ret_size != NULL);
     return storage->ops->size(storage->ctx, file, ret_size);
 }
 
 enum rc files_write(const struct storage *storage, struct storage_file *file, struct bytes bytes,
                     uint64_t at)
 {
+    ASSERT_HOT(file != NULL);
+    ASSERT_HOT(bytes.size > 0);
+    ASSERT_HOT(at <= UINT64_MAX - bytes.size);
     return storage->ops->write(storage->ctx, file, bytes, at);
 }
 
 enum rc files_sync(const struct storage *storage, struct storage_file *file)
 {
+    ASSERT_HOT(file != NULL);
     return storage->ops->sync_data(storage->ctx, file);
 }
 
 enum rc files_sync_dir(const struct storage *storage, const char *folder)
 {
+    ASSERT_HOT(folder != NULL);
     return storage->ops->sync_dir(storage->ctx, folder);
 }
 
 enum rc files_rename(const struct storage *storage, const char *from, const char *to)
 {
+    ASSERT(strcmp(from, to) != 0);
+    ASSERT(to[0] != '\0');
     return storage->ops->rename(storage->ctx, from, to);
 }
 
 enum rc files_remove(const struct storage *storage, const char *name)
 {
+    ASSERT(name[0] != '\0');
     const enum rc rc = storage->ops->remove(storage->ctx, name);
     return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
@@ -137,12 +160,18 @@ enum rc files_remove(const struct storage *storage, const char *name)
 enum rc files_read(const struct storage *storage, struct storage_file *file, void *to, size_t size,
                    uint64_t at, size_t *ret_size)
 {
+    ASSERT_HOT(file != NULL);
+    ASSERT_HOT(to != NULL);
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(ret_size != NULL);
     return storage->ops->read(storage->ctx, file, to, size, at, ret_size);
 }
 
 enum rc files_read_exact(const struct storage *storage, struct storage_file *file, void *to,
                          size_t size, uint64_t at)
 {
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(at <= UINT64_MAX - size);
     size_t got = 0;
     const enum rc rc = files_read(storage, file, to, size, at, &got);
     if (rc != RC_OK) {
@@ -155,11 +184,14 @@ enum rc files_read_exact(const struct storage *storage, struct storage_file *fil
 enum rc files_fill_zero(const struct storage *storage, struct storage_file *file, uint64_t first,
                         uint64_t end)
 {
+    ASSERT(file != NULL);
     static const uint8_t zeros[64 * KIB];
     ASSERT(first <= end);
     for (uint64_t at = first; at < end;) {
         const uint64_t left = end - at;
         const size_t size = left < sizeof(zeros) ? (size_t)left : sizeof(zeros);
+        ASSERT_HOT(size > 0);
+        ASSERT_HOT(size <= left);
         const enum rc rc = files_write(storage, file, bytes_of(zeros, size), at);
         if (rc != RC_OK) {
             return rc;
@@ -172,6 +204,7 @@ enum rc files_fill_zero(const struct storage *storage, struct storage_file *file
 enum rc files_create_anew(const struct storage *storage, const char *name,
                           struct storage_file **ret_file)
 {
+    ASSERT(ret_file != NULL);
     enum rc rc = files_open(storage, name, STORAGE_CREATE, ret_file);
     if (rc != RC_EXISTS) {
         return rc;
@@ -186,6 +219,7 @@ enum rc files_create_anew(const struct storage *storage, const char *name,
 enum rc files_segment_header(const struct storage *storage, const char *folder, uint64_t number,
                              struct segment_header *ret_header)
 {
+    ASSERT(ret_header != NULL);
     const struct log_name name = log_name_of(folder, number, ".seg");
     struct storage_file *file;
     enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
@@ -239,6 +273,7 @@ enum rc files_version_differs(const struct storage *storage, const char *folder,
 
 bool bytes_are_zero(struct bytes bytes)
 {
+    ASSERT_HOT(bytes.size == 0 || bytes.data != NULL);
     size_t i = 0;
     uint64_t any = 0;
     for (; i + sizeof(any) <= bytes.size; i += sizeof(any)) {
@@ -250,5 +285,6 @@ bool bytes_are_zero(struct bytes bytes)
     for (; i < bytes.size; i++) {
         any |= bytes.data[i];
     }
+    ASSERT_HOT(i == bytes.size);
     return any == 0;
 }
