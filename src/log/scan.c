@@ -7,10 +7,24 @@
 /* Bytes that scan_behind() will checksum for each byte it looks at. */
 #define SCAN_EFFORT 64u
 
+/* The window holds what the file does at its place, and no more than that. */
+static void scan_check(const struct scan *scan)
+{
+    ASSERT_HOT(scan->file_ != NULL);
+    ASSERT_HOT(scan->buffer_ != NULL);
+    ASSERT_HOT(scan->file_size <= SEGMENT_BYTES_MAX);
+    ASSERT_HOT(scan->buffer_->size <= scan->buffer_->capacity);
+    ASSERT_HOT(scan->buffer_->size == 0 ||
+               scan->window_at_ + scan->buffer_->size <= scan->file_size);
+}
+
 void scan_begin(struct scan *scan, const struct storage *storage, struct storage_file *file,
                 uint64_t file_size, uint64_t at, struct buf *buffer)
 {
+    ASSERT(file != NULL);
+    ASSERT(buffer != NULL);
     ASSERT(file_size <= SEGMENT_BYTES_MAX);
+    ASSERT(at % 8 == 0);
     buf_clear(buffer);
     *scan = (struct scan){
         .storage_ = storage,
@@ -26,6 +40,9 @@ void scan_begin(struct scan *scan, const struct storage *storage, struct storage
  * RC_END  the file is too short for that */
 static enum rc scan_view(struct scan *scan, uint64_t at, size_t size, struct bytes *ret_view)
 {
+    scan_check(scan);
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(ret_view != NULL);
     if (at > scan->file_size || scan->file_size - at < size) {
         return RC_END;
     }
@@ -45,6 +62,7 @@ static enum rc scan_view(struct scan *scan, uint64_t at, size_t size, struct byt
         if (rc != RC_OK) {
             return rc;
         }
+        ASSERT(got <= chunk);
         buffer->size = got;
         scan->window_at_ = at;
         if (got < size) {
@@ -52,23 +70,31 @@ static enum rc scan_view(struct scan *scan, uint64_t at, size_t size, struct byt
         }
     }
     const size_t skip = (size_t)(at - scan->window_at_);
+    ASSERT_HOT(scan->window_at_ <= at);
+    ASSERT_HOT(skip <= buffer->size);
     *ret_view = bytes_of(buffer->data + skip, buffer->size - skip);
+    ASSERT_HOT(ret_view->size >= size);
+    scan_check(scan);
     return RC_OK;
 }
 
 /* The file ends before a header's worth of bytes: zeros are an end, anything else is a torn one. */
 static enum rc scan_short_end(struct scan *scan)
 {
+    ASSERT_HOT(scan->at > scan->file_size || scan->file_size - scan->at < RECORD_HEADER_SIZE);
     uint64_t end = 0;
     const enum rc rc = scan_nonzero_end(scan, scan->at, &end);
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT_HOT(end >= scan->at);
     return end == scan->at ? RC_END : RC_CORRUPT;
 }
 
 enum rc scan_record(struct scan *scan, struct record *ret_record, struct bytes *ret_bytes)
 {
+    ASSERT_HOT(ret_record != NULL);
+    ASSERT_HOT(ret_bytes != NULL);
     struct bytes view;
     enum rc rc = scan_view(scan, scan->at, RECORD_HEADER_SIZE, &view);
     if (rc == RC_END) {
@@ -89,12 +115,15 @@ enum rc scan_record(struct scan *scan, struct record *ret_record, struct bytes *
     }
     if (rc == RC_OK) {
         *ret_bytes = bytes_of(view.data, ret_record->size);
+        ASSERT_HOT(ret_record->size <= view.size);
+        ASSERT_HOT(ret_record->size <= scan->file_size - scan->at);
     }
     return rc;
 }
 
 enum rc scan_nonzero_end(struct scan *scan, uint64_t from, uint64_t *ret_end)
 {
+    ASSERT_HOT(ret_end != NULL);
     uint64_t end = from;
     for (uint64_t at = from; at < scan->file_size;) {
         struct bytes view;
@@ -102,15 +131,20 @@ enum rc scan_nonzero_end(struct scan *scan, uint64_t from, uint64_t *ret_end)
         if (rc != RC_OK) {
             return rc;
         }
+        ASSERT_HOT(view.size > 0);
+        ASSERT_HOT(at + view.size <= scan->file_size);
         if (!bytes_are_zero(view)) {
             size_t size = view.size;
             while (view.data[size - 1] == 0) {
+                ASSERT_HOT(size > 1);
                 size--;
             }
             end = at + size;
         }
         at += view.size;
     }
+    ASSERT_HOT(end >= from);
+    ASSERT_HOT(end == from || end <= scan->file_size);
     *ret_end = end;
     return RC_OK;
 }
@@ -128,6 +162,9 @@ struct search {
 static bool header_is_plausible(const struct search *search, const uint8_t *header, uint64_t at,
                                 uint64_t file_size)
 {
+    ASSERT_HOT(at > search->bad_at);
+    ASSERT_HOT((at - search->bad_at) % 8 == 0);
+    ASSERT_HOT(at + RECORD_HEADER_SIZE <= file_size);
     if (header[9] != RECORD_VERSION || header[8] < RECORD_PUBLISH || header[8] > RECORD_HOLE ||
         bytes_load_u32(header + 12) != search->partition) {
         return false;
@@ -145,12 +182,14 @@ static bool header_is_plausible(const struct search *search, const uint8_t *head
 static enum rc plausible_next(struct scan *scan, const struct search *search, uint64_t at,
                               uint64_t *ret_at)
 {
+    ASSERT_HOT(at > search->bad_at);
     for (;;) {
         struct bytes view;
         const enum rc rc = scan_view(scan, at, RECORD_HEADER_SIZE, &view);
         if (rc != RC_OK) {
             return rc;
         }
+        ASSERT_HOT(view.size >= RECORD_HEADER_SIZE);
         size_t i = 0;
         for (; i + RECORD_HEADER_SIZE <= view.size; i += 8) {
             if (header_is_plausible(search, view.data + i, at + i, scan->file_size)) {
@@ -158,6 +197,8 @@ static enum rc plausible_next(struct scan *scan, const struct search *search, ui
                 return RC_OK;
             }
         }
+        ASSERT_HOT(i > 0);
+        ASSERT_HOT(i % 8 == 0);
         at += i;
     }
 }
@@ -166,6 +207,8 @@ static enum rc plausible_next(struct scan *scan, const struct search *search, ui
 static enum rc run_follow(struct scan *scan, const struct search *search, struct record record,
                           struct bytes bytes, struct scan_run *ret_run)
 {
+    ASSERT_HOT(scan->at > search->bad_at);
+    ASSERT_HOT(record.size == bytes.size);
     struct scan_run run = {.at = scan->at, .first_pos = record.pos, .prev_hash = record.prev_hash};
     uint64_t pos = record.pos;
     uint64_t hash = record.prev_hash;
@@ -179,11 +222,15 @@ static enum rc run_follow(struct scan *scan, const struct search *search, struct
         if (index < RECORD_BATCH_INDEX_MAX && record.pos > search->bad_pos + index) {
             run.later_batch = true;
         }
+        ASSERT_HOT(record.size >= RECORD_HEADER_SIZE);
+        ASSERT_HOT(record.size <= scan->file_size - scan->at);
         scan->at += record.size;
         rc = scan_record(scan, &record, &bytes);
     }
     run.end_at = scan->at;
     run.end_pos = pos;
+    ASSERT_HOT(run.at <= run.end_at);
+    ASSERT_HOT(run.end_at <= scan->file_size);
     *ret_run = run;
     return rc == RC_OK || rc == RC_END || rc == RC_CORRUPT ? RC_OK : rc;
 }
@@ -193,6 +240,8 @@ static enum rc run_follow(struct scan *scan, const struct search *search, struct
 static enum rc place_try(struct scan *scan, struct search *search, struct buf *runs,
                          uint64_t *ret_at)
 {
+    ASSERT_HOT(*ret_at > search->bad_at);
+    ASSERT_HOT(runs->size % sizeof(struct scan_run) == 0);
     const uint64_t at = *ret_at;
     struct record record;
     struct bytes bytes;
@@ -203,6 +252,7 @@ static enum rc place_try(struct scan *scan, struct search *search, struct buf *r
         struct scan_run run;
         rc = run_follow(scan, search, record, bytes, &run);
         if (rc == RC_OK && run.end_at > run.at) {
+            ASSERT_HOT(run.at == at);
             *ret_at = run.end_at;
             rc = buf_append(runs, bytes_of(&run, sizeof(run)));
         }
@@ -221,6 +271,7 @@ static enum rc place_try(struct scan *scan, struct search *search, struct buf *r
     if (cost > search->effort_left) {
         return RC_END;
     }
+    ASSERT_HOT(cost >= RECORD_HEADER_SIZE);
     search->effort_left -= cost;
     return RC_OK;
 }
@@ -229,12 +280,16 @@ static enum rc place_try(struct scan *scan, struct search *search, struct buf *r
 static enum rc runs_collect(struct scan *scan, struct search *search, struct buf *runs,
                             bool *ret_exhausted)
 {
+    ASSERT(runs->size == 0);
+    ASSERT(!*ret_exhausted);
+    ASSERT(search->bad_at == scan->at);
     uint64_t at = search->bad_at + 8;
     for (;;) {
         enum rc rc = plausible_next(scan, search, at, &at);
         if (rc != RC_OK) {
             return rc == RC_END ? RC_OK : rc;
         }
+        ASSERT_HOT(at > search->bad_at);
         rc = place_try(scan, search, runs, &at);
         if (rc != RC_OK) {
             *ret_exhausted = rc == RC_END;
@@ -246,6 +301,8 @@ static enum rc runs_collect(struct scan *scan, struct search *search, struct buf
 enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uint64_t slack,
                     uint64_t next_pos, struct scan_behind *ret_behind)
 {
+    ASSERT(scan->at <= scan->file_size);
+    ASSERT(ret_behind != NULL);
     const uint64_t bad_at = scan->at;
     struct search search = {
         .partition = partition,
@@ -265,6 +322,7 @@ enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uin
     }
     /* From the end to the front: a run that reaches into the positions of a later one, or to them
      * without the chain, is not ours. */
+    ASSERT(runs.size % sizeof(struct scan_run) == 0);
     struct scan_behind behind = {.later_batch = exhausted};
     const struct scan_run *array = (const struct scan_run *)(const void *)runs.data;
     uint64_t limit = next_pos == UINT64_MAX ? next_pos : next_pos + 1;
@@ -280,6 +338,9 @@ enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uin
         }
     }
     buf_deinit(&runs);
+    ASSERT(!behind.found || behind.first.at > bad_at);
+    ASSERT(!behind.found || behind.first.end_at > behind.first.at);
+    ASSERT(scan->at == bad_at);
     *ret_behind = behind;
     return RC_OK;
 }
