@@ -3,7 +3,7 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 
-#define CHECKPOINT_MAGIC   0x31504B434D545253u /* "SRTMCKP1" */
+#define CHECKPOINT_MAGIC 0x31504B434D545253u /* "SRTMCKP1" */
 
 enum {
     AT_MAGIC = 0,
@@ -23,6 +23,8 @@ static_assert(AT_CRC + sizeof(uint32_t) == CHECKPOINT_HEADER_SIZE, "the CRC ends
 static void header_encode(const struct checkpoint *checkpoint, struct bytes state,
                           uint8_t to[CHECKPOINT_HEADER_SIZE])
 {
+    ASSERT(checkpoint->segment > 0);
+    ASSERT(state.size == 0 || state.data != NULL);
     bytes_zero(to, CHECKPOINT_HEADER_SIZE);
     bytes_store_u64(to + AT_MAGIC, CHECKPOINT_MAGIC);
     bytes_store_u32(to + AT_VERSION, CHECKPOINT_VERSION);
@@ -34,11 +36,15 @@ static void header_encode(const struct checkpoint *checkpoint, struct bytes stat
     bytes_store_u64(to + AT_STATE_SIZE, state.size);
     bytes_store_u64(to + AT_STATE_HASH, hash_bytes(state, 0));
     bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to, AT_CRC)));
+    ASSERT(bytes_load_u64(to + AT_SEGMENT) == checkpoint->segment);
+    ASSERT(bytes_load_u64(to + AT_STATE_SIZE) == state.size);
 }
 
 enum rc checkpoint_write(const struct storage *storage, const char *folder,
                          const struct checkpoint *checkpoint, struct bytes state)
 {
+    ASSERT(folder[0] != '\0');
+    ASSERT(strlen(folder) <= LOG_FOLDER_BYTES_MAX);
     const struct log_name temporary = log_name_of(folder, checkpoint->segment, ".ckp.tmp");
     const struct log_name name = log_name_of(folder, checkpoint->segment, ".ckp");
     uint8_t header[CHECKPOINT_HEADER_SIZE];
@@ -66,6 +72,8 @@ enum rc checkpoint_write(const struct storage *storage, const char *folder,
 static enum rc header_decode(const uint8_t *header, uint64_t segment, uint64_t file_size,
                              struct checkpoint *ret_checkpoint)
 {
+    ASSERT(segment > 0);
+    ASSERT(ret_checkpoint != NULL);
     if (bytes_load_u64(header + AT_MAGIC) != CHECKPOINT_MAGIC ||
         bytes_load_u32(header + AT_VERSION) != CHECKPOINT_VERSION ||
         bytes_load_u32(header + AT_CRC) != crc32c(0, bytes_of(header, AT_CRC)) ||
@@ -80,12 +88,15 @@ static enum rc header_decode(const uint8_t *header, uint64_t segment, uint64_t f
         .pos = bytes_load_u64(header + AT_POS),
         .hash = bytes_load_u64(header + AT_HASH),
     };
+    ASSERT(ret_checkpoint->segment == segment);
     return RC_OK;
 }
 
 static enum rc read_whole(const struct storage *storage, struct storage_file *file,
                           uint64_t segment, struct checkpoint *ret_checkpoint, struct buf *to)
 {
+    ASSERT(file != NULL);
+    ASSERT(to->size == 0);
     uint64_t file_size = 0;
     enum rc rc = files_size(storage, file, &file_size);
     if (rc != RC_OK) {
@@ -114,6 +125,8 @@ static enum rc read_whole(const struct storage *storage, struct storage_file *fi
         return RC_CORRUPT;
     }
     to->size += size;
+    ASSERT(to->size <= to->capacity);
+    ASSERT(to->size == size);
     *ret_checkpoint = checkpoint;
     return RC_OK;
 }
@@ -121,6 +134,8 @@ static enum rc read_whole(const struct storage *storage, struct storage_file *fi
 enum rc checkpoint_read(const struct storage *storage, const char *folder, uint64_t segment,
                         struct checkpoint *ret_checkpoint, struct buf *to)
 {
+    ASSERT(segment > 0);
+    ASSERT(to != NULL);
     const struct log_name name = log_name_of(folder, segment, ".ckp");
     struct storage_file *file;
     enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
