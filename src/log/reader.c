@@ -10,25 +10,44 @@
 #define WINDOW_NEAR (128u * KIB)
 #define WINDOW_FAR  (8u * KIB)
 
+/* A window is of one segment, and each slot in use has its file. */
+static void reader_check(const struct file_log *log)
+{
+    ASSERT_HOT(log->reader.window.size <= log->reader.window.capacity);
+    ASSERT_HOT(log->reader.window_segment == 0 || log->reader.window.data != NULL);
+    for (size_t i = 0; i < READER_FILES; i++) {
+        const struct reader_file *slot = &log->reader.files[i];
+        ASSERT_HOT((slot->number == 0) == (slot->file == NULL));
+        ASSERT_HOT(slot->last_used <= log->reader.clock);
+    }
+}
+
 static void reader_file_close(struct file_log *log, struct reader_file *slot)
 {
+    ASSERT_HOT(slot >= log->reader.files);
+    ASSERT_HOT(slot < log->reader.files + READER_FILES);
     files_close(&log->storage, slot->file);
     *slot = (struct reader_file){0};
     /* Whatever was read through it may not be taken for another file's. */
     log->reader.pages.file = NULL;
     log->reader.window_segment = 0;
+    ASSERT_HOT(slot->file == NULL);
 }
 
 void reader_deinit(struct file_log *log)
 {
+    reader_check(log);
     for (size_t i = 0; i < READER_FILES; i++) {
         reader_file_close(log, &log->reader.files[i]);
     }
+    ASSERT_HOT(log->reader.window_segment == 0);
+    ASSERT_HOT(log->reader.pages.file == NULL);
     buf_deinit(&log->reader.window);
 }
 
 void reader_forget_below(struct file_log *log, uint64_t number)
 {
+    ASSERT_HOT(number > 0);
     for (size_t i = 0; i < READER_FILES; i++) {
         struct reader_file *slot = &log->reader.files[i];
         if (slot->number != 0 && slot->number < number) {
@@ -40,6 +59,8 @@ void reader_forget_below(struct file_log *log, uint64_t number)
 enum rc reader_file(struct file_log *log, uint64_t number, bool is_index,
                     struct storage_file **ret_file)
 {
+    ASSERT_HOT(number > 0);
+    ASSERT_HOT(ret_file != NULL);
     struct reader_file *oldest = &log->reader.files[0];
     log->reader.clock++;
     for (size_t i = 0; i < READER_FILES; i++) {
@@ -66,6 +87,8 @@ enum rc reader_file(struct file_log *log, uint64_t number, bool is_index,
         .last_used = log->reader.clock,
         .file = file,
     };
+    ASSERT_HOT(oldest->file != NULL);
+    reader_check(log);
     *ret_file = file;
     return RC_OK;
 }
@@ -74,6 +97,9 @@ enum rc reader_file(struct file_log *log, uint64_t number, bool is_index,
 static enum rc reader_view(struct file_log *log, uint64_t number, uint64_t at, size_t size,
                            bool backward, struct bytes *ret_view)
 {
+    ASSERT_HOT(number > 0);
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(size <= RECORD_HEADER_SIZE + (uint64_t)RECORD_BODY_BYTES_MAX + 8);
     struct buf *window = &log->reader.window;
     const uint64_t end = log->reader.window_at + window->size;
     const bool same = log->reader.window_segment == number;
@@ -102,6 +128,8 @@ static enum rc reader_view(struct file_log *log, uint64_t number, uint64_t at, s
         if (rc != RC_OK) {
             return rc;
         }
+        ASSERT_HOT(got <= chunk);
+        ASSERT_HOT(from <= at);
         window->size = got;
         log->reader.window_segment = number;
         log->reader.window_at = from;
@@ -110,13 +138,20 @@ static enum rc reader_view(struct file_log *log, uint64_t number, uint64_t at, s
         }
     }
     const size_t skip = (size_t)(at - log->reader.window_at);
+    ASSERT_HOT(log->reader.window_segment == number);
+    ASSERT_HOT(skip <= window->size);
     *ret_view = bytes_of(window->data + skip, window->size - skip);
+    ASSERT_HOT(ret_view->size >= size);
     return RC_OK;
 }
 
 enum rc reader_record(struct file_log *log, uint64_t number, uint64_t at, bool backward,
                       struct record *ret_record, uint32_t *ret_crc)
 {
+    ASSERT_HOT(number > 0);
+    ASSERT_HOT(at >= SEGMENT_HEADER_SIZE);
+    ASSERT_HOT(ret_record != NULL);
+    ASSERT_HOT(ret_crc != NULL);
     struct bytes view;
     enum rc rc = reader_view(log, number, at, RECORD_HEADER_SIZE, backward, &view);
     if (rc != RC_OK) {
@@ -143,6 +178,7 @@ enum rc reader_record(struct file_log *log, uint64_t number, uint64_t at, bool b
             return rc;
         }
     }
+    ASSERT_HOT(view.size >= record_size(body_size));
     *ret_crc = bytes_load_u32(view.data);
     rc = record_decode(view, ret_record);
     if (rc == RC_OK && ret_record->partition == log->partition) {
