@@ -3,14 +3,25 @@
 #include "log/checkpoint.h"
 #include "log/index_file.h"
 
+/* An index is only gathered while the state is known, and known all through means known now. */
+static void audit_check(const struct audit *audit)
+{
+    ASSERT_HOT(audit->report != NULL);
+    ASSERT_HOT(!audit->whole || audit->known);
+    ASSERT_HOT(audit->replay != NULL || !audit->known);
+    ASSERT_HOT(audit->index == NULL || audit->found != NULL);
+}
+
 void audit_lost(struct audit *audit)
 {
     audit->known = false;
     audit->whole = false;
+    audit_check(audit);
 }
 
 void audit_deinit(struct audit *audit)
 {
+    ASSERT(audit != NULL);
     segment_index_close(audit->index);
     audit->index = NULL;
 }
@@ -19,6 +30,8 @@ void audit_deinit(struct audit *audit)
 
 static bool entries_equal(const struct index_entry *a, const struct index_entry *b)
 {
+    ASSERT_HOT(a != b);
+    ASSERT_HOT(b->count > 0);
     return a->first_seq == b->first_seq && a->time_ms == b->time_ms && a->at == b->at &&
            a->count == b->count && a->digest == b->digest;
 }
@@ -27,6 +40,8 @@ static bool entries_equal(const struct index_entry *a, const struct index_entry 
 static enum rc compare_row(struct audit *audit, struct index_pages *pages,
                            const struct index_head *head, const struct index_row *row)
 {
+    ASSERT_HOT(row->entry_count > 0);
+    ASSERT_HOT(row->first_seq < row->end_seq);
     const struct index_channel *computed =
         audit->index == NULL ? NULL : segment_index_find(audit->index, row->channel_id);
     if (computed == NULL || computed->entry_count != row->entry_count ||
@@ -58,6 +73,8 @@ static enum rc compare_row(struct audit *audit, struct index_pages *pages,
 static enum rc compare_rows(struct audit *audit, const struct index_head *head,
                             struct storage_file *file)
 {
+    ASSERT(file != NULL);
+    ASSERT(audit->found->number == head->number);
     struct index_pages pages;
     index_pages_begin(&pages, audit->storage, file);
     enum rc rc = RC_OK;
@@ -78,6 +95,8 @@ static enum rc compare_rows(struct audit *audit, const struct index_head *head,
 
 static enum rc compare_index(struct audit *audit)
 {
+    ASSERT(audit->found->has_index);
+    ASSERT(audit->whole);
     struct index_summary *summary;
     enum rc rc = index_summary_open(audit->storage, audit->folder, audit->found->number, &summary);
     if (rc == RC_CORRUPT) {
@@ -86,6 +105,7 @@ static enum rc compare_index(struct audit *audit)
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT(summary->head.number == audit->found->number);
     const struct log_name name = log_name_of(audit->folder, audit->found->number, ".idx");
     struct storage_file *file;
     rc = files_open(audit->storage, name.text, STORAGE_READ, &file);
@@ -99,12 +119,15 @@ static enum rc compare_index(struct audit *audit)
 
 enum rc audit_end(struct audit *audit)
 {
+    audit_check(audit);
     enum rc rc = RC_OK;
     if (audit->found != NULL && audit->whole && audit->found->has_index) {
         rc = compare_index(audit);
     }
     audit_deinit(audit);
     audit->found = NULL;
+    ASSERT(audit->index == NULL);
+    ASSERT(audit->found == NULL);
     return rc;
 }
 
@@ -114,6 +137,8 @@ enum rc audit_end(struct audit *audit)
  * own. */
 static enum rc compare_state(struct audit *audit, struct bytes state)
 {
+    ASSERT(audit->known);
+    ASSERT(audit->found != NULL);
     struct buf computed = {0};
     const enum rc rc = audit->replay->encode(audit->replay->ctx, &computed);
     if (rc == RC_OK && !bytes_equal(buf_bytes(&computed), state)) {
@@ -130,6 +155,8 @@ static enum rc compare_state(struct audit *audit, struct bytes state)
 
 static enum rc take_state(struct audit *audit, uint64_t pos, struct bytes state)
 {
+    ASSERT(!audit->known);
+    ASSERT(state.size == 0 || state.data != NULL);
     const enum rc rc = audit->replay->restore(audit->replay->ctx, pos, state);
     if (rc == RC_CORRUPT) {
         audit->report(audit->ctx, audit->found->number, ".ckp", CHECKPOINT_HEADER_SIZE,
@@ -138,11 +165,14 @@ static enum rc take_state(struct audit *audit, uint64_t pos, struct bytes state)
         return RC_OK;
     }
     audit->known = rc == RC_OK;
+    ASSERT(audit->known == (rc == RC_OK));
     return rc;
 }
 
 static enum rc meet_checkpoint(struct audit *audit)
 {
+    ASSERT(audit->found != NULL);
+    ASSERT(audit->found->has_checkpoint);
     const struct found_segment *found = audit->found;
     struct checkpoint checkpoint;
     struct buf state = {0};
@@ -160,6 +190,8 @@ static enum rc meet_checkpoint(struct audit *audit)
 
 enum rc audit_segment(struct audit *audit, const struct found_segment *found)
 {
+    ASSERT(found->has_segment);
+    ASSERT(found->number > 0);
     if (audit->replay == NULL) {
         return RC_OK;
     }
@@ -173,6 +205,7 @@ enum rc audit_segment(struct audit *audit, const struct found_segment *found)
         rc = meet_checkpoint(audit);
     }
     audit->whole = audit->known;
+    audit_check(audit);
     return rc;
 }
 
@@ -181,6 +214,8 @@ enum rc audit_segment(struct audit *audit, const struct found_segment *found)
 enum rc log_replay_index_add(struct audit *audit, struct log_place place, uint64_t channel_id,
                              uint64_t first_seq, uint32_t count, uint64_t time_ms, uint64_t digest)
 {
+    ASSERT_HOT(audit->known);
+    ASSERT_HOT(place.at >= SEGMENT_HEADER_SIZE);
     ASSERT(count > 0);
     ASSERT(place.segment == audit->found->number);
     const struct index_entry entry = {
@@ -196,11 +231,13 @@ enum rc log_replay_index_add(struct audit *audit, struct log_place place, uint64
             return rc;
         }
     }
+    ASSERT_HOT(audit->index != NULL);
     return segment_index_add(audit->index, channel_id, &entry);
 }
 
 enum rc audit_record(struct audit *audit, const struct record *record, struct log_place place)
 {
+    audit_check(audit);
     if (audit->replay == NULL || !audit->known) {
         return RC_OK;
     }
@@ -208,6 +245,8 @@ enum rc audit_record(struct audit *audit, const struct record *record, struct lo
         audit_lost(audit);
         return RC_OK;
     }
+    ASSERT_HOT(audit->found != NULL);
+    ASSERT_HOT(place.segment == audit->found->number);
     const enum rc rc = audit->replay->apply(audit->replay->ctx, audit, record, place);
     if (rc == RC_CORRUPT) {
         audit->report(audit->ctx, place.segment, ".seg", place.at, "no command that can be read");
