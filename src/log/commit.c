@@ -36,8 +36,24 @@
 #define REOPEN_ROOM_MAX (16u * MIB)
 #define REOPEN_RESERVE  MIB
 
+/* Where the committer stands: in its segment, behind the last batch, at a place that a record can
+ * begin at. */
+static void committer_check(const struct file_log *log)
+{
+    ASSERT_HOT(log->committer.file != NULL);
+    ASSERT_HOT(log->committer.number > 0);
+    ASSERT_HOT(log->committer.at >= SEGMENT_HEADER_SIZE);
+    ASSERT_HOT(log->committer.at <= log->committer.capacity);
+    ASSERT_HOT(log->committer.at % 8 == 0);
+    ASSERT_HOT(log->committer.last_at == 0 || log->committer.last_at >= SEGMENT_HEADER_SIZE);
+    ASSERT_HOT(log->committer.last_at == 0 || log->committer.last_at < log->committer.at);
+    ASSERT_HOT(!log->committer.marked || log->committer.unsynced_mode);
+    ASSERT_HOT(log->committer.state != COMMITTER_OPEN || log->committer.left_over == 0);
+}
+
 static enum rc stop(struct file_log *log, enum rc rc, bool dead)
 {
+    ASSERT(log->committer.state != COMMITTER_DEAD);
     ASSERT(rc != RC_OK);
     log->committer.state = dead ? COMMITTER_DEAD : COMMITTER_STOPPED;
     MARK_IF(dead, "commit: a sync fails, the log is dead");
@@ -50,6 +66,8 @@ static enum rc stop(struct file_log *log, enum rc rc, bool dead)
 static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacity,
                          struct storage_file **ret_file, bool *ret_ahead)
 {
+    ASSERT(number == log->committer.number + 1);
+    ASSERT(capacity >= log->segment_bytes);
     *ret_ahead = false;
     const struct log_name name = log_name_of(log->folder, number, ".seg");
     if (capacity == log->segment_bytes) {
@@ -71,6 +89,7 @@ static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacit
 /* The file that a failed roll may have begun. */
 static enum rc remove_left_over(struct file_log *log)
 {
+    ASSERT(log->committer.left_over == 0 || log->committer.left_over == log->committer.number + 1);
     if (log->committer.left_over == 0) {
         return RC_OK;
     }
@@ -91,6 +110,8 @@ static enum rc remove_left_over(struct file_log *log)
  * False: a sync failed, and with it may be gone what stands in front of them and was not synced. */
 static bool take_back(const struct file_log *log, uint64_t first, uint64_t end)
 {
+    ASSERT(first < end);
+    ASSERT(first == log->committer.at);
     uint64_t size = 0;
     enum rc rc = files_size(&log->storage, log->committer.file, &size);
     if (rc == RC_OK && size > first) {
@@ -104,6 +125,9 @@ static bool take_back(const struct file_log *log, uint64_t first, uint64_t end)
 static enum rc write_first(struct file_log *log, struct storage_file *file, uint64_t number,
                            bool ahead, const struct log_batch *batch, bool *ret_dead)
 {
+    ASSERT(!*ret_dead);
+    ASSERT(file != NULL);
+    ASSERT(batch->bytes.size > 0);
     const struct segment_header header = {
         .partition = log->partition,
         .incarnation = log->incarnation,
@@ -115,6 +139,7 @@ static enum rc write_first(struct file_log *log, struct storage_file *file, uint
     };
     uint8_t bytes[SEGMENT_HEADER_SIZE];
     segment_header_encode(&header, bytes);
+    ASSERT(header.number > log->committer.number);
     enum rc rc = files_write(&log->storage, file, bytes_of(bytes, sizeof(bytes)), 0);
     if (rc == RC_OK) {
         rc = files_write(&log->storage, file, buf_bytes(&batch->bytes), SEGMENT_HEADER_SIZE);
@@ -130,10 +155,12 @@ static enum rc write_first(struct file_log *log, struct storage_file *file, uint
 
 static enum rc roll(struct file_log *log, struct log_batch *batch)
 {
+    ASSERT(log->committer.left_over == 0);
     const uint64_t number = log->committer.number + 1;
     const uint64_t needed = SEGMENT_HEADER_SIZE + (uint64_t)batch->bytes.size;
     ASSERT(needed <= SEGMENT_BYTES_MAX);
     const uint64_t capacity = needed > log->segment_bytes ? needed : log->segment_bytes;
+    ASSERT(capacity >= needed);
     MARK_IF(needed > log->segment_bytes, "commit: a batch larger than a segment");
     if (log->committer.dirty) {
         MARK("commit: a roll syncs what was not synced");
@@ -164,12 +191,15 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     log->committer.at = SEGMENT_HEADER_SIZE;
     log->committer.marked = log->committer.unsynced_mode;
     log->committer.left_over = 0;
+    ASSERT(SEGMENT_HEADER_SIZE + (uint64_t)batch->bytes.size <= capacity);
     return RC_OK;
 }
 
 /* Writes the batch behind the last one. */
 static enum rc append(struct file_log *log, const struct log_batch *batch, enum log_sync sync)
 {
+    ASSERT_HOT(log->committer.at + batch->bytes.size <= log->committer.capacity);
+    ASSERT_HOT(sync == LOG_SYNC_DATA || log->committer.marked);
     const uint64_t at = log->committer.at;
     enum rc rc = files_write(&log->storage, log->committer.file, buf_bytes(&batch->bytes), at);
     if (rc != RC_OK) {
@@ -185,11 +215,15 @@ static enum rc append(struct file_log *log, const struct log_batch *batch, enum 
         }
         log->committer.dirty = false;
     }
+    ASSERT_HOT(sync == LOG_SYNC_NONE || !log->committer.dirty);
     return RC_OK;
 }
 
 enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_sync sync)
 {
+    ASSERT_HOT(batch->end_pos > batch->first_pos);
+    ASSERT_HOT(batch->bytes.size % 8 == 0);
+    committer_check(log);
     ASSERT(batch->bytes.size > 0);
     if (log->committer.state != COMMITTER_OPEN) {
         return RC_UNAVAILABLE;
@@ -217,6 +251,9 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
     log->committer.at += batch->bytes.size;
     log->committer.next_pos = batch->end_pos;
     log->committer.next_hash = batch->end_hash;
+    ASSERT_HOT(batch->place.segment == log->committer.number);
+    ASSERT_HOT(batch->place.at >= SEGMENT_HEADER_SIZE);
+    committer_check(log);
     return RC_OK;
 }
 
@@ -224,6 +261,8 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
 
 static enum rc check_room(const struct file_log *log)
 {
+    ASSERT(log->committer.state == COMMITTER_STOPPED);
+    ASSERT(log->segment_bytes >= SEGMENT_BYTES_MIN);
     uint64_t free_bytes = 0;
     const enum rc rc = log->storage.ops->free_bytes(log->storage.ctx, &free_bytes);
     if (rc != RC_OK) {
@@ -241,6 +280,8 @@ static enum rc check_room(const struct file_log *log)
 /* Zeroes whatever is not zero from the last batch's end on. */
 static enum rc zero_tail(const struct file_log *log, struct storage_file *file)
 {
+    ASSERT(file != NULL);
+    ASSERT(log->committer.at >= SEGMENT_HEADER_SIZE);
     uint64_t size = 0;
     enum rc rc = files_size(&log->storage, file, &size);
     for (uint64_t at = log->committer.at; rc == RC_OK && at < size;) {
@@ -250,6 +291,7 @@ static enum rc zero_tail(const struct file_log *log, struct storage_file *file)
         if (rc == RC_OK && got == 0) {
             return RC_IO;
         }
+        ASSERT(got <= sizeof(bytes));
         if (rc == RC_OK && !bytes_are_zero(bytes_of(bytes, got))) {
             MARK("commit: reopen zeroes what a failed write left");
             rc = files_fill_zero(&log->storage, file, at, at + got);
@@ -262,6 +304,8 @@ static enum rc zero_tail(const struct file_log *log, struct storage_file *file)
 /* The last batch's first record, as it should be: the file is the one that we think it is. */
 static enum rc check_last(const struct file_log *log, struct storage_file *file)
 {
+    ASSERT(file != NULL);
+    ASSERT(log->committer.last_at < log->committer.at);
     if (log->committer.last_at == 0) {
         return RC_OK;
     }
@@ -280,6 +324,7 @@ static enum rc check_last(const struct file_log *log, struct storage_file *file)
 static enum rc cut_back(struct file_log *log, struct storage_file *file, uint64_t pos,
                         uint64_t hash)
 {
+    ASSERT(pos < log->committer.next_pos);
     uint64_t at = log->committer.last_at;
     uint64_t here = log->committer.last_pos;
     ASSERT(at > 0 && here <= pos); /* the one who applies has no older batch than the last */
@@ -305,6 +350,8 @@ static enum rc cut_back(struct file_log *log, struct storage_file *file, uint64_
     if (at == log->committer.last_at) {
         log->committer.last_at = 0; /* nothing is left of it to know the file by */
     }
+    ASSERT(at < log->committer.at);
+    ASSERT(at % 8 == 0);
     log->committer.at = at;
     log->committer.next_pos = pos;
     log->committer.next_hash = hash;
@@ -313,6 +360,8 @@ static enum rc cut_back(struct file_log *log, struct storage_file *file, uint64_
 
 static enum rc restore_tail(struct file_log *log, uint64_t pos, uint64_t hash)
 {
+    ASSERT(log->committer.state == COMMITTER_STOPPED);
+    ASSERT(log->committer.left_over == 0);
     const struct log_name name = log_name_of(log->folder, log->committer.number, ".seg");
     struct storage_file *file;
     enum rc rc = files_open(&log->storage, name.text, STORAGE_WRITE, &file);
@@ -340,11 +389,13 @@ static enum rc restore_tail(struct file_log *log, uint64_t pos, uint64_t hash)
     files_close(&log->storage, log->committer.file);
     log->committer.file = file;
     log->committer.dirty = false;
+    committer_check(log);
     return RC_OK;
 }
 
 enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
 {
+    committer_check(log);
     ASSERT(pos <= log->committer.next_pos);
     ASSERT(pos < log->committer.next_pos || hash == log->committer.next_hash);
     if (log->committer.state == COMMITTER_OPEN && pos == log->committer.next_pos) {
@@ -367,5 +418,8 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
     }
     MARK("commit: a stopped log is open again");
     log->committer.state = COMMITTER_OPEN;
+    ASSERT(log->committer.next_pos == pos);
+    ASSERT(!log->committer.dirty);
+    committer_check(log);
     return RC_OK;
 }
