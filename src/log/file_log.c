@@ -6,9 +6,22 @@
 
 /* ---- open and close ------------------------------------------------------------------------ */
 
+/* A log that is open has a segment that is not sealed, the newest, and holds what the owner's reads
+ * need. */
+static void owner_check(const struct file_log *log)
+{
+    ASSERT_HOT(log->owner.count > 0);
+    ASSERT_HOT(log->owner.count <= log->owner.capacity);
+    ASSERT_HOT(log->owner.recovering || log->owner.snapshot != NULL);
+    ASSERT_HOT(log->owner.recovering || log->owner.snapshot->refs > 0);
+    ASSERT_HOT(log->owner.recovering || log->owner.segments[log->owner.count - 1].summary == NULL);
+}
+
 enum rc file_log_open(const struct storage *storage, const struct file_log_options *options,
                       struct file_log **ret_log)
 {
+    ASSERT(ret_log != NULL);
+    ASSERT(options->on_record != NULL);
     ASSERT(options->segment_bytes >= SEGMENT_BYTES_MIN);
     ASSERT(strlen(options->folder) <= LOG_FOLDER_BYTES_MAX);
     ASSERT(strlen(options->folder) > 0);
@@ -32,6 +45,11 @@ enum rc file_log_open(const struct storage *storage, const struct file_log_optio
         file_log_close(log);
         return rc;
     }
+    ASSERT(!log->owner.recovering);
+    ASSERT(log->committer.state == COMMITTER_OPEN);
+    ASSERT(log->committer.next_pos == log->recovered_pos);
+    ASSERT(log->committer.next_hash == log->recovered_hash);
+    owner_check(log);
     *ret_log = log;
     return RC_OK;
 }
@@ -50,6 +68,7 @@ void file_log_close(struct file_log *log)
 
 enum rc log_sync_segment(const struct file_log *log, struct storage_file *file)
 {
+    ASSERT(file != NULL);
     const enum rc rc = files_sync(&log->storage, file);
     if (rc != RC_OK && log->on_sync_failed != NULL) {
         log->on_sync_failed(log->ctx);
@@ -59,17 +78,22 @@ enum rc log_sync_segment(const struct file_log *log, struct storage_file *file)
 
 uint64_t file_log_next_pos(const struct file_log *log)
 {
+    ASSERT(!log->owner.recovering);
     return log->recovered_pos;
 }
 
 uint64_t file_log_next_hash(const struct file_log *log)
 {
+    ASSERT(!log->owner.recovering);
     return log->recovered_hash;
 }
 
 void file_log_repaired_losses(const struct file_log *log, const struct log_loss **ret_entries,
                               size_t *ret_count)
 {
+    ASSERT(log->losses.size % sizeof(struct log_loss) == 0);
+    ASSERT(ret_entries != NULL);
+    ASSERT(ret_count != NULL);
     *ret_entries = (const struct log_loss *)(const void *)log->losses.data;
     *ret_count = log->losses.size / sizeof(**ret_entries);
 }
@@ -79,6 +103,7 @@ void file_log_repaired_losses(const struct file_log *log, const struct log_loss 
 /* The newest segment is `number` from now on: the committer has rolled. */
 static enum rc note_roll(struct file_log *log, uint64_t number)
 {
+    ASSERT_HOT(number > 0);
     struct segment *newest = catalogue_newest(log);
     if (number == newest->number) {
         return RC_OK;
@@ -90,12 +115,16 @@ static enum rc note_roll(struct file_log *log, uint64_t number)
     }
     newest = catalogue_newest(log); /* reserving may have moved it */
     catalogue_push(log, number, newest->end_pos, newest->end_hash);
+    ASSERT(catalogue_newest(log)->number == number);
     return RC_OK;
 }
 
 enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_t channel_id,
                            uint64_t first_seq, uint32_t count, uint64_t time_ms, uint64_t digest)
 {
+    ASSERT_HOT(place.segment > 0);
+    ASSERT_HOT(place.at >= SEGMENT_HEADER_SIZE);
+    owner_check(log);
     ASSERT(count > 0);
     enum rc rc = note_roll(log, place.segment);
     if (rc != RC_OK) {
@@ -119,6 +148,8 @@ enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_
         .at = place.at,
         .count = count,
     };
+    ASSERT_HOT(segment->number == place.segment);
+    ASSERT_HOT(!segment->unindexed);
     return segment_index_add(segment->index, channel_id, &entry);
 }
 
@@ -128,6 +159,7 @@ static struct segment *oldest_to_seal(struct file_log *log)
     for (size_t i = 0; i + 1 < log->owner.count; i++) {
         struct segment *segment = &log->owner.segments[i];
         if (segment->summary == NULL && !segment->unindexed) {
+            ASSERT_HOT(segment < catalogue_newest(log));
             return segment;
         }
     }
@@ -136,14 +168,20 @@ static struct segment *oldest_to_seal(struct file_log *log)
 
 bool file_log_committed(struct file_log *log, const struct log_batch *batch)
 {
+    ASSERT_HOT(batch->end_pos > batch->first_pos);
+    ASSERT_HOT(batch->place.at >= SEGMENT_HEADER_SIZE);
+    owner_check(log);
     ASSERT(batch->place.segment > 0);
     log->owner.chore_rest = false;
     if (note_roll(log, batch->place.segment) == RC_OK) {
         struct segment *newest = catalogue_newest(log);
+        ASSERT_HOT(newest->number == batch->place.segment);
         ASSERT(newest->end_pos == batch->first_pos);
         newest->end_pos = batch->end_pos;
         newest->end_hash = batch->end_hash;
         newest->end_at = (uint64_t)batch->place.at + batch->bytes.size;
+        ASSERT_HOT(newest->end_at > SEGMENT_HEADER_SIZE);
+        ASSERT_HOT(newest->end_at % 8 == 0);
         if (newest->bytes < newest->end_at) {
             newest->bytes = newest->end_at; /* larger than a segment, for one batch */
         }
@@ -153,6 +191,7 @@ bool file_log_committed(struct file_log *log, const struct log_batch *batch)
 
 void file_log_reopened(struct file_log *log)
 {
+    owner_check(log);
     const uint64_t end_pos = log->committer.next_pos;
     ASSERT(log->committer.state == COMMITTER_OPEN);
     ASSERT(end_pos >= catalogue_newest(log)->end_pos);
@@ -170,6 +209,9 @@ void file_log_reopened(struct file_log *log)
 bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch *batch,
                              uint64_t *ret_segment)
 {
+    ASSERT_HOT(log->owner.count > 0);
+    ASSERT_HOT(batch->place.segment > 0);
+    ASSERT_HOT(ret_segment != NULL);
     const struct segment *segments = log->owner.segments;
     const size_t count = log->owner.count;
     if (log->owner.broken) {
@@ -192,12 +234,15 @@ bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch 
     if (logged + log->segment_bytes / 2 <= wanted) {
         return false;
     }
+    ASSERT(batch->place.segment > segments[count - 1].number);
     *ret_segment = batch->place.segment;
     return true;
 }
 
 void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats)
 {
+    owner_check(log);
+    ASSERT(ret_stats != NULL);
     const struct segment *first = &log->owner.segments[0];
     struct file_log_stats stats = {
         .segment_count = log->owner.count,
@@ -212,12 +257,15 @@ void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats
             stats.oldest_unsealed = segment->number;
         }
     }
+    ASSERT(stats.segment_count > 0);
+    ASSERT(stats.oldest_unsealed >= first->number);
     *ret_stats = stats;
 }
 
 uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes_max,
                                       uint64_t oldest_ms)
 {
+    owner_check(log);
     uint64_t bytes = 0;
     for (size_t i = 0; i < log->owner.count; i++) {
         bytes += log->owner.segments[i].bytes;
@@ -225,6 +273,7 @@ uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes
     uint64_t candidate = 0;
     for (size_t i = 0; i + 1 < log->owner.count; i++) {
         const struct segment *segment = &log->owner.segments[i];
+        ASSERT(segment->summary == NULL || segment->summary->head.number == segment->number);
         if (segment->summary == NULL && !segment->unindexed) {
             break;
         }
@@ -234,11 +283,13 @@ uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes
         if (!over_bytes && !over_age) {
             break;
         }
+        ASSERT(bytes >= segment->bytes);
         bytes -= segment->bytes; /* this one may go */
         if (segment[1].checkpoint_bytes > 0) {
             candidate = segment[1].number;
         }
     }
+    ASSERT(candidate == 0 || candidate > log->owner.segments[0].number);
     return candidate;
 }
 
@@ -246,6 +297,8 @@ uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes
 
 bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore)
 {
+    ASSERT(ret_chore != NULL);
+    owner_check(log);
     if (log->owner.chore_busy || log->owner.chore_rest || log->owner.broken) {
         return false;
     }
@@ -279,6 +332,8 @@ bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore)
     } else {
         return false;
     }
+    ASSERT(chore.segment > 0);
+    ASSERT((chore.kind == LOG_CHORE_SEAL) == (chore.private_ != NULL));
     log->owner.chore_busy = true;
     *ret_chore = chore;
     return true;
@@ -286,12 +341,17 @@ bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore)
 
 static void seal_end(struct file_log *log, struct log_chore *chore)
 {
+    ASSERT(chore->kind == LOG_CHORE_SEAL);
+    ASSERT(chore->private_ != NULL);
+    ASSERT(log->owner.chore_busy);
     struct seal *seal = chore->private_;
     struct segment *segment = catalogue_find(log, chore->segment);
     if (chore->rc == RC_OK && segment != NULL) {
         ASSERT(segment->summary == NULL);
+        ASSERT(seal->summary != NULL);
         segment->summary = seal->summary;
         segment->summary->refs = 1;
+        ASSERT(segment->summary->head.number == segment->number);
         if (catalogue_snapshot(log) == RC_OK) {
             segment_index_close(segment->index);
             segment->index = NULL;
@@ -318,6 +378,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
         break;
     case LOG_CHORE_PREPARE:
         if (chore->rc == RC_OK) {
+            ASSERT(chore->segment > log->owner.prepared);
             log->owner.prepared = chore->segment;
         }
         log->owner.chore_busy = false;
@@ -326,6 +387,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
     case LOG_CHORE_CHECKPOINT:
         segment = catalogue_find(log, chore->segment);
         if (chore->rc == RC_OK && segment != NULL) {
+            ASSERT(segment->bytes >= segment->checkpoint_bytes);
             segment->bytes -= segment->checkpoint_bytes;
             segment->checkpoint_bytes = CHECKPOINT_HEADER_SIZE + chore->state.size;
             segment->bytes += segment->checkpoint_bytes;
@@ -344,5 +406,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
     }
     buf_deinit(&chore->state);
     mem_free(chore->entries);
+    ASSERT(chore->kind == LOG_CHORE_SURVEY || chore->entry_count == 0);
+    owner_check(log);
     *chore = (struct log_chore){.rc = chore->rc};
 }
