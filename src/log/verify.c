@@ -25,6 +25,9 @@ struct verify {
 
 static void report(struct verify *v, const struct log_damage *damage)
 {
+    ASSERT(damage->what != NULL);
+    ASSERT(damage->file != NULL);
+    ASSERT(!damage->repaired);
     v->result.damages += !damage->torn_tail;
     if (v->on_damage != NULL) {
         v->on_damage(v->ctx, damage);
@@ -34,6 +37,8 @@ static void report(struct verify *v, const struct log_damage *damage)
 static void report_file(struct verify *v, uint64_t number, const char *suffix, uint64_t at,
                         const char *what)
 {
+    ASSERT(number > 0);
+    ASSERT(what != NULL);
     const struct log_name name = log_name_of(v->folder, number, suffix);
     const struct log_damage damage = {.file = name.text, .at = at, .what = what};
     report(v, &damage);
@@ -43,12 +48,14 @@ static void report_file(struct verify *v, uint64_t number, const char *suffix, u
 
 static const struct found_segment *current(const struct verify *v)
 {
+    ASSERT(walk_item(&v->walk) < v->listing.count);
     return &v->listing.items[walk_item(&v->walk)];
 }
 
 /* Goes on in the next segment. */
 static enum rc enter_next(struct verify *v)
 {
+    ASSERT(v->walk.next_item < v->listing.count);
     v->result.segments++;
     const enum rc rc = walk_enter(&v->walk);
     return rc == RC_OK ? audit_segment(&v->audit, current(v)) : rc;
@@ -58,6 +65,8 @@ static enum rc enter_next(struct verify *v)
  * RC_END: nothing is left */
 static enum rc step_over(struct verify *v, const struct walk_step *step)
 {
+    ASSERT(step->kind == WALK_DAMAGE);
+    ASSERT(step->what != NULL);
     struct walk *walk = &v->walk;
     if (walk->file != NULL && step->behind.found) {
         walk->pos = step->behind.first.first_pos;
@@ -66,6 +75,7 @@ static enum rc step_over(struct verify *v, const struct walk_step *step)
     }
     for (; walk->next_item < v->listing.count; walk->next_item++) {
         const struct found_segment *next = &v->listing.items[walk->next_item];
+        ASSERT(next->has_segment);
         if (next->header_whole) {
             walk->pos = next->header.first_pos;
             walk->hash = next->header.prev_hash;
@@ -80,6 +90,8 @@ static enum rc step_over(struct verify *v, const struct walk_step *step)
 
 static enum rc take_step(struct verify *v, const struct walk_step *step)
 {
+    ASSERT_HOT(step->kind == WALK_RECORD || step->kind == WALK_SEGMENT || step->kind == WALK_END ||
+               step->file != NULL);
     const struct log_damage damage = {
         .file = step->file,
         .at = step->at,
@@ -113,6 +125,8 @@ static enum rc take_step(struct verify *v, const struct walk_step *step)
 static void identify(const struct verify *v, uint32_t *ret_partition, uint64_t *ret_incarnation,
                      uint64_t *ret_pos, uint64_t *ret_hash)
 {
+    ASSERT(v->listing.count > 0);
+    ASSERT(ret_hash != NULL);
     const struct found_segment *first = &v->listing.items[0];
     for (size_t i = v->listing.count; i-- > 0;) {
         if (v->listing.items[i].header_whole) {
@@ -127,6 +141,8 @@ static void identify(const struct verify *v, uint32_t *ret_partition, uint64_t *
 static enum rc verify_segments(struct verify *v, uint32_t partition, uint64_t incarnation,
                                uint64_t pos, uint64_t hash)
 {
+    ASSERT(v->listing.count > 0);
+    ASSERT(v->result.segments == 0);
     for (size_t i = 0; i < v->listing.count; i++) {
         const struct found_segment *found = &v->listing.items[i];
         if (found->header_whole &&
@@ -151,6 +167,8 @@ static enum rc verify_segments(struct verify *v, uint32_t partition, uint64_t in
         rc = audit_end(&v->audit);
     }
     audit_deinit(&v->audit);
+    ASSERT(v->audit.index == NULL);
+    ASSERT(rc != RC_END);
     return rc;
 }
 
@@ -158,12 +176,14 @@ static enum rc verify_segments(struct verify *v, uint32_t partition, uint64_t in
 
 static enum rc verify_index(struct verify *v, uint64_t number)
 {
+    ASSERT(number > 0);
     struct index_summary *summary;
     enum rc rc = index_summary_open(v->storage, v->folder, number, &summary);
     if (rc == RC_OK) {
         const struct log_name name = log_name_of(v->folder, number, ".idx");
         struct storage_file *file;
         rc = files_open(v->storage, name.text, STORAGE_READ, &file);
+        ASSERT(summary->head.number == number);
         if (rc == RC_OK) {
             struct index_pages pages;
             index_pages_begin(&pages, v->storage, file);
@@ -180,6 +200,7 @@ static enum rc verify_index(struct verify *v, uint64_t number)
 
 static enum rc verify_checkpoint(struct verify *v, const struct found_segment *found)
 {
+    ASSERT(found->has_checkpoint);
     struct checkpoint checkpoint;
     struct buf state = {0};
     const enum rc rc = checkpoint_read(v->storage, v->folder, found->number, &checkpoint, &state);
@@ -195,9 +216,11 @@ static enum rc verify_checkpoint(struct verify *v, const struct found_segment *f
 
 static enum rc verify_rest(struct verify *v)
 {
+    ASSERT(v->walk.file == NULL);
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < v->listing.count; i++) {
         const struct found_segment *found = &v->listing.items[i];
+        ASSERT(found->has_segment);
         if (found->has_index) {
             rc = verify_index(v, found->number);
         }
@@ -212,6 +235,7 @@ static enum rc verify_rest(struct verify *v)
  * removal that failed leaves files of several segments, all in front of the first that is kept. */
 static bool segment_in_front(const struct listing *listing, size_t end)
 {
+    ASSERT(end < listing->count);
     for (size_t i = 0; i < end; i++) {
         if (listing->items[i].has_segment || listing->items[i].has_damaged) {
             return true;
@@ -223,6 +247,7 @@ static bool segment_in_front(const struct listing *listing, size_t end)
 /* Files whose segment is not there: what a removal left, or a segment that is lost. */
 static void drop_orphans(struct verify *v)
 {
+    ASSERT(v->walk.file == NULL);
     for (size_t i = v->listing.count; i-- > 0;) {
         const struct found_segment *found = &v->listing.items[i];
         if (!found->has_segment) {
@@ -237,11 +262,15 @@ static void drop_orphans(struct verify *v)
 static void report_audit(void *ctx, uint64_t number, const char *suffix, uint64_t at,
                          const char *what)
 {
+    ASSERT(ctx != NULL);
+    ASSERT(suffix[0] == '.');
     report_file(ctx, number, suffix, at, what);
 }
 
 static enum rc verify_all(struct verify *v, struct log_verify_result *ret_result)
 {
+    ASSERT(v->listing.count == 0);
+    ASSERT(ret_result != NULL);
     v->audit.storage = v->storage;
     v->audit.folder = v->folder;
     v->audit.report = report_audit;
@@ -263,6 +292,7 @@ static enum rc verify_all(struct verify *v, struct log_verify_result *ret_result
             rc = verify_rest(v);
         }
     }
+    ASSERT(rc != RC_OK || v->result.segments <= v->listing.count);
     listing_deinit(&v->listing);
     if (rc == RC_OK) {
         *ret_result = v->result;
@@ -276,6 +306,8 @@ enum rc file_log_verify(const struct storage *storage, const char *folder,
                                           struct log_place place),
                         void *ctx, struct log_verify_result *ret_result)
 {
+    ASSERT(folder[0] != '\0');
+    ASSERT(ret_result != NULL);
     struct verify v = {
         .storage = storage,
         .folder = folder,
@@ -291,6 +323,8 @@ enum rc file_log_verify_replay(const struct storage *storage, const char *folder
                                void *ctx, const struct log_replay *replay,
                                struct log_verify_result *ret_result)
 {
+    ASSERT(folder[0] != '\0');
+    ASSERT(ret_result != NULL);
     struct verify v = {
         .storage = storage,
         .folder = folder,
