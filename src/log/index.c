@@ -41,8 +41,32 @@ struct segment_index {
     uint64_t entry_count;
 };
 
+/* The table is at most half full, and each channel in it has an entry. */
+static void index_check(const struct segment_index *index)
+{
+    ASSERT_HOT(index->channel_count <= index->channel_capacity);
+    ASSERT_HOT((index->slot_count & (index->slot_count - 1)) == 0);
+    ASSERT_HOT(index->channel_count * 2 <= index->slot_count);
+    ASSERT_HOT(index->channel_count <= index->entry_count);
+    ASSERT_HOT(index->entry_count == 0 || index->blocks != NULL);
+}
+
+/* A channel's seqs and times rise, and its last chunk holds the last of them. */
+static void channel_check(const struct index_channel *channel)
+{
+    ASSERT_HOT(channel->entry_count > 0);
+    ASSERT_HOT(channel->first_seq < channel->end_seq);
+    ASSERT_HOT(channel->first_time_ms <= channel->last_time_ms);
+    ASSERT_HOT(channel->first_ != NULL);
+    ASSERT_HOT(channel->first_->prev == NULL);
+    ASSERT_HOT(channel->last_->next == NULL);
+    ASSERT_HOT(channel->last_->count > 0);
+    ASSERT_HOT(channel->last_->count <= channel->last_->capacity);
+}
+
 enum rc segment_index_open(struct segment_index **ret_index)
 {
+    ASSERT(ret_index != NULL);
     struct segment_index *index = mem_calloc(1, sizeof(*index));
     if (index == NULL) {
         return RC_NOMEM;
@@ -58,6 +82,7 @@ void segment_index_close(struct segment_index *index)
     }
     while (index->blocks != NULL) {
         struct arena_block *block = index->blocks;
+        ASSERT(block->used <= block->capacity);
         index->blocks = block->next;
         mem_free(block);
     }
@@ -68,6 +93,8 @@ void segment_index_close(struct segment_index *index)
 
 static void *arena_take(struct segment_index *index, size_t size)
 {
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(size <= ARENA_BLOCK_MAX);
     size = (size + 15) & ~(size_t)15;
     struct arena_block *block = index->blocks;
     if (block == NULL || block->capacity - block->used < size) {
@@ -83,6 +110,8 @@ static void *arena_take(struct segment_index *index, size_t size)
         block->next = index->blocks;
         index->blocks = block;
     }
+    ASSERT_HOT(block->capacity - block->used >= size);
+    ASSERT_HOT(block->used % 16 == 0);
     void *taken = block->bytes + block->used;
     block->used += size;
     return taken;
@@ -91,6 +120,7 @@ static void *arena_take(struct segment_index *index, size_t size)
 /* Channel ids are small and dense; spread them. */
 static size_t slot_of(const struct segment_index *index, uint64_t id)
 {
+    ASSERT_HOT(index->slot_count > 0);
     uint64_t z = id * 0x9E3779B97F4A7C15u;
     z ^= z >> 32;
     return (size_t)z & (index->slot_count - 1);
@@ -98,8 +128,10 @@ static size_t slot_of(const struct segment_index *index, uint64_t id)
 
 static uint32_t *slot_find(const struct segment_index *index, uint64_t id)
 {
+    ASSERT_HOT(index->channel_count * 2 <= index->slot_count);
     for (size_t i = slot_of(index, id);; i = (i + 1) & (index->slot_count - 1)) {
         uint32_t *slot = &index->slots[i];
+        ASSERT_HOT(*slot <= index->channel_count);
         if (*slot == 0 || index->channels[*slot - 1].id == id) {
             return slot;
         }
@@ -109,6 +141,7 @@ static uint32_t *slot_find(const struct segment_index *index, uint64_t id)
 const struct index_channel *segment_index_find(const struct segment_index *index,
                                                uint64_t channel_id)
 {
+    index_check(index);
     if (index->channel_count == 0) {
         return NULL;
     }
@@ -141,6 +174,8 @@ static enum rc channels_grow(struct segment_index *index)
             *slot_find(index, index->channels[i].id) = (uint32_t)(i + 1);
         }
     }
+    ASSERT_HOT(index->channel_count < index->channel_capacity);
+    ASSERT_HOT((index->channel_count + 1) * 2 <= index->slot_count);
     return RC_OK;
 }
 
@@ -149,11 +184,13 @@ static struct index_chunk *chunk_with_room(struct segment_index *index,
                                            const struct index_channel *channel)
 {
     struct index_chunk *last = channel == NULL ? NULL : channel->last_;
+    ASSERT_HOT(last == NULL || last->next == NULL);
     if (last != NULL && last->count < last->capacity) {
         return last;
     }
     uint32_t capacity = last == NULL ? CHUNK_ENTRIES_FIRST : last->capacity * 2;
     capacity = capacity > CHUNK_ENTRIES_MAX ? CHUNK_ENTRIES_MAX : capacity;
+    ASSERT_HOT(capacity >= CHUNK_ENTRIES_FIRST);
     struct index_chunk *chunk =
         arena_take(index, sizeof(*chunk) + capacity * sizeof(struct index_entry));
     if (chunk != NULL) {
@@ -165,6 +202,7 @@ static struct index_chunk *chunk_with_room(struct segment_index *index,
 enum rc segment_index_add(struct segment_index *index, uint64_t channel_id,
                           const struct index_entry *entry)
 {
+    ASSERT_HOT(entry->at % 8 == 0);
     ASSERT_HOT(entry->count > 0);
     enum rc rc = channels_grow(index);
     if (rc != RC_OK) {
@@ -194,38 +232,47 @@ enum rc segment_index_add(struct segment_index *index, uint64_t channel_id,
         }
         channel->last_ = chunk;
     }
+    ASSERT_HOT(chunk->count < chunk->capacity);
+    ASSERT_HOT(chunk->count == 0 || chunk->entries[chunk->count - 1].at <= entry->at);
     chunk->entries[chunk->count++] = *entry;
     channel->end_seq = entry->first_seq + entry->count;
     channel->last_time_ms = entry->time_ms;
     channel->entry_count++;
     index->entry_count++;
+    channel_check(channel);
+    index_check(index);
     return RC_OK;
 }
 
 size_t segment_index_channel_count(const struct segment_index *index)
 {
+    index_check(index);
     return index->channel_count;
 }
 
 uint64_t segment_index_entry_count(const struct segment_index *index)
 {
+    ASSERT_HOT(index->entry_count >= index->channel_count);
     return index->entry_count;
 }
 
 const struct index_channel *segment_index_channel_at(const struct segment_index *index, size_t i)
 {
+    ASSERT_HOT(index->channels[i].entry_count > 0);
     ASSERT(i < index->channel_count);
     return &index->channels[i];
 }
 
 static bool entry_reaches(const struct index_entry *entry, uint64_t seq, uint64_t time_ms)
 {
+    ASSERT_HOT(entry->count > 0);
     return entry->first_seq + entry->count > seq && entry->time_ms >= time_ms;
 }
 
 struct index_cursor index_channel_seek(const struct index_channel *channel, uint64_t seq,
                                        uint64_t time_ms)
 {
+    channel_check(channel);
     /* From the back: who asks mostly wants something recent. */
     const struct index_chunk *chunk = channel->last_;
     if (!entry_reaches(&chunk->entries[chunk->count - 1], seq, time_ms)) {
@@ -247,11 +294,14 @@ struct index_cursor index_channel_seek(const struct index_channel *channel, uint
         }
     }
     cursor.i = low;
+    ASSERT_HOT(low < chunk->count);
+    ASSERT_HOT(entry_reaches(&chunk->entries[low], seq, time_ms));
     return cursor;
 }
 
 struct index_cursor index_channel_seek_back(const struct index_channel *channel, uint64_t seq)
 {
+    channel_check(channel);
     const struct index_chunk *chunk = channel->last_;
     while (chunk != NULL && chunk->entries[0].first_seq > seq) {
         chunk = chunk->prev;
@@ -271,16 +321,20 @@ struct index_cursor index_channel_seek_back(const struct index_channel *channel,
         }
     }
     cursor.i = low;
+    ASSERT_HOT(low < chunk->count);
+    ASSERT_HOT(chunk->entries[low].first_seq <= seq);
     return cursor;
 }
 
 const struct index_entry *index_cursor_entry(const struct index_cursor *cursor)
 {
+    ASSERT_HOT(cursor->chunk == NULL || cursor->i < cursor->chunk->count);
     return cursor->chunk == NULL ? NULL : &cursor->chunk->entries[cursor->i];
 }
 
 void index_cursor_next(struct index_cursor *cursor)
 {
+    ASSERT_HOT(cursor->i < cursor->chunk->count);
     ASSERT(cursor->chunk != NULL);
     cursor->i++;
     if (cursor->i == cursor->chunk->count) {
@@ -291,11 +345,13 @@ void index_cursor_next(struct index_cursor *cursor)
 
 void index_cursor_prev(struct index_cursor *cursor)
 {
+    ASSERT_HOT(cursor->i < cursor->chunk->count);
     ASSERT(cursor->chunk != NULL);
     if (cursor->i > 0) {
         cursor->i--;
         return;
     }
     cursor->chunk = cursor->chunk->prev;
+    ASSERT_HOT(cursor->chunk == NULL || cursor->chunk->count > 0);
     cursor->i = cursor->chunk == NULL ? 0 : cursor->chunk->count - 1;
 }
