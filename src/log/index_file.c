@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define INDEX_MAGIC   0x315844494D545253u /* "SRTMIDX1" */
+#define INDEX_MAGIC 0x315844494D545253u /* "SRTMIDX1" */
 
 /* A page: bytes, then at 4092 the CRC-32C over them, begun with the page's number, so that a page
  * in the wrong place is no page. */
@@ -45,16 +45,22 @@ static_assert((BLOOM_SIZE_MAX & (BLOOM_SIZE_MAX - 1)) == 0, "sizes are powers of
 
 static uint32_t bloom_size_for(uint64_t channel_count)
 {
+    ASSERT(channel_count <= UINT32_MAX);
     uint32_t size = 8;
     while (size < BLOOM_SIZE_MAX && size < channel_count) {
         size *= 2;
     }
+    ASSERT(size <= BLOOM_SIZE_MAX);
+    ASSERT((size & (size - 1)) == 0);
     return size;
 }
 
 /* The i-th bit of a channel. */
 static uint32_t bloom_bit(uint64_t channel_id, uint32_t i, uint32_t size)
 {
+    ASSERT_HOT(i < BLOOM_HASHES);
+    ASSERT_HOT(size >= 8);
+    ASSERT_HOT((size & (size - 1)) == 0);
     uint64_t z = (channel_id + 1) * 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z ^= z >> 27;
@@ -64,6 +70,8 @@ static uint32_t bloom_bit(uint64_t channel_id, uint32_t i, uint32_t size)
 
 bool index_summary_may_hold(const struct index_summary *summary, uint64_t channel_id)
 {
+    ASSERT_HOT(summary->bloom_size >= 8);
+    ASSERT_HOT(summary->bloom_size <= BLOOM_SIZE_MAX);
     for (uint32_t i = 0; i < BLOOM_HASHES; i++) {
         const uint32_t bit = bloom_bit(channel_id, i, summary->bloom_size);
         if ((summary->bloom[bit / 8] & (1u << (bit % 8))) == 0) {
@@ -85,17 +93,22 @@ struct page_writer {
 
 static uint32_t page_crc(const uint8_t *bytes, uint64_t page)
 {
+    ASSERT_HOT(page <= UINT32_MAX);
     return crc32c((uint32_t)page, bytes_of(bytes, PAGE_CRC_AT));
 }
 
 /* Writes the page, if it holds anything, and begins the next. */
 static enum rc page_flush(struct page_writer *writer)
 {
+    ASSERT_HOT(writer->file != NULL);
+    ASSERT_HOT(writer->used <= PAGE_CRC_AT);
     if (writer->used == 0) {
         return RC_OK;
     }
     bytes_zero(writer->bytes + writer->used, PAGE_CRC_AT - writer->used);
     bytes_store_u32(writer->bytes + PAGE_CRC_AT, page_crc(writer->bytes, writer->page));
+    ASSERT_HOT(bytes_load_u32(writer->bytes + PAGE_CRC_AT) ==
+               page_crc(writer->bytes, writer->page));
     const enum rc rc =
         files_write(writer->storage, writer->file, bytes_of(writer->bytes, INDEX_PAGE_SIZE),
                     writer->page * INDEX_PAGE_SIZE);
@@ -107,6 +120,8 @@ static enum rc page_flush(struct page_writer *writer)
 /* Room for `size` more bytes in a page. */
 static enum rc page_room(struct page_writer *writer, size_t size, uint8_t **ret_to)
 {
+    ASSERT_HOT(size > 0);
+    ASSERT_HOT(size <= PAGE_CRC_AT);
     if (writer->used + size > PAGE_CRC_AT) {
         const enum rc rc = page_flush(writer);
         if (rc != RC_OK) {
@@ -115,12 +130,17 @@ static enum rc page_room(struct page_writer *writer, size_t size, uint8_t **ret_
     }
     *ret_to = writer->bytes + writer->used;
     writer->used += size;
+    ASSERT_HOT(writer->used <= PAGE_CRC_AT);
     return RC_OK;
 }
 
 static enum rc write_head(struct page_writer *writer, const struct index_head *head,
                           const struct segment_index *index)
 {
+    ASSERT(writer->page == 0);
+    ASSERT(writer->used == 0);
+    ASSERT(head->channel_count <= head->entry_count);
+    ASSERT(head->channel_count == 0 || index != NULL);
     uint8_t *to;
     const enum rc rc = page_room(writer, PAGE_CRC_AT, &to);
     if (rc != RC_OK) {
@@ -154,9 +174,13 @@ static enum rc write_head(struct page_writer *writer, const struct index_head *h
 static enum rc write_rows(struct page_writer *writer, const struct index_channel *const *channels,
                           uint64_t count)
 {
+    ASSERT(writer->page == 1);
+    ASSERT(writer->used == 0);
     uint32_t entries_first = 0;
     for (uint64_t i = 0; i < count; i++) {
         const struct index_channel *channel = channels[i];
+        ASSERT_HOT(i == 0 || channels[i - 1]->id < channel->id);
+        ASSERT_HOT(channel->first_seq < channel->end_seq);
         uint8_t *to;
         const enum rc rc = page_room(writer, ROW_SIZE, &to);
         if (rc != RC_OK) {
@@ -178,6 +202,8 @@ static enum rc write_rows(struct page_writer *writer, const struct index_channel
 static enum rc check_find(const struct index_check *checks, size_t count, uint32_t at,
                           uint32_t *ret_crc)
 {
+    ASSERT_HOT(checks != NULL || count == 0);
+    ASSERT_HOT(ret_crc != NULL);
     size_t low = 0;
     size_t high = count;
     while (low < high) {
@@ -188,6 +214,7 @@ static enum rc check_find(const struct index_check *checks, size_t count, uint32
             high = middle;
         }
     }
+    ASSERT_HOT(low == high);
     if (low == count || checks[low].at != at) {
         return RC_CORRUPT;
     }
@@ -199,6 +226,7 @@ static enum rc write_channel_entries(struct page_writer *writer,
                                      const struct index_channel *channel,
                                      const struct index_check *checks, size_t check_count)
 {
+    ASSERT_HOT(channel->entry_count > 0);
     struct index_cursor cursor = {.chunk = channel->first_};
     for (; cursor.chunk != NULL; index_cursor_next(&cursor)) {
         const struct index_entry *entry = index_cursor_entry(&cursor);
@@ -211,6 +239,8 @@ static enum rc write_channel_entries(struct page_writer *writer,
         if (rc != RC_OK) {
             return rc;
         }
+        ASSERT_HOT(entry->count > 0);
+        ASSERT_HOT(entry->first_seq + entry->count <= channel->end_seq);
         bytes_store_u64(to, entry->first_seq);
         bytes_store_u64(to + 8, entry->time_ms);
         bytes_store_u32(to + 16, entry->at);
@@ -225,6 +255,8 @@ static int compare_channels(const void *a, const void *b)
 {
     const struct index_channel *const *left = a;
     const struct index_channel *const *right = b;
+    ASSERT_HOT(*left != NULL);
+    ASSERT_HOT(*right != NULL);
     return (*left)->id < (*right)->id ? -1 : (*left)->id > (*right)->id;
 }
 
@@ -232,6 +264,7 @@ static enum rc write_all(struct page_writer *writer, struct index_head *head,
                          const struct segment_index *index, const struct index_check *checks,
                          size_t check_count)
 {
+    ASSERT(check_count == 0 || checks != NULL);
     const size_t count = index == NULL ? 0 : segment_index_channel_count(index);
     const struct index_channel **channels = mem_alloc((count + 1) * sizeof(*channels));
     if (channels == NULL) {
@@ -240,6 +273,7 @@ static enum rc write_all(struct page_writer *writer, struct index_head *head,
     head->channel_count = count;
     head->entry_count = index == NULL ? 0 : segment_index_entry_count(index);
     head->last_ms = 0;
+    ASSERT(head->entry_count >= head->channel_count);
     for (size_t i = 0; i < count; i++) {
         channels[i] = segment_index_channel_at(index, i);
         if (channels[i]->last_time_ms > head->last_ms) {
@@ -268,6 +302,9 @@ enum rc index_file_write(const struct storage *storage, const char *folder, stru
                          const struct segment_index *index, const struct index_check *checks,
                          size_t check_count)
 {
+    ASSERT(head->number > 0);
+    ASSERT(head->end_at >= SEGMENT_HEADER_SIZE);
+    ASSERT(head->end_at <= SEGMENT_BYTES_MAX);
     const struct log_name temporary = log_name_of(folder, head->number, ".idx.tmp");
     const struct log_name name = log_name_of(folder, head->number, ".idx");
     struct page_writer writer = {.storage = storage};
@@ -290,12 +327,16 @@ enum rc index_file_write(const struct storage *storage, const char *folder, stru
 
 static uint64_t pages_for(uint64_t count, uint64_t per_page)
 {
+    ASSERT_HOT(per_page > 0);
+    ASSERT_HOT(count <= UINT32_MAX);
     return (count + per_page - 1) / per_page;
 }
 
 void index_pages_begin(struct index_pages *pages, const struct storage *storage,
                        struct storage_file *file)
 {
+    ASSERT(storage != NULL);
+    ASSERT(file != NULL);
     pages->storage = storage;
     pages->file = file;
     pages->page = 0;
@@ -304,6 +345,8 @@ void index_pages_begin(struct index_pages *pages, const struct storage *storage,
 static enum rc page_read(const struct storage *storage, struct storage_file *file, uint64_t page,
                          uint8_t *bytes)
 {
+    ASSERT_HOT(file != NULL);
+    ASSERT_HOT(bytes != NULL);
     const enum rc rc =
         files_read_exact(storage, file, bytes, INDEX_PAGE_SIZE, page * INDEX_PAGE_SIZE);
     if (rc != RC_OK) {
@@ -314,6 +357,7 @@ static enum rc page_read(const struct storage *storage, struct storage_file *fil
 
 static enum rc page_take(struct index_pages *pages, uint64_t page)
 {
+    ASSERT_HOT(pages->file != NULL);
     ASSERT(page > 0); /* page 0 is the head */
     if (pages->page == page) {
         return RC_OK;
@@ -323,11 +367,13 @@ static enum rc page_take(struct index_pages *pages, uint64_t page)
     if (rc == RC_OK) {
         pages->page = page;
     }
+    ASSERT_HOT(pages->page == (rc == RC_OK ? page : 0));
     return rc;
 }
 
 static enum rc head_decode(const uint8_t *page, uint64_t number, struct index_head *ret_head)
 {
+    ASSERT(number > 0);
     const uint64_t magic = bytes_load_u64(page + AT_MAGIC);
     if (magic != INDEX_MAGIC || bytes_load_u32(page + AT_VERSION) != INDEX_VERSION) {
         return RC_CORRUPT;
@@ -349,12 +395,15 @@ static enum rc head_decode(const uint8_t *page, uint64_t number, struct index_he
         return RC_CORRUPT;
     }
     *ret_head = head;
+    ASSERT(ret_head->number == number);
+    ASSERT(ret_head->channel_count <= ret_head->entry_count);
     return RC_OK;
 }
 
 static enum rc summary_decode(const uint8_t *page, uint64_t number, uint64_t file_size,
                               struct index_summary **ret_summary)
 {
+    ASSERT(ret_summary != NULL);
     struct index_head head;
     const enum rc rc = head_decode(page, number, &head);
     if (rc != RC_OK) {
@@ -375,6 +424,8 @@ static enum rc summary_decode(const uint8_t *page, uint64_t number, uint64_t fil
     summary->refs = 0;
     summary->bloom_size = bloom_size;
     bytes_copy(summary->bloom, page + AT_BLOOM, bloom_size);
+    ASSERT(summary->bloom_size <= BLOOM_SIZE_MAX);
+    ASSERT(AT_BLOOM + summary->bloom_size <= PAGE_CRC_AT);
     *ret_summary = summary;
     return RC_OK;
 }
@@ -382,6 +433,8 @@ static enum rc summary_decode(const uint8_t *page, uint64_t number, uint64_t fil
 enum rc index_summary_open(const struct storage *storage, const char *folder, uint64_t number,
                            struct index_summary **ret_summary)
 {
+    ASSERT(number > 0);
+    ASSERT(ret_summary != NULL);
     const struct log_name name = log_name_of(folder, number, ".idx");
     struct storage_file *file;
     enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
@@ -400,12 +453,14 @@ enum rc index_summary_open(const struct storage *storage, const char *folder, ui
 
 void index_summary_close(struct index_summary *summary)
 {
+    ASSERT(summary == NULL || summary->refs <= 1);
     mem_free(summary);
 }
 
 enum rc index_file_row(struct index_pages *pages, const struct index_head *head, uint64_t i,
                        struct index_row *ret_row)
 {
+    ASSERT_HOT(ret_row != NULL);
     ASSERT(i < head->channel_count);
     const enum rc rc = page_take(pages, 1 + i / ROWS_PER_PAGE);
     if (rc != RC_OK) {
@@ -426,12 +481,15 @@ enum rc index_file_row(struct index_pages *pages, const struct index_head *head,
         return RC_CORRUPT;
     }
     *ret_row = row;
+    ASSERT_HOT(pages->page == 1 + i / ROWS_PER_PAGE);
+    ASSERT_HOT(ret_row->entry_count > 0);
     return RC_OK;
 }
 
 enum rc index_file_find(struct index_pages *pages, const struct index_head *head,
                         uint64_t channel_id, struct index_row *ret_row)
 {
+    ASSERT_HOT(head->channel_count <= UINT32_MAX);
     uint64_t low = 0;
     uint64_t high = head->channel_count;
     while (low < high) {
@@ -451,6 +509,7 @@ enum rc index_file_find(struct index_pages *pages, const struct index_head *head
             high = middle;
         }
     }
+    ASSERT_HOT(low == high);
     return RC_END;
 }
 
@@ -458,6 +517,8 @@ enum rc index_file_entry(struct index_pages *pages, const struct index_head *hea
                          const struct index_row *row, uint32_t i, struct index_entry *ret_entry,
                          uint32_t *ret_crc)
 {
+    ASSERT_HOT((uint64_t)row->entries_first + row->entry_count <= head->entry_count);
+    ASSERT_HOT(ret_entry != NULL);
     ASSERT(i < row->entry_count);
     const uint64_t number = (uint64_t)row->entries_first + i;
     const uint64_t page = 1 + pages_for(head->channel_count, ROWS_PER_PAGE);
@@ -479,11 +540,14 @@ enum rc index_file_entry(struct index_pages *pages, const struct index_head *hea
     }
     *ret_entry = entry;
     *ret_crc = bytes_load_u32(from + 24);
+    ASSERT_HOT(ret_entry->count > 0);
+    ASSERT_HOT(ret_entry->first_seq >= row->first_seq);
     return RC_OK;
 }
 
 uint64_t index_file_entry_at(const struct index_head *head, const struct index_row *row, uint32_t i)
 {
+    ASSERT((uint64_t)row->entries_first + row->entry_count <= head->entry_count);
     ASSERT(i < row->entry_count);
     const uint64_t number = (uint64_t)row->entries_first + i;
     const uint64_t page =
@@ -495,6 +559,7 @@ enum rc index_file_seek(struct index_pages *pages, const struct index_head *head
                         const struct index_row *row, uint64_t seq, uint64_t time_ms,
                         uint32_t *ret_i)
 {
+    ASSERT_HOT(row->entry_count > 0);
     uint32_t low = 0;
     uint32_t high = row->entry_count;
     while (low < high) {
@@ -511,6 +576,8 @@ enum rc index_file_seek(struct index_pages *pages, const struct index_head *head
             low = middle + 1;
         }
     }
+    ASSERT_HOT(low == high);
+    ASSERT_HOT(low <= row->entry_count);
     *ret_i = low;
     return RC_OK;
 }
@@ -518,6 +585,7 @@ enum rc index_file_seek(struct index_pages *pages, const struct index_head *head
 enum rc index_file_seek_behind(struct index_pages *pages, const struct index_head *head,
                                const struct index_row *row, uint64_t seq, uint32_t *ret_i)
 {
+    ASSERT_HOT(row->entry_count > 0);
     uint32_t low = 0;
     uint32_t high = row->entry_count;
     while (low < high) {
@@ -534,6 +602,8 @@ enum rc index_file_seek_behind(struct index_pages *pages, const struct index_hea
             low = middle + 1;
         }
     }
+    ASSERT_HOT(low == high);
+    ASSERT_HOT(low <= row->entry_count);
     *ret_i = low;
     return RC_OK;
 }
@@ -543,6 +613,8 @@ enum rc index_file_seek_behind(struct index_pages *pages, const struct index_hea
 static enum rc check_row(struct index_pages *pages, const struct index_head *head,
                          const struct index_row *row)
 {
+    ASSERT_HOT(row->entry_count > 0);
+    ASSERT_HOT(row->first_seq < row->end_seq);
     uint64_t end_seq = row->first_seq;
     for (uint32_t e = 0; e < row->entry_count; e++) {
         struct index_entry entry;
@@ -561,6 +633,8 @@ static enum rc check_row(struct index_pages *pages, const struct index_head *hea
 
 enum rc index_file_check(struct index_pages *pages, const struct index_head *head)
 {
+    ASSERT(pages->file != NULL);
+    ASSERT(head->channel_count <= head->entry_count);
     uint64_t entries = 0;
     for (uint64_t i = 0; i < head->channel_count; i++) {
         struct index_row row;
@@ -570,6 +644,7 @@ enum rc index_file_check(struct index_pages *pages, const struct index_head *hea
         }
         if (rc == RC_OK) {
             entries += row.entry_count;
+            ASSERT_HOT(entries <= head->entry_count);
             rc = check_row(pages, head, &row);
         }
         if (rc != RC_OK) {
