@@ -32,9 +32,20 @@ struct read_private {
 
 /* ---- owner: begin and end ------------------------------------------------------------------ */
 
+/* What the owner may hand over: places within bounds, and the snapshot that is held. */
+static void private_check(const struct read_private *p)
+{
+    ASSERT_HOT(p->count <= READ_PLACES_MAX);
+    ASSERT_HOT(!p->truncated || p->count == READ_PLACES_MAX);
+    ASSERT_HOT(p->time_seq == 0 || p->count == 0);
+}
+
 static bool place_push(struct read_private *p, const struct segment *segment,
                        const struct index_entry *entry)
 {
+    ASSERT_HOT(entry->count > 0);
+    ASSERT_HOT(entry->at >= SEGMENT_HEADER_SIZE);
+    private_check(p);
     if (p->count == READ_PLACES_MAX) {
         p->truncated = true;
         return false;
@@ -45,12 +56,15 @@ static bool place_push(struct read_private *p, const struct segment *segment,
 
 static const struct index_channel *unsealed_channel(const struct segment *segment, uint64_t id)
 {
+    ASSERT_HOT(segment->index == NULL || segment->summary == NULL);
     return segment->index == NULL ? NULL : segment_index_find(segment->index, id);
 }
 
 static void places_forward(const struct file_log *log, const struct log_read *read,
                            struct read_private *p)
 {
+    ASSERT_HOT(p->count == 0);
+    ASSERT_HOT(read->seq <= read->latest);
     bool covered = false;
     for (size_t i = 0; i < log->owner.count; i++) {
         const struct segment *segment = &log->owner.segments[i];
@@ -69,12 +83,15 @@ static void places_forward(const struct file_log *log, const struct log_read *re
             entry = index_cursor_entry(&cursor);
         }
     }
+    ASSERT_HOT(!p->truncated || p->count == READ_PLACES_MAX);
     p->sealed_first = !covered;
 }
 
 static void places_backward(const struct file_log *log, const struct log_read *read,
                             struct read_private *p)
 {
+    ASSERT_HOT(p->count == 0);
+    ASSERT_HOT(read->seq >= read->earliest);
     uint64_t lowest = read->seq + 1;
     for (size_t i = log->owner.count; i-- > 0 && !p->truncated;) {
         const struct segment *segment = &log->owner.segments[i];
@@ -89,6 +106,7 @@ static void places_backward(const struct file_log *log, const struct log_read *r
                 break;
             }
             lowest = entry->first_seq;
+            ASSERT_HOT(entry->first_seq <= read->seq);
             index_cursor_prev(&cursor);
             entry = index_cursor_entry(&cursor);
         }
@@ -99,6 +117,8 @@ static void places_backward(const struct file_log *log, const struct log_read *r
 static void place_by_time(const struct file_log *log, const struct log_read *read,
                           struct read_private *p)
 {
+    ASSERT_HOT(read->kind == LOG_READ_TIME);
+    ASSERT_HOT(p->time_seq == 0);
     bool covered = false;
     for (size_t i = 0; i < log->owner.count; i++) {
         const struct segment *segment = &log->owner.segments[i];
@@ -111,6 +131,7 @@ static void place_by_time(const struct file_log *log, const struct log_read *rea
         const struct index_entry *entry = index_cursor_entry(&cursor);
         if (entry != NULL) {
             p->time_seq = entry->first_seq > read->seq ? entry->first_seq : read->seq;
+            ASSERT_HOT(p->time_seq >= read->seq);
             break;
         }
     }
@@ -121,6 +142,8 @@ static void place_by_time(const struct file_log *log, const struct log_read *rea
 static void place_of_digest(const struct file_log *log, const struct log_read *read,
                             struct read_private *p)
 {
+    ASSERT_HOT(read->kind == LOG_READ_DIGEST);
+    ASSERT_HOT(p->count == 0);
     for (size_t i = log->owner.count; i-- > 0 && p->count == 0;) {
         const struct segment *segment = &log->owner.segments[i];
         const struct index_channel *channel = unsealed_channel(segment, read->channel_id);
@@ -134,6 +157,7 @@ static void place_of_digest(const struct file_log *log, const struct log_read *r
             (void)place_push(p, segment, entry);
         }
     }
+    ASSERT_HOT(p->count <= 1);
     p->sealed_first = p->count == 0;
 }
 
@@ -161,6 +185,7 @@ enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
         return RC_NOMEM;
     }
     *p = scratch;
+    ASSERT_HOT(p->count == 0);
     switch (read->kind) {
     case LOG_READ_FORWARD: places_forward(log, read, p); break;
     case LOG_READ_BACKWARD: places_backward(log, read, p); break;
@@ -171,6 +196,8 @@ enum rc file_log_read_begin(struct file_log *log, struct log_read *read)
     MARK_IF(!p->sealed_first, "read: only the newest segments");
     p->snapshot = log->owner.snapshot;
     snapshot_ref(p->snapshot);
+    ASSERT_HOT(p->count <= places_max(read->kind));
+    private_check(p);
     read->rc = RC_OK;
     read->ret_seq = 0;
     read->ret_digest = 0;
@@ -185,6 +212,7 @@ void file_log_read_end(struct file_log *log, struct log_read *read)
     ASSERT(log->owner.count > 0);
     snapshot_unref(p->snapshot);
     mem_free(p);
+    ASSERT_HOT(read->rc != RC_END);
     read->private_ = NULL;
 }
 
@@ -200,9 +228,20 @@ struct job {
     uint64_t bad_index; /* number of a segment whose index is damaged, or 0 */
 };
 
+/* A job's next seq stays within one of the bounds that the read began with. */
+static void job_check(const struct job *job)
+{
+    ASSERT_HOT(job->snapshot != NULL);
+    ASSERT_HOT(job->read->earliest > 0);
+    ASSERT_HOT(!job->backward || job->next <= job->read->latest);
+    ASSERT_HOT(job->backward || job->next >= job->read->earliest);
+    ASSERT_HOT(job->backward == (job->read->kind == LOG_READ_BACKWARD));
+}
+
 static void report(const struct job *job, uint64_t from, uint64_t to, const char *file, uint64_t at,
                    const char *what)
 {
+    ASSERT_HOT(what != NULL);
     if (job->read->on_damage != NULL) {
         const struct log_damage damage = {.file = file, .at = at, .what = what};
         job->read->on_damage(job->read->ctx, from, to, &damage);
@@ -212,6 +251,8 @@ static void report(const struct job *job, uint64_t from, uint64_t to, const char
 /* No index knows the seqs from … to. RC_NOT_FOUND: since they were removed meanwhile */
 static enum rc missing(const struct job *job, uint64_t from, uint64_t to)
 {
+    ASSERT_HOT(from >= job->read->earliest);
+    ASSERT_HOT(to <= job->read->latest);
     ASSERT(from <= to);
     if (job->removed) {
         MARK("read: what is wanted was removed meanwhile");
@@ -230,6 +271,7 @@ static enum rc missing(const struct job *job, uint64_t from, uint64_t to)
 static void entry_range(const struct job *job, const struct index_entry *entry, uint64_t *ret_from,
                         uint64_t *ret_to)
 {
+    ASSERT_HOT(entry->count > 0);
     const uint64_t last = entry->first_seq + entry->count - 1;
     if (job->backward) {
         *ret_from = entry->first_seq > job->read->earliest ? entry->first_seq : job->read->earliest;
@@ -245,6 +287,8 @@ static void entry_range(const struct job *job, const struct index_entry *entry, 
 static enum rc hand_on(struct job *job, uint64_t segment, const struct index_entry *entry,
                        const uint32_t *crc)
 {
+    ASSERT_HOT(segment > 0);
+    ASSERT_HOT(entry->at >= SEGMENT_HEADER_SIZE);
     struct record record;
     uint32_t found = 0;
     enum rc rc = reader_record(job->log, segment, entry->at, job->backward, &record, &found);
@@ -271,6 +315,8 @@ static enum rc hand_on(struct job *job, uint64_t segment, const struct index_ent
 static enum rc take_entry(struct job *job, uint64_t segment, const struct index_entry *entry,
                           const uint32_t *crc)
 {
+    job_check(job);
+    ASSERT_HOT(entry->count > 0);
     const uint64_t end = entry->first_seq + entry->count;
     enum rc rc = RC_OK;
     if (job->backward) {
@@ -313,6 +359,8 @@ static enum rc take_entry(struct job *job, uint64_t segment, const struct index_
 /* The channel's row in sealed segment number i. RC_END: it has none, as far as can be told. */
 static enum rc probe(struct job *job, size_t i, struct index_row *ret_row)
 {
+    ASSERT_HOT(i < job->snapshot->count);
+    ASSERT_HOT(ret_row != NULL);
     const struct index_summary *summary = job->snapshot->items[i];
     if (!index_summary_may_hold(summary, job->read->channel_id)) {
         return RC_END;
@@ -332,6 +380,7 @@ static enum rc probe(struct job *job, size_t i, struct index_row *ret_row)
         index_pages_begin(&log->reader.pages, &log->storage, file);
     }
     rc = index_file_find(&log->reader.pages, &summary->head, job->read->channel_id, ret_row);
+    ASSERT_HOT(rc != RC_OK || ret_row->channel_id == job->read->channel_id);
     if (rc == RC_CORRUPT) {
         job->bad_index = summary->head.number;
         return RC_END;
@@ -345,11 +394,14 @@ static enum rc probe(struct job *job, size_t i, struct index_row *ret_row)
 static enum rc find_segment(struct job *job, uint64_t seq, uint64_t time_ms, size_t *ret_i,
                             struct index_row *ret_row)
 {
+    ASSERT_HOT(ret_i != NULL);
+    ASSERT_HOT(ret_row != NULL);
     size_t low = 0;
     size_t high = job->snapshot->count;
     size_t found = high;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
+        ASSERT_HOT(middle < high);
         size_t i = middle;
         struct index_row row;
         enum rc rc = RC_END;
@@ -368,6 +420,8 @@ static enum rc find_segment(struct job *job, uint64_t seq, uint64_t time_ms, siz
             low = i + 1;
         }
     }
+    ASSERT_HOT(low == high);
+    ASSERT_HOT(found <= job->snapshot->count);
     *ret_i = found;
     return found < job->snapshot->count ? RC_OK : RC_END;
 }
@@ -375,6 +429,8 @@ static enum rc find_segment(struct job *job, uint64_t seq, uint64_t time_ms, siz
 /* The pages of segment i again, for a row that was found earlier. */
 static enum rc pages_of(struct job *job, size_t i, struct index_pages **ret_pages)
 {
+    ASSERT_HOT(i < job->snapshot->count);
+    ASSERT_HOT(ret_pages != NULL);
     struct file_log *log = job->log;
     struct storage_file *file;
     const enum rc rc = reader_file(log, job->snapshot->items[i]->head.number, true, &file);
@@ -385,12 +441,15 @@ static enum rc pages_of(struct job *job, size_t i, struct index_pages **ret_page
         index_pages_begin(&log->reader.pages, &log->storage, file);
     }
     *ret_pages = &log->reader.pages;
+    ASSERT_HOT((*ret_pages)->file == file);
     return RC_OK;
 }
 
 /* Reads the row's entries, from the one that holds job->next on. RC_END: enough */
 static enum rc read_row(struct job *job, size_t i, const struct index_row *row)
 {
+    ASSERT_HOT(row->channel_id == job->read->channel_id);
+    ASSERT_HOT(row->entry_count > 0);
     const struct index_head *head = &job->snapshot->items[i]->head;
     struct index_pages *pages;
     enum rc rc = pages_of(job, i, &pages);
@@ -402,6 +461,7 @@ static enum rc read_row(struct job *job, size_t i, const struct index_row *row)
     while (rc == RC_OK && (job->backward ? e > 0 : e < row->entry_count)) {
         struct index_entry entry;
         uint32_t crc;
+        ASSERT_HOT(e <= row->entry_count);
         e = job->backward ? e - 1 : e;
         rc = pages_of(job, i, &pages); /* reading records may have closed the file */
         if (rc == RC_OK) {
@@ -421,10 +481,13 @@ static enum rc read_row(struct job *job, size_t i, const struct index_row *row)
 
 static enum rc read_sealed_forward(struct job *job)
 {
+    ASSERT_HOT(!job->backward);
+    job_check(job);
     size_t i = 0;
     struct index_row row;
     enum rc rc = find_segment(job, job->next, 0, &i, &row);
     while (rc == RC_OK) {
+        ASSERT_HOT(i < job->snapshot->count);
         rc = read_row(job, i, &row);
         if (rc != RC_OK) {
             return rc;
@@ -439,6 +502,8 @@ static enum rc read_sealed_forward(struct job *job)
 
 static enum rc read_sealed_backward(struct job *job)
 {
+    ASSERT_HOT(job->backward);
+    job_check(job);
     size_t i = 0;
     struct index_row row;
     enum rc rc = find_segment(job, job->next, 0, &i, &row);
@@ -448,6 +513,7 @@ static enum rc read_sealed_backward(struct job *job)
     bool has_row = rc == RC_OK && row.first_seq <= job->next;
     for (;;) {
         if (has_row) {
+            ASSERT_HOT(i < job->snapshot->count);
             rc = read_row(job, i, &row);
             if (rc != RC_OK) {
                 return rc;
@@ -467,6 +533,8 @@ static enum rc read_sealed_backward(struct job *job)
 
 static enum rc read_places(struct job *job, const struct read_private *p)
 {
+    private_check(p);
+    ASSERT_HOT(p->snapshot == job->snapshot);
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < p->count; i++) {
         rc = take_entry(job, p->places[i].segment, &p->places[i].entry, NULL);
@@ -477,6 +545,8 @@ static enum rc read_places(struct job *job, const struct read_private *p)
 /* All places are read and something is still wanted: nobody knows of it. */
 static enum rc read_rest(struct job *job, const struct read_private *p)
 {
+    ASSERT_HOT(p->snapshot == job->snapshot);
+    job_check(job);
     if (p->truncated) {
         return RC_OK;
     }
@@ -493,6 +563,8 @@ static enum rc read_rest(struct job *job, const struct read_private *p)
 
 static enum rc read_messages(struct job *job, const struct read_private *p)
 {
+    private_check(p);
+    job_check(job);
     enum rc rc = RC_OK;
     if (job->backward) {
         rc = read_places(job, p);
@@ -514,6 +586,8 @@ static enum rc read_messages(struct job *job, const struct read_private *p)
 
 static enum rc find_time(struct job *job, const struct read_private *p, uint64_t *ret_seq)
 {
+    ASSERT_HOT(job->read->kind == LOG_READ_TIME);
+    ASSERT_HOT(p->count == 0);
     const struct log_read *read = job->read;
     *ret_seq = p->time_seq != 0 ? p->time_seq : read->latest + 1;
     if (!p->sealed_first) {
@@ -545,6 +619,7 @@ static enum rc find_time(struct job *job, const struct read_private *p, uint64_t
          * the read that follows names the damage. */
         *ret_seq = row.first_seq > read->seq ? row.first_seq : read->seq;
     }
+    ASSERT_HOT(*ret_seq >= read->seq);
     return rc == RC_END || rc == RC_CORRUPT ? RC_OK : rc;
 }
 
@@ -554,6 +629,9 @@ static enum rc find_time(struct job *job, const struct read_private *p, uint64_t
 static enum rc find_sealed_entry(struct job *job, uint64_t *ret_segment,
                                  struct index_entry *ret_entry, uint32_t *ret_crc)
 {
+    ASSERT_HOT(!job->backward);
+    ASSERT_HOT(ret_segment != NULL);
+    ASSERT_HOT(ret_crc != NULL);
     size_t i = 0;
     struct index_row row;
     enum rc rc = find_segment(job, job->next, 0, &i, &row);
@@ -575,12 +653,15 @@ static enum rc find_sealed_entry(struct job *job, uint64_t *ret_segment,
         job->bad_index = head->number;
         return RC_END;
     }
+    ASSERT_HOT(head->number > 0);
     *ret_segment = head->number;
     return rc == RC_OK && ret_entry->first_seq > job->next ? RC_END : rc;
 }
 
 static enum rc read_digest(struct job *job, const struct read_private *p)
 {
+    ASSERT_HOT(job->read->kind == LOG_READ_DIGEST);
+    ASSERT_HOT(p->sealed_first || p->count == 1);
     struct log_read *read = job->read;
     uint64_t segment = 0;
     struct index_entry entry = {0};
@@ -608,8 +689,10 @@ static enum rc read_digest(struct job *job, const struct read_private *p)
 
 void file_log_read_do(struct file_log *log, struct log_read *read)
 {
+    ASSERT_HOT(read->ret_seq == 0);
     const struct read_private *p = read->private_;
     ASSERT(p != NULL);
+    private_check(p);
     struct job job = {
         .log = log,
         .read = read,
