@@ -6,6 +6,8 @@ void walk_begin(struct walk *walk, const struct storage *storage, const char *fo
                 uint32_t partition, struct listing *listing, size_t item, uint64_t pos,
                 uint64_t hash)
 {
+    ASSERT(folder[0] != '\0');
+    ASSERT(listing->items[item].has_segment);
     ASSERT(item < listing->count);
     *walk = (struct walk){
         .storage = storage,
@@ -18,8 +20,19 @@ void walk_begin(struct walk *walk, const struct storage *storage, const char *fo
     };
 }
 
+/* The walk stands in a segment of the list, or in front of the one that it begins with. */
+static void walk_check(const struct walk *walk)
+{
+    ASSERT_HOT(walk->listing != NULL);
+    ASSERT_HOT(walk->next_item <= walk->listing->count);
+    ASSERT_HOT(walk->file == NULL || walk->next_item > 0);
+    ASSERT_HOT(walk->file == NULL || walk->scan.file_ == walk->file);
+    ASSERT_HOT(walk->file == NULL || walk->scan.buffer_ == &walk->buffer_);
+}
+
 void walk_deinit(struct walk *walk)
 {
+    ASSERT(walk->storage != NULL);
     files_close(walk->storage, walk->file);
     buf_deinit(&walk->buffer_);
     *walk = (struct walk){.storage = walk->storage};
@@ -27,12 +40,16 @@ void walk_deinit(struct walk *walk)
 
 size_t walk_item(const struct walk *walk)
 {
+    ASSERT_HOT(walk->next_item > 0);
+    ASSERT_HOT(walk->next_item <= walk->listing->count);
     ASSERT(walk->file != NULL);
     return walk->next_item - 1;
 }
 
 static enum rc segment_open(struct walk *walk, size_t item, struct storage_file **ret_file)
 {
+    ASSERT(item < walk->listing->count);
+    ASSERT(walk->listing->items[item].number > 0);
     const struct log_name name =
         log_name_of(walk->folder, walk->listing->items[item].number, ".seg");
     return files_open(walk->storage, name.text, STORAGE_READ, ret_file);
@@ -40,6 +57,8 @@ static enum rc segment_open(struct walk *walk, size_t item, struct storage_file 
 
 static enum rc segment_begin(struct walk *walk, size_t item, uint64_t at)
 {
+    ASSERT(item < walk->listing->count);
+    ASSERT(at % 8 == 0);
     struct found_segment *found = &walk->listing->items[item];
     struct storage_file *file;
     enum rc rc = segment_open(walk, item, &file);
@@ -59,21 +78,28 @@ static enum rc segment_begin(struct walk *walk, size_t item, uint64_t at)
         walk->unsynced = (found->header.flags & SEGMENT_UNSYNCED) != 0;
     }
     scan_begin(&walk->scan, walk->storage, file, found->size, at, &walk->buffer_);
+    ASSERT(walk->scan.at == at);
+    ASSERT(walk->scan.file_ == walk->file);
     return RC_OK;
 }
 
 enum rc walk_enter(struct walk *walk)
 {
+    walk_check(walk);
     ASSERT(walk->next_item < walk->listing->count);
     const enum rc rc = segment_begin(walk, walk->next_item, SEGMENT_HEADER_SIZE);
     if (rc == RC_OK) {
         walk->next_item++;
     }
+    ASSERT(rc != RC_OK || walk->file != NULL);
+    ASSERT(rc != RC_OK || walk->next_item > 0);
     return rc;
 }
 
 enum rc walk_resume(struct walk *walk, uint64_t at)
 {
+    ASSERT(at >= SEGMENT_HEADER_SIZE);
+    ASSERT(walk->file != NULL);
     return segment_begin(walk, walk_item(walk), at);
 }
 
@@ -158,6 +184,8 @@ static const struct {
 /* Every case has exactly one row. */
 static enum decision decide(enum tail tail, enum next next, bool unsynced)
 {
+    ASSERT(tail <= TAIL_BEHIND);
+    ASSERT(next <= NEXT_BAD);
     const unsigned mode = unsynced ? UNSYNCED : SYNCED;
     enum decision decision = DECIDE_DAMAGE;
     char letter = '\0';
@@ -171,6 +199,7 @@ static enum decision decide(enum tail tail, enum next next, bool unsynced)
         }
     }
     ASSERT(rows == 1);
+    ASSERT(letter >= 'A' && letter <= 'J');
     MARK_IF(letter == 'A', "walk: row A, zeros and no segment behind, the end of the log");
     MARK_IF(letter == 'B', "walk: row B, a segment that a crash began is dropped");
     MARK_IF(letter == 'C', "walk: row C, a full segment ends, the next one follows");
@@ -187,6 +216,8 @@ static enum decision decide(enum tail tail, enum next next, bool unsynced)
 static enum rc judge_tail(struct walk *walk, uint64_t next_pos, enum tail *ret_tail,
                           struct scan_behind *ret_behind)
 {
+    walk_check(walk);
+    ASSERT(ret_tail != NULL);
     *ret_behind = (struct scan_behind){0};
     if (walk->file == NULL) {
         *ret_tail = TAIL_ZERO;
@@ -201,6 +232,7 @@ static enum rc judge_tail(struct walk *walk, uint64_t next_pos, enum tail *ret_t
         *ret_tail = TAIL_ZERO;
         return RC_OK;
     }
+    ASSERT(end > walk->scan.at);
     rc = scan_behind(&walk->scan, walk->partition, walk->pos, 0, next_pos, ret_behind);
     *ret_tail = ret_behind->later_batch ? TAIL_BEHIND : TAIL_TORN;
     MARK_IF(ret_behind->found, "walk: whole records of the same batch stand behind a bad one");
@@ -209,12 +241,16 @@ static enum rc judge_tail(struct walk *walk, uint64_t next_pos, enum tail *ret_t
 
 uint64_t walk_slack(const struct walk *walk)
 {
+    ASSERT(walk->file == NULL || walk->scan.file_size <= SEGMENT_BYTES_MAX);
     return walk->file == NULL ? 0 : walk->scan.file_size / RECORD_HEADER_SIZE;
 }
 
 /* The next segment's header is bad: what do its records say? */
 static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next *ret_next)
 {
+    ASSERT(walk->next_item < walk->listing->count);
+    ASSERT(scan->at == SEGMENT_HEADER_SIZE);
+    ASSERT(!walk->listing->items[walk->next_item].header_whole);
     struct record record;
     struct bytes bytes;
     enum rc rc = scan_record(scan, &record, &bytes);
@@ -233,6 +269,7 @@ static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next 
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT(scan->at == SEGMENT_HEADER_SIZE - 8);
     const bool last = walk->next_item + 1 == walk->listing->count;
     /* With no segment in front there was no roll that a crash could have interrupted. */
     *ret_next = last && !behind.later_batch && walk->file != NULL ? NEXT_TORN : NEXT_BAD;
@@ -241,6 +278,8 @@ static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next 
 
 static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_next_pos)
 {
+    walk_check(walk);
+    ASSERT(ret_next != NULL);
     *ret_next_pos = UINT64_MAX;
     if (walk->next_item == walk->listing->count) {
         *ret_next = NEXT_NONE;
@@ -259,6 +298,8 @@ static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_
         *ret_next = last && walk->file != NULL ? NEXT_TORN : NEXT_BAD;
         return RC_OK;
     }
+    ASSERT(!found->header_whole);
+    ASSERT(found->size <= SEGMENT_BYTES_MAX);
     struct storage_file *file;
     enum rc rc = segment_open(walk, walk->next_item, &file);
     if (rc != RC_OK) {
@@ -278,6 +319,8 @@ static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_
 /* Where the step's finding is: in the current segment, or at the head of the next. */
 static void step_locate(struct walk *walk, struct walk_step *step, bool of_next)
 {
+    ASSERT(of_next || walk->file != NULL);
+    ASSERT(!of_next || walk->next_item < walk->listing->count);
     step->of_next = of_next;
     step->item = of_next ? walk->next_item : walk_item(walk);
     walk->name_ = log_name_of(walk->folder, walk->listing->items[step->item].number, ".seg");
@@ -285,6 +328,7 @@ static void step_locate(struct walk *walk, struct walk_step *step, bool of_next)
     step->at = of_next ? 0 : walk->scan.at;
     step->size = of_next ? SEGMENT_HEADER_SIZE : 0;
     if (!of_next && step->behind.found) {
+        ASSERT(step->behind.first.at > step->at);
         step->size = step->behind.first.at - step->at;
     }
 }
@@ -292,12 +336,15 @@ static void step_locate(struct walk *walk, struct walk_step *step, bool of_next)
 static void step_damage(struct walk *walk, struct walk_step *step, enum tail tail, enum next next,
                         const char *what)
 {
+    ASSERT(what != NULL);
+    ASSERT(tail != TAIL_ZERO || next == NEXT_OTHER || next == NEXT_BAD);
     step->kind = WALK_DAMAGE;
     step->what = what;
     if (tail != TAIL_ZERO) {
         step_locate(walk, step, false);
         return;
     }
+    ASSERT(walk->next_item < walk->listing->count);
     const struct found_segment *found = &walk->listing->items[walk->next_item];
     if (next == NEXT_BAD) {
         step_locate(walk, step, true);
@@ -317,6 +364,8 @@ static void step_damage(struct walk *walk, struct walk_step *step, enum tail tai
  * written. */
 static bool is_truncated(const struct walk *walk, enum tail tail)
 {
+    ASSERT(walk->file != NULL);
+    ASSERT(walk->next_item == walk->listing->count);
     const struct found_segment *found = &walk->listing->items[walk_item(walk)];
     const bool zeros_seen =
         tail == TAIL_ZERO && walk->scan.file_size - walk->scan.at >= RECORD_HEADER_SIZE;
@@ -328,6 +377,8 @@ static bool is_truncated(const struct walk *walk, enum tail tail)
  */
 static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *what, bool whole)
 {
+    ASSERT(what != NULL);
+    ASSERT(!whole || walk->file != NULL);
     enum next next = NEXT_NONE;
     enum tail tail = TAIL_ZERO;
     uint64_t next_pos = UINT64_MAX;
@@ -381,6 +432,7 @@ static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *w
 
 enum rc walk_next(struct walk *walk, struct walk_step *step)
 {
+    walk_check(walk);
     if (walk->file == NULL) {
         return step_bad(walk, step, "header", false);
     }
@@ -411,6 +463,10 @@ enum rc walk_next(struct walk *walk, struct walk_step *step)
         .segment = walk->listing->items[walk->next_item - 1].number,
         .at = (uint32_t)scan->at,
     };
+    ASSERT_HOT(step->place.at >= SEGMENT_HEADER_SIZE);
+    ASSERT_HOT(step->place.at % 8 == 0);
     scan->at += record->size;
+    ASSERT_HOT(scan->at <= scan->file_size);
+    ASSERT_HOT(step->bytes.size == record->size);
     return RC_OK;
 }
