@@ -48,14 +48,27 @@ struct recovery {
 
 void log_report(const struct file_log_options *options, const struct log_damage *damage)
 {
+    ASSERT(damage->file != NULL);
+    ASSERT(damage->what != NULL);
     if (options->on_damage != NULL) {
         options->on_damage(options->ctx, damage);
     }
 }
 
+/* Where the replay stands within the list of segments. */
+static void recovery_check(const struct recovery *r)
+{
+    ASSERT_HOT(r->log->owner.recovering);
+    ASSERT_HOT(r->listing.count > 0);
+    ASSERT_HOT(r->start < r->listing.count);
+    ASSERT_HOT(r->last_at == 0 || r->last_at >= SEGMENT_HEADER_SIZE);
+    ASSERT_HOT(r->last_at == 0 || r->batch_at <= r->last_at);
+}
+
 static void report_file(const struct recovery *r, uint64_t number, const char *suffix,
                         const char *what)
 {
+    ASSERT(number > 0);
     const struct log_name name = log_name_of(r->log->folder, number, suffix);
     const struct log_damage damage = {.file = name.text, .what = what};
     log_report(r->options, &damage);
@@ -79,6 +92,8 @@ static enum rc report_unusable(const struct recovery *r, uint64_t number, const 
 enum rc segment_write_ahead(const struct file_log *log, const char *name,
                             const struct segment_header *header)
 {
+    ASSERT(log->segment_bytes >= SEGMENT_BYTES_MIN);
+    ASSERT(header == NULL || header->size_ahead == log->segment_bytes);
     struct storage_file *file;
     enum rc rc = files_create_anew(&log->storage, name, &file);
     if (rc != RC_OK) {
@@ -101,6 +116,7 @@ enum rc segment_write_ahead(const struct file_log *log, const char *name,
 
 static enum rc create_first(struct recovery *r)
 {
+    ASSERT(r->listing.count == 0);
     const struct file_log *log = r->log;
     const struct segment_header header = {
         .partition = log->partition,
@@ -129,6 +145,7 @@ static enum rc create_first(struct recovery *r)
 /* The folder, and its name in the folder above. */
 static enum rc make_folder(const struct file_log *log)
 {
+    ASSERT(log->folder[0] != '\0');
     const struct storage *storage = &log->storage;
     enum rc rc = storage->ops->make_dir(storage->ctx, log->folder);
     if (rc != RC_OK) {
@@ -139,12 +156,15 @@ static enum rc make_folder(const struct file_log *log)
     while (slash > 0 && log->folder[slash] != '/') {
         slash--;
     }
+    ASSERT(slash < sizeof(parent));
+    ASSERT(slash == 0 || log->folder[slash] == '/');
     bytes_copy(parent, log->folder, slash);
     return files_sync_dir(storage, parent);
 }
 
 static enum rc take_stock(struct recovery *r)
 {
+    ASSERT(r->listing.count == 0);
     const struct file_log *log = r->log;
     enum rc rc = make_folder(log);
     if (rc == RC_OK) {
@@ -189,6 +209,7 @@ static enum rc refuse_version(const struct recovery *r)
  * touch them either. */
 static enum rc refuse_foreign(const struct recovery *r)
 {
+    ASSERT(r->listing.count > 0);
     for (size_t i = 0; i < r->listing.count; i++) {
         const struct found_segment *found = &r->listing.items[i];
         if (!found->header_whole) {
@@ -211,6 +232,7 @@ static enum rc refuse_foreign(const struct recovery *r)
 /* Reads the checkpoint of an item; r->state, pos and hash if it is whole and fits its segment. */
 static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
 {
+    ASSERT(item < r->listing.count);
     struct found_segment *found = &r->listing.items[item];
     *ret_taken = false;
     if (!found->has_checkpoint) {
@@ -242,6 +264,8 @@ static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
     r->pos = checkpoint.pos;
     r->hash = checkpoint.hash;
     r->has_state = true;
+    ASSERT(r->start == item);
+    ASSERT(checkpoint.segment == found->number);
     return RC_OK;
 }
 
@@ -249,6 +273,7 @@ static enum rc try_checkpoint(struct recovery *r, size_t item, bool *ret_taken)
  * RC_CORRUPT  none */
 static enum rc choose_start(struct recovery *r, size_t item)
 {
+    ASSERT(item < r->listing.count);
     for (size_t i = item + 1; i-- > 0;) {
         bool taken;
         const enum rc rc = try_checkpoint(r, i, &taken);
@@ -268,6 +293,7 @@ static enum rc choose_start(struct recovery *r, size_t item)
     r->pos = 0;
     r->hash = r->log->incarnation;
     r->has_state = false;
+    recovery_check(r);
     return RC_OK;
 }
 
@@ -275,6 +301,7 @@ static enum rc choose_start(struct recovery *r, size_t item)
 static enum rc check_pages(const struct recovery *r, uint64_t number,
                            const struct index_summary *summary)
 {
+    ASSERT(summary->head.number == number);
     const struct log_name name = log_name_of(r->log->folder, number, ".idx");
     struct storage_file *file;
     enum rc rc = files_open(&r->log->storage, name.text, STORAGE_READ, &file);
@@ -292,6 +319,7 @@ static enum rc check_pages(const struct recovery *r, uint64_t number,
 static enum rc load_summary(struct recovery *r, size_t item, bool report,
                             struct index_summary **ret_summary)
 {
+    ASSERT(item < r->listing.count);
     *ret_summary = NULL;
     const struct found_segment *found = &r->listing.items[item];
     const struct found_segment *next = found + 1;
@@ -301,6 +329,7 @@ static enum rc load_summary(struct recovery *r, size_t item, bool report,
         rc = index_summary_open(&r->log->storage, r->log->folder, found->number, &summary);
     }
     if (rc == RC_OK) {
+        ASSERT(summary->refs == 0);
         const struct index_head *head = &summary->head;
         const bool fits =
             item + 1 < r->listing.count && found->header_whole && next->header_whole &&
@@ -323,6 +352,7 @@ static enum rc load_summary(struct recovery *r, size_t item, bool report,
             return told;
         }
     }
+    ASSERT(*ret_summary == NULL);
     return rc == RC_NOT_FOUND || rc == RC_CORRUPT ? RC_OK : rc;
 }
 
@@ -330,6 +360,9 @@ static enum rc load_summary(struct recovery *r, size_t item, bool report,
 static enum rc add_segment(struct recovery *r, size_t item, uint64_t pos, uint64_t hash,
                            struct index_summary *summary)
 {
+    ASSERT(item < r->listing.count);
+    ASSERT(summary == NULL || summary->refs == 0);
+    ASSERT(summary == NULL || summary->head.number == r->listing.items[item].number);
     const struct found_segment *found = &r->listing.items[item];
     const enum rc rc = catalogue_reserve(r->log);
     if (rc != RC_OK) {
@@ -350,12 +383,16 @@ static enum rc add_segment(struct recovery *r, size_t item, uint64_t pos, uint64
         segment->end_hash = summary->head.end_hash;
         segment->end_at = summary->head.end_at;
     }
+    ASSERT(segment->bytes >= segment->checkpoint_bytes);
+    ASSERT(segment->summary == summary);
     return RC_OK;
 }
 
 /* The segments below the start: all must be indexed. *ret_missing is the first that is not. */
 static enum rc add_history(struct recovery *r, size_t *ret_missing)
 {
+    recovery_check(r);
+    ASSERT(r->log->owner.count == 0);
     *ret_missing = r->start;
     for (size_t i = 0; i < r->start; i++) {
         struct index_summary *summary;
@@ -379,6 +416,8 @@ static enum rc add_history(struct recovery *r, size_t *ret_missing)
 
 static enum rc begin(struct recovery *r)
 {
+    ASSERT(r->listing.count > 0);
+    ASSERT(r->log->owner.count == 0);
     const size_t newest = r->listing.count - 1;
     enum rc rc = choose_start(r, newest);
     if (rc == RC_CORRUPT) {
@@ -402,12 +441,16 @@ static enum rc begin(struct recovery *r)
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT(r->start <= missing);
+    ASSERT(missing < wanted);
     catalogue_deinit(r->log);
     return add_history(r, &missing);
 }
 
 enum rc log_heal_header(const struct file_log *log, struct walk *walk)
 {
+    ASSERT(walk->next_item < walk->listing->count);
+    ASSERT(!walk->listing->items[walk->next_item].header_whole);
     struct found_segment *found = &walk->listing->items[walk->next_item];
     found->header = (struct segment_header){
         .partition = log->partition,
@@ -451,6 +494,8 @@ static enum rc drop_checkpoint(struct recovery *r, struct found_segment *found)
 /* The replay checks itself: where it passes a checkpoint it must have come to that state. */
 static enum rc pass_checkpoint(struct recovery *r, const struct walk *walk, size_t item)
 {
+    ASSERT(item < r->listing.count);
+    ASSERT(walk_item(walk) == item);
     struct found_segment *found = &r->listing.items[item];
     if (item > r->start && r->holed && found->has_checkpoint) {
         return drop_checkpoint(r, found);
@@ -474,7 +519,9 @@ static enum rc pass_checkpoint(struct recovery *r, const struct walk *walk, size
 
 static enum rc on_segment(struct recovery *r, const struct walk *walk)
 {
+    recovery_check(r);
     const size_t item = walk_item(walk);
+    ASSERT(item >= r->start);
     struct index_summary *summary = NULL;
     enum rc rc = pass_checkpoint(r, walk, item);
     if (rc != RC_OK) {
@@ -491,12 +538,16 @@ static enum rc on_segment(struct recovery *r, const struct walk *walk)
     r->unsealed = summary == NULL;
     r->last_at = 0;
     r->batch_at = SEGMENT_HEADER_SIZE;
+    ASSERT(summary == NULL || !r->holed);
     return rc == RC_OK ? add_segment(r, item, walk->pos, walk->hash, summary) : rc;
 }
 
 static enum rc on_record(struct recovery *r, const struct walk *walk, const struct walk_step *step)
 {
+    ASSERT_HOT(step->kind == WALK_RECORD);
+    ASSERT_HOT(step->place.at >= SEGMENT_HEADER_SIZE);
     struct segment *segment = catalogue_newest(r->log);
+    ASSERT_HOT(segment->number == step->place.segment);
     const enum rc rc = r->options->on_record(r->options->ctx, &step->record, step->place);
     if (rc != RC_OK) {
         return rc;
@@ -509,17 +560,23 @@ static enum rc on_record(struct recovery *r, const struct walk *walk, const stru
     segment->end_pos = walk->pos;
     segment->end_hash = walk->hash;
     segment->end_at = step->place.at + step->record.size;
+    ASSERT_HOT(segment->end_at == walk->scan.at);
+    ASSERT_HOT(segment->end_at % 8 == 0);
+    recovery_check(r);
     return RC_OK;
 }
 
 /* Makes a torn tail zeros again, on disk before anything is written there. */
 static enum rc cut_tail(struct recovery *r, struct walk *walk)
 {
+    ASSERT(walk->file != NULL);
+    ASSERT(walk->next_item == r->listing.count);
     uint64_t end = 0;
     enum rc rc = scan_nonzero_end(&walk->scan, walk->scan.at, &end);
     if (rc != RC_OK) {
         return rc;
     }
+    ASSERT(end >= walk->scan.at);
     const struct found_segment *found = &r->listing.items[walk_item(walk)];
     const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
     struct storage_file *file;
@@ -537,6 +594,7 @@ static enum rc cut_tail(struct recovery *r, struct walk *walk)
 
 static enum rc drop_segment(struct recovery *r, struct walk *walk)
 {
+    ASSERT(walk->next_item > 0);
     ASSERT(walk->next_item + 1 == r->listing.count);
     const struct found_segment *found = &r->listing.items[walk->next_item];
     const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
@@ -545,11 +603,13 @@ static enum rc drop_segment(struct recovery *r, struct walk *walk)
         rc = files_sync_dir(&r->log->storage, r->log->folder);
     }
     listing_drop(&r->listing, walk->next_item);
+    ASSERT(walk->next_item == r->listing.count);
     return rc;
 }
 
 static void report_step(const struct recovery *r, const struct walk_step *step, bool repaired)
 {
+    ASSERT(step->what != NULL);
     const struct log_damage damage = {
         .file = step->file,
         .at = step->at,
@@ -564,6 +624,8 @@ static void report_step(const struct recovery *r, const struct walk_step *step, 
 /* Does what a step asks for. RC_END: the log ends here. */
 static enum rc take_step(struct recovery *r, struct walk *walk, const struct walk_step *step)
 {
+    ASSERT_HOT(walk->listing == &r->listing);
+    ASSERT_HOT(step->kind != WALK_RECORD || step->bytes.size == step->record.size);
     enum rc rc;
     switch (step->kind) {
     case WALK_RECORD: return on_record(r, walk, step);
@@ -599,6 +661,8 @@ static enum rc take_step(struct recovery *r, struct walk *walk, const struct wal
  * without a sync, where one has failed (`rewrite`). */
 static enum rc settle_tail(const struct recovery *r, struct storage_file *file, uint64_t end)
 {
+    ASSERT(r->batch_at >= SEGMENT_HEADER_SIZE);
+    ASSERT(r->batch_at <= end);
     const struct storage *storage = &r->log->storage;
     uint8_t bytes[4096];
     enum rc rc = RC_OK;
@@ -607,6 +671,7 @@ static enum rc settle_tail(const struct recovery *r, struct storage_file *file, 
     for (uint64_t at = first; rc == RC_OK && at < end;) {
         MARK_IF(at == r->batch_at, "recovery: the last batch is written again before it is shown");
         const size_t size = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
+        ASSERT_HOT(size > 0);
         rc = files_read_exact(storage, file, bytes, size, at);
         if (rc == RC_OK) {
             rc = files_write(storage, file, bytes_of(bytes, size), at);
@@ -618,6 +683,8 @@ static enum rc settle_tail(const struct recovery *r, struct storage_file *file, 
 
 static enum rc open_committer(struct recovery *r, const struct walk *walk)
 {
+    ASSERT(r->log->committer.file == NULL);
+    ASSERT(walk->next_item == r->listing.count);
     struct file_log *log = r->log;
     const struct found_segment *found = &r->listing.items[walk_item(walk)];
     const struct log_name name = log_name_of(log->folder, found->number, ".seg");
@@ -630,6 +697,7 @@ static enum rc open_committer(struct recovery *r, const struct walk *walk)
     }
     log->committer.state = COMMITTER_OPEN;
     log->committer.number = found->number;
+    ASSERT(catalogue_newest(log)->number == found->number);
     log->committer.at = walk->scan.at;
     log->committer.capacity = found->size > log->segment_bytes ? found->size : log->segment_bytes;
     log->committer.next_pos = walk->pos;
@@ -643,11 +711,16 @@ static enum rc open_committer(struct recovery *r, const struct walk *walk)
     log->committer.last_hash = r->last_hash;
     log->recovered_pos = walk->pos;
     log->recovered_hash = walk->hash;
+    ASSERT(log->committer.at <= log->committer.capacity);
+    ASSERT(log->committer.at % 8 == 0);
+    ASSERT(log->committer.last_at < log->committer.at);
     return RC_OK;
 }
 
 static enum rc replay(struct recovery *r)
 {
+    recovery_check(r);
+    ASSERT(r->log->committer.file == NULL);
     if (r->has_state) {
         MARK("recovery: a state is loaded from a checkpoint");
         const enum rc rc = r->options->on_state(r->options->ctx, r->pos, buf_bytes(&r->state));
@@ -671,12 +744,15 @@ static enum rc replay(struct recovery *r)
         rc = open_committer(r, &walk);
     }
     walk_deinit(&walk);
+    ASSERT(rc != RC_END);
+    ASSERT(rc != RC_OK || r->log->committer.file != NULL);
     return rc;
 }
 
 static void finish(struct recovery *r)
 {
     struct file_log *log = r->log;
+    ASSERT(log->owner.snapshot != NULL);
     uint64_t sealed_end = log->owner.segments[0].number;
     const struct segment *segment = log->owner.segments;
     for (; segment->summary != NULL || segment->unindexed; segment++) {
@@ -684,11 +760,15 @@ static void finish(struct recovery *r)
         sealed_end = segment->number + 1;
     }
     log->keeper.sealed_end = sealed_end;
+    ASSERT(log->keeper.sealed_end >= log->owner.segments[0].number);
+    ASSERT(log->keeper.sealed_end <= catalogue_newest(log)->number);
     log->owner.recovering = false;
 }
 
 enum rc log_recover(struct file_log *log, const struct file_log_options *options)
 {
+    ASSERT(log->owner.count == 0);
+    ASSERT(log->owner.snapshot == NULL);
     struct recovery r = {.log = log, .options = options};
     log->owner.recovering = true;
     enum rc rc = take_stock(&r);
