@@ -52,10 +52,23 @@ struct cut {
 
 /* ---- what was lost ------------------------------------------------------------------------- */
 
+/* A hole stands behind the header, before the place where the log goes on, and at a place that a
+ * record can begin at. */
+static void cut_check(const struct repair *r, const struct cut *cut)
+{
+    ASSERT(cut->item < r->listing->count);
+    ASSERT(cut->at >= SEGMENT_HEADER_SIZE);
+    ASSERT(cut->at % 8 == 0);
+    ASSERT(cut->resume_at == 0 || cut->resume_at % 8 == 0);
+    ASSERT(cut->resume_at == 0 || cut->resume_at > cut->at);
+}
+
 static enum rc losses_of_row(struct repair *r, struct index_pages *pages,
                              const struct index_head *head, const struct index_row *row,
                              uint64_t first_at, uint64_t end_at)
 {
+    ASSERT(first_at < end_at);
+    ASSERT(row->entry_count > 0);
     for (uint32_t e = 0; e < row->entry_count; e++) {
         struct index_entry entry;
         uint32_t crc;
@@ -86,6 +99,8 @@ static enum rc losses_of_row(struct repair *r, struct index_pages *pages,
 static enum rc losses_from(struct repair *r, const struct index_summary *summary,
                            struct storage_file *file, uint64_t first_at, uint64_t end_at)
 {
+    ASSERT(first_at < end_at);
+    ASSERT(file != NULL);
     struct index_pages pages;
     index_pages_begin(&pages, &r->log->storage, file);
     enum rc rc = RC_OK;
@@ -102,6 +117,8 @@ static enum rc losses_from(struct repair *r, const struct index_summary *summary
 /* Notes the messages whose records began in first_at … end_at, as far as the index knows. */
 static enum rc note_losses(struct repair *r, uint64_t number, uint64_t first_at, uint64_t end_at)
 {
+    ASSERT(number > 0);
+    ASSERT(first_at < end_at);
     struct index_summary *summary;
     enum rc rc = index_summary_open(&r->log->storage, r->log->folder, number, &summary);
     if (rc == RC_NOT_FOUND || rc == RC_CORRUPT) {
@@ -113,6 +130,7 @@ static enum rc note_losses(struct repair *r, uint64_t number, uint64_t first_at,
     const struct log_name name = log_name_of(r->log->folder, number, ".idx");
     struct storage_file *file;
     rc = files_open(&r->log->storage, name.text, STORAGE_READ, &file);
+    ASSERT(summary->head.number == number);
     if (rc == RC_OK) {
         rc = losses_from(r, summary, file, first_at, end_at);
         files_close(&r->log->storage, file);
@@ -124,6 +142,8 @@ static enum rc note_losses(struct repair *r, uint64_t number, uint64_t first_at,
 static void report(const struct repair *r, size_t item, uint64_t at, uint64_t size,
                    const char *what)
 {
+    ASSERT(item < r->listing->count);
+    ASSERT(what != NULL);
     const struct log_name name =
         log_name_of(r->log->folder, r->listing->items[item].number, ".seg");
     const struct log_damage damage = {
@@ -136,6 +156,8 @@ static void report(const struct repair *r, size_t item, uint64_t at, uint64_t si
 static enum rc rename_synced(const struct repair *r, uint64_t number, const char *from,
                              const char *to)
 {
+    ASSERT(number > 0);
+    ASSERT(strcmp(from, to) != 0);
     const struct log_name from_name = log_name_of(r->log->folder, number, from);
     const struct log_name to_name = log_name_of(r->log->folder, number, to);
     const enum rc rc = files_rename(&r->log->storage, from_name.text, to_name.text);
@@ -145,6 +167,9 @@ static enum rc rename_synced(const struct repair *r, uint64_t number, const char
 /* Takes a segment out of the log in which nothing can be used. */
 static enum rc drop_segment(struct repair *r, size_t item, const char *what)
 {
+    ASSERT(item < r->listing->count);
+    ASSERT(what != NULL);
+    ASSERT(r->listing->items[item].has_segment);
     const uint64_t number = r->listing->items[item].number;
     report(r, item, 0, 0, what);
     enum rc rc = note_losses(r, number, 0, UINT64_MAX);
@@ -169,10 +194,14 @@ static enum rc drop_segment(struct repair *r, size_t item, const char *what)
 static enum rc copy_range(const struct repair *r, struct storage_file *from,
                           struct storage_file *to, uint64_t first, uint64_t end)
 {
+    ASSERT(first % 8 == 0);
+    ASSERT(from != to);
     struct buf buffer = {0};
     enum rc rc = buf_reserve(&buffer, COPY_CHUNK);
     for (uint64_t at = first; rc == RC_OK && at < end;) {
         const size_t size = end - at < COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
+        ASSERT_HOT(size > 0);
+        ASSERT_HOT(size <= buffer.capacity);
         rc = files_read_exact(&r->log->storage, from, buffer.data, size, at);
         if (rc == RC_OK) {
             rc = files_write(&r->log->storage, to, bytes_of(buffer.data, size), at);
@@ -186,6 +215,8 @@ static enum rc copy_range(const struct repair *r, struct storage_file *from,
 /* The hole's record, of the size of what it replaces. */
 static enum rc hole_encode(const struct repair *r, const struct cut *cut, struct log_batch *batch)
 {
+    cut_check(r, cut);
+    ASSERT(cut->pos <= cut->end_pos);
     const uint64_t size = cut->resume_at == 0 ? HOLE_SIZE_MIN : cut->resume_at - cut->at;
     ASSERT(size >= HOLE_SIZE_MIN);
     if (size - RECORD_HEADER_SIZE > RECORD_BODY_BYTES_MAX) {
@@ -204,6 +235,7 @@ static enum rc hole_encode(const struct repair *r, const struct cut *cut, struct
         return RC_NOMEM;
     }
     record_hole_encode(&hole, body);
+    ASSERT(hole.first_pos == cut->pos);
     batch_begin(batch, r->log->partition, cut->pos, cut->hash);
     const enum rc rc =
         batch_append(batch, RECORD_HOLE, 0, bytes_of(body, (size_t)size - RECORD_HEADER_SIZE));
@@ -217,6 +249,9 @@ static enum rc write_cut(const struct repair *r, const struct cut *cut,
                          const struct log_batch *hole, struct storage_file *from,
                          struct storage_file *to)
 {
+    cut_check(r, cut);
+    ASSERT(hole->bytes.size >= HOLE_SIZE_MIN);
+    ASSERT(cut->resume_at == 0 || cut->at + hole->bytes.size == cut->resume_at);
     const uint64_t found_size = r->listing->items[cut->item].size;
     /* What is longer than any segment was not written by us: nothing of it is taken over. */
     const uint64_t old_size = found_size > SEGMENT_BYTES_MAX ? 0 : found_size;
@@ -242,6 +277,8 @@ static enum rc write_cut(const struct repair *r, const struct cut *cut,
 static enum rc replace_segment(struct repair *r, const struct cut *cut,
                                const struct log_batch *hole)
 {
+    ASSERT(hole->first_pos + 1 == hole->end_pos);
+    ASSERT(r->listing->items[cut->item].number == cut->header.number);
     struct found_segment *found = &r->listing->items[cut->item];
     const struct log_name name = log_name_of(r->log->folder, found->number, ".seg");
     const struct log_name temporary = log_name_of(r->log->folder, found->number, ".seg.tmp");
@@ -267,6 +304,7 @@ static enum rc replace_segment(struct repair *r, const struct cut *cut,
         found->header_whole = true;
         found->has_damaged = true;
     }
+    ASSERT(rc != RC_OK || found->header_whole);
     return rc;
 }
 
@@ -275,6 +313,7 @@ static enum rc replace_segment(struct repair *r, const struct cut *cut,
 /* Behind the hole comes the next segment: its header says where the log goes on. */
 static void resume_in_next(const struct repair *r, struct cut *cut)
 {
+    ASSERT(cut->item < r->listing->count);
     cut->resume_at = 0;
     if (cut->item + 1 < r->listing->count) {
         const struct found_segment *next = &r->listing->items[cut->item + 1];
@@ -287,6 +326,7 @@ static void resume_in_next(const struct repair *r, struct cut *cut)
 
 static uint64_t next_pos_of(const struct repair *r, size_t item)
 {
+    ASSERT(item < r->listing->count);
     if (item + 1 < r->listing->count && r->listing->items[item + 1].header_whole) {
         return r->listing->items[item + 1].header.first_pos;
     }
@@ -296,6 +336,8 @@ static uint64_t next_pos_of(const struct repair *r, size_t item)
 /* Moves the end of the hole on by one record, or by what stands behind one that is bad. */
 static enum rc widen_by_one(struct repair *r, struct scan *scan, struct cut *cut)
 {
+    cut_check(r, cut);
+    ASSERT(scan->file_ != NULL);
     struct record record;
     struct bytes bytes;
     scan->at = cut->resume_at;
@@ -315,6 +357,7 @@ static enum rc widen_by_one(struct repair *r, struct scan *scan, struct cut *cut
         return rc;
     }
     if (behind.found) {
+        ASSERT(behind.first.at > cut->resume_at);
         cut->resume_at = behind.first.at;
         cut->end_pos = behind.first.first_pos;
         cut->resume_hash = behind.first.prev_hash;
@@ -327,6 +370,7 @@ static enum rc widen_by_one(struct repair *r, struct scan *scan, struct cut *cut
 /* Makes the hole as large as its record must be. */
 static enum rc widen(struct repair *r, struct cut *cut)
 {
+    ASSERT(cut->resume_at == 0 || cut->resume_at > cut->at);
     if (cut->resume_at == 0 || cut->resume_at - cut->at >= HOLE_SIZE_MIN) {
         return RC_OK;
     }
@@ -345,11 +389,14 @@ static enum rc widen(struct repair *r, struct cut *cut)
     }
     buf_deinit(&buffer);
     files_close(&r->log->storage, file);
+    ASSERT(rc != RC_OK || cut->resume_at == 0 || cut->resume_at - cut->at >= HOLE_SIZE_MIN);
     return rc;
 }
 
 static enum rc make_hole(struct repair *r, struct cut *cut, const char *what)
 {
+    cut_check(r, cut);
+    ASSERT(what != NULL);
     const uint64_t number = r->listing->items[cut->item].number;
     if (number == r->last_segment && cut->at == r->last_at) {
         return RC_CORRUPT; /* the hole that we made is not what is read there */
@@ -361,6 +408,7 @@ static enum rc make_hole(struct repair *r, struct cut *cut, const char *what)
         return rc;
     }
     ASSERT(cut->end_pos >= cut->pos);
+    ASSERT(r->last_segment == cut->header.number);
     report(r, cut->item, cut->at, cut->resume_at == 0 ? 0 : cut->resume_at - cut->at, what);
     struct log_batch hole = {0};
     rc = hole_encode(r, cut, &hole);
@@ -379,6 +427,8 @@ static enum rc make_hole(struct repair *r, struct cut *cut, const char *what)
 /* Whole records in a segment whose header is bad. */
 static enum rc search_headerless(struct repair *r, size_t item, struct scan_behind *ret_behind)
 {
+    ASSERT(item < r->listing->count);
+    ASSERT(!r->listing->items[item].header_whole);
     const struct found_segment *found = &r->listing->items[item];
     *ret_behind = (struct scan_behind){0};
     if (found->size < SEGMENT_HEADER_SIZE || found->size > SEGMENT_BYTES_MAX) {
@@ -397,12 +447,15 @@ static enum rc search_headerless(struct repair *r, size_t item, struct scan_behi
                      next_pos_of(r, item), ret_behind);
     buf_deinit(&buffer);
     files_close(&r->log->storage, file);
+    ASSERT(!ret_behind->found || ret_behind->first.at >= SEGMENT_HEADER_SIZE);
     return rc;
 }
 
 /* The next segment's header is bad. Afterwards it is whole, or the segment is gone. */
 static enum rc repair_header(struct repair *r)
 {
+    ASSERT(r->walk.next_item < r->listing->count);
+    ASSERT(!r->listing->items[r->walk.next_item].header_whole);
     const size_t item = r->walk.next_item;
     const bool is_first = r->walk.file == NULL;
     struct scan_behind behind;
@@ -452,8 +505,11 @@ static enum rc repair_header(struct repair *r)
 /* Records are lost from the walk's place on. */
 static enum rc repair_records(struct repair *r, const struct walk_step *step)
 {
+    ASSERT(step->kind == WALK_DAMAGE);
+    ASSERT(r->walk.file != NULL);
     const size_t item = walk_item(&r->walk);
     const struct found_segment *found = &r->listing->items[item];
+    ASSERT(found->header_whole);
     struct cut cut = {
         .item = item,
         .header = found->header,
@@ -476,6 +532,8 @@ static enum rc repair_records(struct repair *r, const struct walk_step *step)
 
 static enum rc repair_damage(struct repair *r, const struct walk_step *step)
 {
+    ASSERT(step->kind == WALK_DAMAGE);
+    ASSERT(step->what != NULL);
     const bool has_next = r->walk.next_item < r->listing->count;
     const bool at_records = r->walk.file != NULL && !step->of_next;
     if (at_records && step->behind.found) {
@@ -496,6 +554,8 @@ static enum rc repair_damage(struct repair *r, const struct walk_step *step)
 
 static enum rc take_step(struct repair *r, const struct walk_step *step)
 {
+    ASSERT_HOT(r->walk.listing == r->listing);
+    ASSERT_HOT(step->kind != WALK_DAMAGE || step->file != NULL);
     enum rc rc;
     switch (step->kind) {
     case WALK_SEGMENT:
@@ -517,6 +577,8 @@ static enum rc take_step(struct repair *r, const struct walk_step *step)
  * RC_CORRUPT  none is left */
 static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_hash)
 {
+    ASSERT(ret_pos != NULL);
+    ASSERT(ret_hash != NULL);
     for (;;) {
         ASSERT(r->listing->count > 0);
         const struct found_segment *first = &r->listing->items[0];
@@ -559,6 +621,8 @@ static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_ha
 enum rc log_repair(struct file_log *log, const struct file_log_options *options,
                    struct listing *listing)
 {
+    ASSERT(listing->count > 0);
+    ASSERT(options->repair);
     struct repair r = {.log = log, .options = options, .listing = listing};
     uint64_t pos = 0;
     uint64_t hash = 0;
@@ -575,5 +639,6 @@ enum rc log_repair(struct file_log *log, const struct file_log_options *options,
         }
     }
     walk_deinit(&r.walk);
+    ASSERT(rc != RC_OK);
     return rc == RC_END ? RC_OK : rc;
 }
