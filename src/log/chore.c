@@ -16,6 +16,8 @@
 static enum rc collect_checks(const struct file_log *log, const struct index_head *head,
                               struct buf *checks)
 {
+    ASSERT(checks->size == 0);
+    ASSERT(head->end_at >= SEGMENT_HEADER_SIZE);
     const struct log_name name = log_name_of(log->folder, head->number, ".seg");
     struct storage_file *file;
     enum rc rc = files_open(&log->storage, name.text, STORAGE_READ, &file);
@@ -33,6 +35,7 @@ static enum rc collect_checks(const struct file_log *log, const struct index_hea
             const struct index_check check = {(uint32_t)scan.at, bytes_load_u32(bytes.data)};
             rc = buf_append(checks, bytes_of(&check, sizeof(check)));
             scan.at += record.size;
+            ASSERT_HOT(record.size >= RECORD_HEADER_SIZE);
         }
     }
     buf_deinit(&buffer);
@@ -43,6 +46,8 @@ static enum rc collect_checks(const struct file_log *log, const struct index_hea
 static enum rc do_seal(struct file_log *log, struct log_chore *chore)
 {
     struct seal *seal = chore->private_;
+    ASSERT(seal->summary == NULL);
+    ASSERT(seal->head.partition == log->partition);
     ASSERT(seal->head.number == chore->segment);
     struct buf checks = {0};
     enum rc rc = collect_checks(log, &seal->head, &checks);
@@ -65,6 +70,8 @@ static enum rc do_seal(struct file_log *log, struct log_chore *chore)
 
 static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
 {
+    ASSERT(chore->segment > 0);
+    ASSERT(chore->private_ == NULL);
     const struct log_name name = log_name_of(log->folder, chore->segment, ".new");
     if (log->keeper.prepared == chore->segment) {
         return RC_OK;
@@ -100,6 +107,8 @@ static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
 
 static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore)
 {
+    ASSERT(chore->kind == LOG_CHORE_CHECKPOINT);
+    ASSERT(chore->segment > 0);
     /* Replay begins at the newest checkpoint and trusts the indexes below it. */
     if (chore->segment > log->keeper.sealed_end) {
         MARK("keeper: a checkpoint waits for indexes below it");
@@ -118,6 +127,7 @@ static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore
         .pos = header.first_pos,
         .hash = header.prev_hash,
     };
+    ASSERT(checkpoint.segment <= log->keeper.sealed_end);
     MARK("keeper: a checkpoint is written");
     return checkpoint_write(&log->storage, log->folder, &checkpoint, buf_bytes(&chore->state));
 }
@@ -137,6 +147,7 @@ static int compare_entries(const void *a, const void *b)
 /* One entry a channel, with its highest end. Returns the bytes that are left. */
 static size_t merge_entries(struct buf *entries)
 {
+    ASSERT(entries->size % sizeof(struct log_survey_entry) == 0);
     struct log_survey_entry *array = (struct log_survey_entry *)(void *)entries->data;
     const size_t count = entries->size / sizeof(*array);
     if (count == 0) {
@@ -145,6 +156,8 @@ static size_t merge_entries(struct buf *entries)
     qsort(array, count, sizeof(*array), compare_entries);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
+        ASSERT_HOT(kept <= i);
+        ASSERT_HOT(i == 0 || array[i - 1].channel_id <= array[i].channel_id);
         if (kept > 0 && array[kept - 1].channel_id == array[i].channel_id) {
             MARK("keeper: a survey finds a channel in two segments");
             array[kept - 1].end_seq = array[i].end_seq;
@@ -152,12 +165,15 @@ static size_t merge_entries(struct buf *entries)
             array[kept++] = array[i];
         }
     }
+    ASSERT(kept > 0);
+    ASSERT(kept <= count);
     return kept * sizeof(*array);
 }
 
 static enum rc survey_rows(struct index_pages *pages, const struct index_head *head,
                            struct buf *entries)
 {
+    ASSERT(pages->file != NULL);
     for (uint64_t i = 0; i < head->channel_count; i++) {
         struct index_row row;
         enum rc rc = index_file_row(pages, head, i, &row);
@@ -165,6 +181,7 @@ static enum rc survey_rows(struct index_pages *pages, const struct index_head *h
             return rc;
         }
         const struct log_survey_entry entry = {row.channel_id, row.end_seq};
+        ASSERT_HOT(row.first_seq < row.end_seq);
         rc = buf_append(entries, bytes_of(&entry, sizeof(entry)));
         if (rc != RC_OK) {
             return rc;
@@ -176,6 +193,8 @@ static enum rc survey_rows(struct index_pages *pages, const struct index_head *h
 static enum rc survey_segment(const struct file_log *log, uint64_t number, bool will_trim,
                               struct buf *entries)
 {
+    ASSERT(number > 0);
+    ASSERT(entries->size % sizeof(struct log_survey_entry) == 0);
     struct index_summary *summary;
     enum rc rc = index_summary_open(&log->storage, log->folder, number, &summary);
     if (rc == RC_NOT_FOUND || rc == RC_CORRUPT) {
@@ -190,6 +209,7 @@ static enum rc survey_segment(const struct file_log *log, uint64_t number, bool 
     const struct log_name name = log_name_of(log->folder, number, ".idx");
     struct storage_file *file;
     rc = files_open(&log->storage, name.text, STORAGE_READ, &file);
+    ASSERT(summary->head.number == number);
     if (rc == RC_OK) {
         struct index_pages pages;
         index_pages_begin(&pages, &log->storage, file);
@@ -203,6 +223,8 @@ static enum rc survey_segment(const struct file_log *log, uint64_t number, bool 
 
 static enum rc do_survey(const struct file_log *log, struct log_chore *chore)
 {
+    ASSERT(chore->entries == NULL);
+    ASSERT(chore->entry_count == 0);
     struct listing listing;
     enum rc rc = listing_read(&log->storage, log->folder, &listing);
     if (rc != RC_OK) {
@@ -228,6 +250,8 @@ static enum rc do_survey(const struct file_log *log, struct log_chore *chore)
 
 static enum rc remove_one(const struct file_log *log, uint64_t number, const char *suffix)
 {
+    ASSERT(number > 0);
+    ASSERT(suffix[0] == '.');
     const struct log_name name = log_name_of(log->folder, number, suffix);
     return files_remove(&log->storage, name.text);
 }
@@ -236,6 +260,7 @@ static enum rc remove_one(const struct file_log *log, uint64_t number, const cha
  * a repair kept goes first, for without its segment it would look like a repair cut off. */
 static enum rc remove_segment(const struct file_log *log, const struct found_segment *found)
 {
+    ASSERT(found->number > 0);
     enum rc rc = RC_OK;
     if (found->has_damaged) {
         rc = remove_one(log, found->number, ".seg.damaged");
@@ -254,6 +279,7 @@ static enum rc remove_segment(const struct file_log *log, const struct found_seg
  * roll. */
 static enum rc sync_newest(const struct file_log *log, const struct listing *listing)
 {
+    ASSERT(listing->count == 0 || listing->items != NULL);
     uint64_t number = 0;
     for (size_t i = 0; i < listing->count; i++) {
         number = listing->items[i].has_segment ? listing->items[i].number : number;
@@ -277,6 +303,7 @@ static enum rc sync_newest(const struct file_log *log, const struct listing *lis
 
 static enum rc do_remove(const struct file_log *log, const struct log_chore *chore)
 {
+    ASSERT(chore->kind == LOG_CHORE_REMOVE);
     struct listing listing;
     enum rc rc = listing_read(&log->storage, log->folder, &listing);
     if (rc != RC_OK) {
@@ -303,6 +330,7 @@ static enum rc do_remove(const struct file_log *log, const struct log_chore *cho
 
 void file_log_chore_do(struct file_log *log, struct log_chore *chore)
 {
+    ASSERT(chore->kind <= LOG_CHORE_REMOVE);
     switch (chore->kind) {
     case LOG_CHORE_SEAL: chore->rc = do_seal(log, chore); return;
     case LOG_CHORE_PREPARE: chore->rc = do_prepare(log, chore); return;
