@@ -37,6 +37,7 @@ static inline uint8_t alphabet_at(uint32_t value)
 
 void base64_encode(uint8_t *to, struct bytes bytes)
 {
+    ASSERT_HOT(to != NULL || bytes.size == 0);
     ASSERT_HOT(bytes.size == 0 || bytes.data != NULL);
     const uint8_t *from = bytes.data;
     size_t left = bytes.size;
@@ -59,6 +60,7 @@ void base64_encode(uint8_t *to, struct bytes bytes)
 
 static size_t padding_size(struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     if (text.size == 0 || text.data[text.size - 1] != '=') {
         return 0;
     }
@@ -77,6 +79,7 @@ size_t base64_decoded_size(struct bytes text)
 /* The last group, with `padding` characters '=' at its end. */
 static bool last_decode(uint8_t *to, const uint8_t *from, size_t padding)
 {
+    ASSERT_HOT(to != NULL);
     ASSERT_HOT(from[3] == '=');
     ASSERT_HOT((padding == 2) == (from[2] == '='));
     ASSERT(padding == 1 || padding == 2);
@@ -100,6 +103,8 @@ static bool last_decode(uint8_t *to, const uint8_t *from, size_t padding)
 
 bool base64_decode(uint8_t *to, struct bytes text, size_t *ret_size)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
+    ASSERT_HOT(ret_size != NULL);
     if (text.size % 4 != 0) {
         return false;
     }
