@@ -24,6 +24,8 @@ static bool is_one_of(uint8_t byte, const char *set)
 
 bool http_text_equal(struct bytes a, struct bytes b)
 {
+    ASSERT_HOT(a.size == 0 || a.data != NULL);
+    ASSERT_HOT(b.size == 0 || b.data != NULL);
     if (a.size != b.size) {
         return false;
     }
@@ -37,6 +39,7 @@ bool http_text_equal(struct bytes a, struct bytes b)
 
 bool http_token_valid(struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     for (size_t i = 0; i < text.size; i++) {
         if (!is_letter_or_digit(text.data[i]) && !is_one_of(text.data[i], "!#$%&'*+-.^_`|~")) {
             return false;
@@ -47,6 +50,7 @@ bool http_token_valid(struct bytes text)
 
 struct bytes http_trim(struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     while (text.size > 0 && is_one_of(text.data[0], " \t")) {
         text.data++;
         text.size--;
@@ -59,6 +63,8 @@ struct bytes http_trim(struct bytes text)
 
 bool http_list_next(struct bytes *list, struct bytes *ret_element)
 {
+    ASSERT_HOT(ret_element != NULL);
+    ASSERT_HOT(list->size == 0 || list->data != NULL);
     while (list->size > 0) {
         const uint8_t *comma = memchr(list->data, ',', list->size);
         const size_t size = comma == NULL ? list->size : (size_t)(comma - list->data);
@@ -76,6 +82,7 @@ bool http_list_next(struct bytes *list, struct bytes *ret_element)
 
 bool http_field_lists(const struct http_request *request, const char *name, const char *token)
 {
+    ASSERT(request->field_count == 0 || request->fields != NULL);
     ASSERT(name[0] != '\0');
     ASSERT(token[0] != '\0');
     const struct bytes wanted_name = bytes_of_text(name);
@@ -126,6 +133,7 @@ struct bytes http_field_find(const struct http_request *request, const char *nam
 /* How many bytes at the start of `text` are a host; 0: none. */
 static size_t host_size(struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     size_t size = 0;
     if (text.size > 0 && text.data[0] == '[') {
         size = 1;
@@ -142,11 +150,13 @@ static size_t host_size(struct bytes text)
            (is_letter_or_digit(text.data[size]) || is_one_of(text.data[size], "-._~%!$&'()*+;="))) {
         size++;
     }
+    ASSERT_HOT(size <= text.size);
     return size;
 }
 
 bool http_authority_parse(struct bytes text, struct http_authority *ret_authority)
 {
+    ASSERT(ret_authority != NULL);
     const size_t size = host_size(text);
     ASSERT(size <= text.size);
     if (size == 0) {
