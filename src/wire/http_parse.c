@@ -72,6 +72,7 @@ static void parser_move(struct http_parser *parser, enum parse_state next)
 
 static void parser_release(struct http_parser *parser)
 {
+    ASSERT(parser->field_count == 0 || parser->fields != NULL);
     buf_deinit(&parser->head);
     mem_free(parser->fields);
     parser->fields = NULL;
@@ -81,6 +82,7 @@ static void parser_release(struct http_parser *parser)
 
 enum rc http_parser_new(struct http_parser **ret_parser)
 {
+    ASSERT(ret_parser != NULL);
     struct http_parser *parser = mem_calloc(1, sizeof(*parser));
     if (parser == NULL) {
         return RC_NOMEM;
@@ -138,6 +140,7 @@ static int on_field_name(llhttp_t *llhttp, const char *at, size_t size)
 
 static int on_field_value(llhttp_t *llhttp, const char *at, size_t size)
 {
+    ASSERT(at != NULL || size == 0);
     struct http_parser *parser = llhttp->data;
     ASSERT(parser->field_count > 0);
     struct http_field *field = &parser->fields[parser->field_count - 1];
@@ -150,6 +153,8 @@ static int on_field_value(llhttp_t *llhttp, const char *at, size_t size)
 
 static int on_head_complete(llhttp_t *llhttp)
 {
+    ASSERT(llhttp->data != NULL);
+    ASSERT(((struct http_parser *)llhttp->data)->state == PARSE_HEAD);
     (void)llhttp;
     return HPE_PAUSED; /* the body is not llhttp's affair yet */
 }
@@ -213,6 +218,7 @@ static bool refuse(struct refusal *refusal, unsigned status, const char *text)
 /* llhttp has judged the text before; a length of the body is judged twice. */
 static bool all_digits(struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     for (size_t i = 0; i < text.size; i++) {
         if (NEVER(text.data[i] < '0' || text.data[i] > '9')) {
             return false;
@@ -526,6 +532,9 @@ static size_t parser_step(struct http_parser *parser, struct bytes input, struct
 void http_parser_feed(struct http_parser *parser, struct bytes input, size_t *ret_used,
                       struct http_event *ret_event)
 {
+    ASSERT_HOT(input.size == 0 || input.data != NULL);
+    ASSERT_HOT(ret_used != NULL);
+    ASSERT_HOT(ret_event != NULL);
     struct http_event event = {.type = HTTP_EVENT_NONE};
     size_t used = 0;
 
