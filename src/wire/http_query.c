@@ -13,6 +13,7 @@ static int hex_value(uint8_t byte)
 /* Takes one byte off `text`, decoded. False: a bad escape. */
 static bool decoded_next(struct bytes *text, uint8_t *ret_byte)
 {
+    ASSERT_HOT(ret_byte != NULL);
     ASSERT_HOT(text->size > 0);
     size_t size = 1;
     uint8_t byte = text->data[0];
@@ -33,6 +34,7 @@ static bool decoded_next(struct bytes *text, uint8_t *ret_byte)
 
 enum rc http_percent_decode(struct bytes text, struct buf *to)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     const size_t size_before = to->size;
     const enum rc rc = buf_reserve(to, text.size);
     if (rc != RC_OK) {
@@ -53,6 +55,7 @@ enum rc http_percent_decode(struct bytes text, struct buf *to)
 /* Whether `text`, decoded, is `name`; a bad escape is no name of ours. */
 static bool name_matches(struct bytes text, const char *name)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     ASSERT(name[0] != '\0');
     for (const char *at = name; *at != '\0'; at++) {
         uint8_t byte = 0;
