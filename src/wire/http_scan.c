@@ -51,21 +51,27 @@ static const uint8_t scan_class[256] = {
 void http_scan_init(struct http_scan *scan)
 {
     *scan = (struct http_scan){.state = SCAN_START};
+    ASSERT_HOT(scan->state == SCAN_START);
+    ASSERT_HOT(scan->status == 0);
 }
 
 void http_scan_init_trailer(struct http_scan *scan)
 {
     *scan = (struct http_scan){.state = SCAN_LINE};
+    ASSERT_HOT(scan->state == SCAN_LINE);
+    ASSERT_HOT(scan->status == 0);
 }
 
 bool http_scan_begun(const struct http_scan *scan)
 {
+    ASSERT((scan->state == SCAN_FAILED) == (scan->status != 0));
     ASSERT(scan->state <= SCAN_FAILED);
     return scan->state > SCAN_START_LF;
 }
 
 bool http_scan_done(const struct http_scan *scan)
 {
+    ASSERT(scan->state <= SCAN_FAILED);
     ASSERT(scan->state != SCAN_DONE || scan->status == 0);
     return scan->state == SCAN_DONE;
 }
@@ -202,6 +208,7 @@ static void scan_name(struct http_scan *scan, uint8_t byte)
 
 static void scan_value(struct http_scan *scan, uint8_t byte)
 {
+    ASSERT_HOT(scan->field_count >= 1);
     ASSERT_HOT(scan->state == SCAN_VALUE);
     if (byte == '\r') {
         scan->state = SCAN_VALUE_LF;
@@ -278,6 +285,7 @@ static size_t scan_run(struct http_scan *scan, const uint8_t *data, size_t size)
 
 size_t http_scan_feed(struct http_scan *scan, struct bytes input)
 {
+    ASSERT_HOT(input.size == 0 || input.data != NULL);
     size_t used = 0;
     while (used < input.size && scan->state < SCAN_DONE) {
         ASSERT_HOT(scan->size < HTTP_HEAD_BYTES_MAX);
@@ -292,5 +300,7 @@ size_t http_scan_feed(struct http_scan *scan, struct bytes input)
     }
     ASSERT(used <= input.size);
     ASSERT(used == input.size || scan->state >= SCAN_DONE);
+    ASSERT_HOT(used <= input.size);
+    ASSERT_HOT(scan->size <= HTTP_HEAD_BYTES_MAX);
     return used;
 }
