@@ -30,9 +30,11 @@ static bool scan_fail(struct json_scan *scan, const uint8_t *at, const char *exp
 
 void json_scan_init(struct json_scan *scan, struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     /* Arithmetic on NULL is undefined; an empty text may have it. */
     static const uint8_t empty[1];
     const uint8_t *begin = text.data == NULL ? empty : text.data;
+    ASSERT_HOT(begin != NULL);
     *scan = (struct json_scan){.at_ = begin, .begin_ = begin, .end_ = begin + text.size};
 }
 
@@ -51,6 +53,7 @@ static inline bool is_digit(uint8_t c)
 /* The next byte that is not white space, without taking it; 0 at the end. */
 static inline uint8_t space_skip(struct json_scan *scan)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
     ASSERT_HOT(scan->at_ <= scan->end_);
     const uint8_t *at = scan->at_;
     if (at<scan->end_ && * at> ' ') {
@@ -131,6 +134,7 @@ static const uint8_t *escape_end(const uint8_t *at, const uint8_t *end)
 /* Takes a string; the scan stands at its opening quote. */
 static inline bool string_scan(struct json_scan *scan, bool *escaped)
 {
+    ASSERT_HOT(escaped != NULL);
     ASSERT_HOT(scan->at_ < scan->end_);
     ASSERT_HOT(*scan->at_ == '"');
     const uint8_t *at = scan->at_ + 1;
@@ -161,11 +165,13 @@ static inline const uint8_t *digits_end(const uint8_t *at, const uint8_t *end)
     while (at < end && is_digit(*at)) {
         at++;
     }
+    ASSERT_HOT(at <= end);
     return at;
 }
 
 static bool number_scan(struct json_scan *scan)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
     ASSERT_HOT(scan->at_ < scan->end_);
     ASSERT_HOT(*scan->at_ == '-' || is_digit(*scan->at_));
     const uint8_t *const end = scan->end_;
@@ -201,6 +207,7 @@ static bool number_scan(struct json_scan *scan)
 
 static bool word_scan(struct json_scan *scan, const char *word, size_t size)
 {
+    ASSERT_HOT(size > 0);
     ASSERT_HOT(size == strlen(word));
     ASSERT_HOT(scan->at_ < scan->end_);
     if ((size_t)(scan->end_ - scan->at_) < size || memcmp(scan->at_, word, size) != 0) {
@@ -214,6 +221,7 @@ static bool word_scan(struct json_scan *scan, const char *word, size_t size)
 static inline bool scalar_scan(struct json_scan *scan, uint8_t c, enum json_kind *kind,
                                bool *escaped)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
     ASSERT_HOT(c != '{' && c != '[');
     if (c == '"') {
         *kind = JSON_KIND_STRING;
@@ -241,6 +249,7 @@ struct json_levels {
 
 static inline bool levels_in_object(const struct json_levels *levels)
 {
+    ASSERT_HOT(levels->depth <= JSON_DEPTH_MAX);
     ASSERT_HOT(levels->depth > 0);
     const unsigned index = levels->depth - 1;
     return (levels->objects[index / 64] >> (index % 64) & 1) != 0;
@@ -286,6 +295,7 @@ static bool deep_skip(struct json_scan *scan)
 /* Takes a member's name and its colon, and stands before the value. */
 static inline bool name_scan(struct json_scan *scan, bool *escaped)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
     ASSERT_HOT(scan->at_ > scan->begin_);
     if (space_skip(scan) != '"') {
         return scan_fail(scan, scan->at_, "a member's name");
@@ -305,6 +315,8 @@ static inline bool name_scan(struct json_scan *scan, bool *escaped)
 static inline bool value_enter(struct json_scan *scan, struct json_levels *levels, bool *too_deep,
                                bool *ret_inside)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
+    ASSERT_HOT(ret_inside != NULL);
     ASSERT_HOT(levels->depth <= JSON_DEPTH_MAX);
     enum json_kind kind;
     bool escaped;
@@ -331,6 +343,8 @@ static inline bool value_enter(struct json_scan *scan, struct json_levels *level
  * the outermost level has been closed. */
 static inline bool value_leave(struct json_scan *scan, struct json_levels *levels, bool *ret_more)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
+    ASSERT_HOT(ret_more != NULL);
     ASSERT_HOT(levels->depth <= JSON_DEPTH_MAX);
     ASSERT_HOT(scan->at_ > scan->begin_);
     bool escaped;
@@ -377,6 +391,7 @@ static bool container_scan(struct json_scan *scan, bool *too_deep)
 
 enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
 {
+    ASSERT_HOT(ret_value != NULL);
     ASSERT_HOT(scan->at_ >= scan->begin_ && scan->at_ <= scan->end_);
     enum json_kind kind = JSON_KIND_ARRAY;
     bool escaped = false;
@@ -403,6 +418,7 @@ enum rc json_scan_value(struct json_scan *scan, struct json_value *ret_value)
 
 enum rc json_scan_open(struct json_scan *scan, uint8_t bracket)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
     ASSERT_HOT(scan->at_ <= scan->end_);
     ASSERT(bracket == '{' || bracket == '[');
     if (space_skip(scan) != bracket) {
@@ -415,6 +431,8 @@ enum rc json_scan_open(struct json_scan *scan, uint8_t bracket)
 
 enum rc json_scan_member(struct json_scan *scan, bool first, struct json_value *ret_name)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
+    ASSERT_HOT(ret_name != NULL);
     ASSERT_HOT(scan->at_ <= scan->end_);
     uint8_t c = space_skip(scan);
     if (c == '}') {
@@ -453,6 +471,7 @@ enum rc json_scan_member(struct json_scan *scan, bool first, struct json_value *
 
 enum rc json_scan_element(struct json_scan *scan, bool first)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
     ASSERT_HOT(scan->at_ <= scan->end_);
     const uint8_t c = space_skip(scan);
     if (c == ']') {
@@ -472,6 +491,7 @@ enum rc json_scan_element(struct json_scan *scan, bool first)
 
 enum rc json_scan_end(struct json_scan *scan)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
     ASSERT_HOT(scan->at_ <= scan->end_);
     (void)space_skip(scan);
     if (scan->at_ != scan->end_) {
@@ -483,6 +503,8 @@ enum rc json_scan_end(struct json_scan *scan)
 
 uint8_t json_scan_peek(struct json_scan *scan)
 {
+    ASSERT_HOT(scan->at_ >= scan->begin_);
+    ASSERT_HOT(scan->at_ <= scan->end_);
     return space_skip(scan);
 }
 
@@ -495,12 +517,15 @@ size_t json_scan_offset(const struct json_scan *scan)
 
 const char *json_scan_expected(const struct json_scan *scan)
 {
+    ASSERT(scan->at_ <= scan->end_);
     ASSERT(scan->expected_ != NULL);
     return scan->expected_;
 }
 
 enum rc json_scan_text(struct bytes text, struct json_value *ret_value)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
+    ASSERT_HOT(ret_value != NULL);
     struct json_scan scan;
     struct json_value value;
     json_scan_init(&scan, text);
@@ -532,6 +557,7 @@ static unsigned escape_unit(const uint8_t *at)
 
 static size_t utf8_put(uint8_t *to, unsigned point)
 {
+    ASSERT_HOT(to != NULL);
     ASSERT_HOT(point < 0xd800 || point > 0xdfff);
     ASSERT_HOT(point <= 0x10ffff);
     if (point < 0x80) {
@@ -559,6 +585,8 @@ static size_t utf8_put(uint8_t *to, unsigned point)
 /* Undoes the \uXXXX at *at, or the pair of them. False: a lone surrogate. */
 static bool unicode_unescape(const uint8_t **at, const uint8_t *end, uint8_t *to, size_t *size)
 {
+    ASSERT_HOT(to != NULL);
+    ASSERT_HOT(size != NULL);
     ASSERT_HOT(end - *at >= 6);
     ASSERT_HOT((*at)[0] == '\\' && (*at)[1] == 'u');
     unsigned point = escape_unit(*at);
@@ -595,6 +623,8 @@ static uint8_t short_escape_value(uint8_t c)
 
 bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_size)
 {
+    ASSERT_HOT(to != NULL);
+    ASSERT_HOT(ret_size != NULL);
     ASSERT_HOT(string->kind == JSON_KIND_STRING);
     ASSERT_HOT(string->raw.size >= 2);
     const struct bytes inner = json_string_inner(string);
@@ -624,6 +654,7 @@ bool json_unescape(const struct json_value *string, uint8_t *to, size_t *ret_siz
 
 bool json_scan_integer(const struct json_value *value, uint64_t *ret_integer)
 {
+    ASSERT_HOT(ret_integer != NULL);
     ASSERT_HOT(value->raw.size > 0);
     enum { DIGITS_MAX = 16 }; /* 2^53 - 1 has 16, so the sum below cannot overflow */
     if (value->kind != JSON_KIND_NUMBER || value->raw.size > DIGITS_MAX) {
