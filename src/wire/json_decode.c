@@ -24,6 +24,7 @@ static_assert(BATCH_MESSAGES_MAX == 1000 && WINDOW_MAX == 1000000,
 
 static enum rc refuse_bad(struct decode *d, const char *member, const char *expected)
 {
+    ASSERT_HOT(expected != NULL);
     return decode_refuse(d, WIRE_ERROR_BAD_REQUEST, member, expected);
 }
 
@@ -32,6 +33,7 @@ static enum rc refuse_bad(struct decode *d, const char *member, const char *expe
 static enum rc inner_members(struct decode *d, const struct json_value *value, const char *name,
                              uint32_t known, struct members *ret_members)
 {
+    ASSERT(ret_members != NULL);
     ASSERT(name[0] != '\0');
     ASSERT(known != 0);
     struct json_scan scan;
@@ -52,6 +54,7 @@ static enum rc inner_members(struct decode *d, const struct json_value *value, c
 /* Takes data, data_base64 and key of a single publish or of one item of a batch. */
 static enum rc take_item(struct decode *d, const struct members *m, struct wire_item *ret_item)
 {
+    ASSERT_HOT(ret_item != NULL);
     ASSERT_HOT(d->refusal.expected == NULL);
     ASSERT_HOT(!d->in_batch || d->item_index < BATCH_MESSAGES_MAX);
     struct wire_item item = {0};
@@ -163,6 +166,7 @@ static enum rc take_channel(struct decode *d, struct wire_command *c)
 
 static enum rc take_producer(struct decode *d, struct wire_producer *ret_producer)
 {
+    ASSERT(ret_producer != NULL);
     ASSERT(members_have(&d->members, MEMBER_PRODUCER));
     ASSERT(!d->in_batch);
     struct members m;
@@ -232,6 +236,7 @@ static enum rc take_batch(struct decode *d, struct wire_command *c)
 
 static enum rc take_publish(struct decode *d, struct wire_command *c)
 {
+    ASSERT_HOT(d->refusal.expected == NULL);
     ASSERT_HOT(c->type == WIRE_PUBLISH);
     const struct members *m = &d->members;
     enum rc rc = take_channel(d, c);
@@ -267,6 +272,7 @@ static enum rc take_publish(struct decode *d, struct wire_command *c)
 /* {"seq":n}, {"epoch":e,"seq":n} or {"time":ms} */
 static enum rc take_from_object(struct decode *d, struct wire_command *c)
 {
+    ASSERT(c->type == WIRE_SUBSCRIBE);
     ASSERT(d->members.values[MEMBER_FROM].kind == JSON_KIND_OBJECT);
     struct members m;
     enum rc rc = inner_members(d, &d->members.values[MEMBER_FROM], "from",
@@ -412,6 +418,8 @@ static enum rc take_history(struct decode *d, struct wire_command *c)
 /* Of message 0, before the first, there is a digest, too. */
 static enum rc take_digest(struct decode *d, struct wire_command *c)
 {
+    ASSERT_HOT(c->type == WIRE_DIGEST);
+    ASSERT_HOT(!c->has_seq);
     const struct members *m = &d->members;
     const enum rc rc = take_channel(d, c);
     c->has_seq = members_have(m, MEMBER_SEQ);
@@ -449,6 +457,7 @@ static_assert(TYPE_COUNT == WIRE_PING + 1, "each type has its row");
 
 static enum rc take_type(struct decode *d, enum wire_type *ret_type)
 {
+    ASSERT_HOT(ret_type != NULL);
     ASSERT_HOT(!d->http);
     ASSERT_HOT(d->refusal.expected == NULL);
     struct bytes text;
@@ -559,6 +568,7 @@ static void error_write(const struct refusal *refusal, uint64_t id, struct wire_
 
 static void syntax_error_write(const struct json_scan *scan, struct wire_error *error)
 {
+    ASSERT(json_scan_expected(scan) != NULL);
     *error = (struct wire_error){.code = WIRE_ERROR_BAD_REQUEST};
     (void)snprintf(error->message, sizeof(error->message),
                    "not a JSON object: expected %s at byte %zu", json_scan_expected(scan),
@@ -569,6 +579,10 @@ static enum rc decode(struct bytes text, bool http, const struct json_codec_limi
                       struct wire_scratch *scratch, struct wire_command *ret_command,
                       struct wire_error *ret_error)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
+    ASSERT_HOT(scratch != NULL);
+    ASSERT_HOT(ret_command != NULL);
+    ASSERT_HOT(ret_error != NULL);
     ASSERT_HOT(limits->message_bytes > 0);
     struct decode d; /* not zeroed: its table of values is large, and `seen` says what counts */
     struct wire_command command = {0};
@@ -612,6 +626,7 @@ enum rc json_command_decode(struct bytes text, const struct json_codec_limits *l
                             struct wire_scratch *scratch, struct wire_command *ret_command,
                             struct wire_error *ret_error)
 {
+    ASSERT_HOT(limits->message_bytes > 0);
     return decode(text, false, limits, scratch, ret_command, ret_error);
 }
 
@@ -619,5 +634,6 @@ enum rc json_publish_decode(struct bytes text, const struct json_codec_limits *l
                             struct wire_scratch *scratch, struct wire_command *ret_command,
                             struct wire_error *ret_error)
 {
+    ASSERT_HOT(limits->message_bytes > 0);
     return decode(text, true, limits, scratch, ret_command, ret_error);
 }
