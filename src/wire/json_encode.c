@@ -19,6 +19,8 @@
 
 static inline uint8_t *put_raw(uint8_t *at, struct bytes text)
 {
+    ASSERT_HOT(at != NULL);
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     bytes_copy(at, text.data, text.size);
     return at + text.size;
 }
@@ -34,6 +36,7 @@ static const char digit_pairs[] = "0001020304050607080910111213141516171819"
 /* Two digits a division, from the right into a scratch, then one copy. */
 static inline uint8_t *put_integer(uint8_t *at, uint64_t value)
 {
+    ASSERT_HOT(at != NULL);
     uint8_t text[INTEGER_SIZE_MAX];
     uint8_t *first = text + sizeof(text);
     while (value >= 100) {
@@ -59,6 +62,7 @@ static inline bool must_escape(uint8_t c)
 
 static uint8_t *put_escaped_byte(uint8_t *at, uint8_t c)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(must_escape(c));
     static const char hex[] = "0123456789abcdef";
     at[0] = '\\';
@@ -83,6 +87,8 @@ static uint8_t *put_escaped_byte(uint8_t *at, uint8_t c)
  * an escape goes byte by byte. */
 static uint8_t *put_string(uint8_t *at, struct bytes text)
 {
+    ASSERT_HOT(at != NULL);
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     bool found = false;
     for (size_t i = 0; i < text.size; i++) {
         found |= must_escape(text.data[i]);
@@ -106,12 +112,14 @@ static uint8_t *put_string(uint8_t *at, struct bytes text)
 
 static uint8_t *put_text(uint8_t *at, const char *text)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(text != NULL);
     return put_string(at, bytes_of_text(text));
 }
 
 static uint8_t *put_epoch(uint8_t *at, uint64_t epoch)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(epoch != 0);
     char text[WIRE_EPOCH_TEXT_SIZE];
     wire_epoch_text(epoch, text);
@@ -131,6 +139,7 @@ static uint8_t *object_begin(struct buf *to, size_t extra)
     if (buf_reserve(to, FIXED_SIZE_MAX + extra) != RC_OK) {
         return NULL;
     }
+    ASSERT_HOT(to->capacity - to->size >= FIXED_SIZE_MAX + extra);
     return to->data + to->size;
 }
 
@@ -138,6 +147,7 @@ static enum rc object_end(struct buf *to, const uint8_t *at)
 {
     ASSERT(at >= to->data + to->size && at <= to->data + to->capacity);
     to->size = (size_t)(at - to->data);
+    ASSERT_HOT(to->size <= to->capacity);
     return RC_OK;
 }
 
@@ -146,6 +156,7 @@ static enum rc object_end(struct buf *to, const uint8_t *at)
 
 static inline uint8_t *put_head(uint8_t *at, bool with_type, struct bytes type, uint64_t id)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(type.size > 0);
     *at++ = '{';
     if (with_type) {
@@ -163,6 +174,7 @@ static inline uint8_t *put_head(uint8_t *at, bool with_type, struct bytes type, 
 
 static inline uint8_t *put_channel(uint8_t *at, struct bytes channel)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(channel.size <= CHANNEL_NAME_BYTES_MAX);
     at = PUT(at, "\"channel\":");
     return put_string(at, channel);
@@ -170,6 +182,7 @@ static inline uint8_t *put_channel(uint8_t *at, struct bytes channel)
 
 static uint8_t *put_bounds(uint8_t *at, uint64_t earliest, uint64_t latest)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(earliest <= latest + 1);
     at = PUT(at, ",\"earliest\":");
     at = put_integer(at, earliest);
@@ -214,6 +227,8 @@ enum rc json_encode_error(struct buf *to, const struct wire_error *error, bool w
 
 static uint8_t *put_limits(uint8_t *at, const struct wire_connected *connected)
 {
+    ASSERT_HOT(at != NULL);
+    ASSERT_HOT(connected->message_bytes > 0);
     at = PUT(at, ",\"limits\":{\"message_bytes\":");
     at = put_integer(at, connected->message_bytes);
     at = PUT(at, ",\"frame_bytes\":");
@@ -259,6 +274,7 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
 enum rc json_encode_published(struct buf *to, const struct wire_published *published,
                               bool with_type)
 {
+    ASSERT_HOT(to->size <= to->capacity);
     ASSERT_HOT(published->has_seq == (published->seq != 0));
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(published->channel.size));
     if (at == NULL) {
@@ -290,6 +306,8 @@ enum rc json_encode_published(struct buf *to, const struct wire_published *publi
 
 enum rc json_encode_subscribed(struct buf *to, const struct wire_subscribed *subscribed)
 {
+    ASSERT_HOT(subscribed->channel.size <= CHANNEL_NAME_BYTES_MAX);
+    ASSERT_HOT(to->size <= to->capacity);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(subscribed->channel.size));
     if (at == NULL) {
         return RC_NOMEM;
@@ -322,6 +340,7 @@ static uint8_t *put_range(uint8_t *at, uint64_t from, uint64_t to)
 
 enum rc json_encode_unsubscribed(struct buf *to, const struct wire_notice *notice)
 {
+    ASSERT(notice->channel.size <= CHANNEL_NAME_BYTES_MAX);
     ASSERT(notice->channel.size > 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
     if (at == NULL) {
@@ -365,6 +384,7 @@ enum rc json_encode_gap(struct buf *to, const struct wire_notice *notice)
 
 enum rc json_encode_reset(struct buf *to, const struct wire_notice *notice)
 {
+    ASSERT(notice->channel.size <= CHANNEL_NAME_BYTES_MAX);
     ASSERT(notice->reason != NULL);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(notice->channel.size));
     if (at == NULL) {
@@ -384,6 +404,7 @@ enum rc json_encode_reset(struct buf *to, const struct wire_notice *notice)
 
 enum rc json_encode_pong(struct buf *to, uint64_t id)
 {
+    ASSERT_HOT(to->size <= to->capacity);
     uint8_t *at = object_begin(to, 0);
     if (at == NULL) {
         return RC_NOMEM;
@@ -421,6 +442,7 @@ static inline size_t data_size(const struct wire_message *message)
 
 static inline uint8_t *put_data(uint8_t *at, const struct wire_message *message)
 {
+    ASSERT_HOT(at != NULL);
     ASSERT_HOT(message->is_bytes || message->data.size > 0);
     if (!message->is_bytes) {
         at = PUT(at, ",\"data\":");
@@ -435,6 +457,8 @@ static inline uint8_t *put_data(uint8_t *at, const struct wire_message *message)
 
 enum rc json_encode_message(struct buf *to, const struct wire_message *message, bool with_type)
 {
+    ASSERT_HOT(message->channel.size <= CHANNEL_NAME_BYTES_MAX);
+    ASSERT_HOT(to->size <= to->capacity);
     const size_t names_size =
         message->channel.size + message->producer.size + (message->has_key ? message->key.size : 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(names_size) + data_size(message));
@@ -473,6 +497,7 @@ enum rc json_encode_message(struct buf *to, const struct wire_message *message, 
 enum rc json_encode_history_head(struct buf *to, uint64_t id, struct bytes channel, uint64_t epoch,
                                  uint64_t earliest, uint64_t latest, bool with_type)
 {
+    ASSERT_HOT(channel.size <= CHANNEL_NAME_BYTES_MAX);
     ASSERT(epoch != 0);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(channel.size));
     if (at == NULL) {
@@ -489,12 +514,14 @@ enum rc json_encode_history_head(struct buf *to, uint64_t id, struct bytes chann
 
 enum rc json_encode_history_tail(struct buf *to, bool more)
 {
+    ASSERT_HOT(to->size <= to->capacity);
     return json_encode_history_tail_damaged(to, NULL, 0, more);
 }
 
 enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range *ranges,
                                          size_t count, bool more)
 {
+    ASSERT(count == 0 || ranges != NULL);
     enum { RANGE_SIZE_MAX = 2 * INTEGER_SIZE_MAX + 32 };
     ASSERT(count <= HISTORY_MESSAGES_MAX + 1); /* at most one before each message and one behind */
     uint8_t *at = object_begin(to, count * RANGE_SIZE_MAX);
@@ -521,6 +548,7 @@ enum rc json_encode_history_tail_damaged(struct buf *to, const struct wire_range
 
 enum rc json_encode_digest(struct buf *to, const struct wire_digest *digest, bool with_type)
 {
+    ASSERT_HOT(digest->channel.size <= CHANNEL_NAME_BYTES_MAX);
     ASSERT(digest->seq <= WIRE_INTEGER_MAX);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(digest->channel.size));
     if (at == NULL) {
@@ -542,6 +570,8 @@ enum rc json_encode_digest(struct buf *to, const struct wire_digest *digest, boo
 
 enum rc json_encode_string(struct buf *to, struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
+    ASSERT_HOT(to->size <= to->capacity);
     uint8_t *at = object_begin(to, STRING_SIZE_MAX(text.size));
     if (at == NULL) {
         return RC_NOMEM;
