@@ -19,6 +19,7 @@ static_assert(MEMBER_COUNT <= 32, "a bit for each in `seen`");
 
 enum member member_of(struct bytes name)
 {
+    ASSERT_HOT(name.size == 0 || name.data != NULL);
     switch (name.size) {
     case 2: return IF("id", ID);
     case 3: return name.data[0] == 'k' ? IF("key", KEY) : IF("seq", SEQ);
@@ -48,6 +49,7 @@ enum member member_of(struct bytes name)
 
 const char *member_name(enum member member)
 {
+    ASSERT(member < MEMBER_COUNT);
     static const char *const names[MEMBER_COUNT] = {
 #define X(name, text) [MEMBER_##name] = text,
         MEMBER_LIST(X)
@@ -75,6 +77,8 @@ static enum member member_of_escaped(const struct json_value *name)
 enum rc members_scan(struct json_scan *scan, struct members *members, batch_scan_fn batch,
                      struct decode *decode)
 {
+    ASSERT_HOT(scan->at_ <= scan->end_);
+    ASSERT_HOT(members != NULL);
     ASSERT_HOT(batch == NULL || !decode->in_batch);
     struct json_value name;
     struct json_value ignored;
@@ -136,6 +140,7 @@ enum rc decode_refuse(struct decode *decode, enum wire_error_code code, const ch
  * no longer than the text, and is reserved at once, so what was handed out before stays put. */
 static enum rc arena_take(struct decode *decode, size_t size, uint8_t **ret_room)
 {
+    ASSERT_HOT(ret_room != NULL);
     struct buf *arena = &decode->scratch->arena_;
     ASSERT(arena->size + size <= decode->text_size);
     if (arena->capacity < decode->text_size) {
@@ -161,6 +166,7 @@ static void arena_give(struct decode *decode, size_t size)
 enum rc take_string(struct decode *decode, const struct json_value *value, const char *member,
                     struct bytes *ret_text)
 {
+    ASSERT_HOT(ret_text != NULL);
     ASSERT_HOT(member[0] != '\0');
     ASSERT_HOT(value->kind != JSON_KIND_STRING || value->raw.size >= 2);
     if (value->kind != JSON_KIND_STRING) {
@@ -189,6 +195,7 @@ enum rc take_string(struct decode *decode, const struct json_value *value, const
 enum rc take_name(struct decode *decode, const struct json_value *value, const char *member,
                   size_t size_max, struct bytes *ret_name)
 {
+    ASSERT_HOT(ret_name != NULL);
     ASSERT_HOT(size_max >= 1 && size_max <= 255);
     ASSERT_HOT(member[0] != '\0');
     struct bytes name;
@@ -215,6 +222,8 @@ enum rc take_name(struct decode *decode, const struct json_value *value, const c
 
 enum rc take_key(struct decode *decode, const struct json_value *value, struct bytes *ret_key)
 {
+    ASSERT_HOT(ret_key != NULL);
+    ASSERT_HOT(value->raw.size > 0);
     struct bytes key;
     const enum rc rc = take_string(decode, value, "key", &key);
     if (rc != RC_OK) {
@@ -231,6 +240,7 @@ enum rc take_key(struct decode *decode, const struct json_value *value, struct b
 enum rc take_integer(struct decode *decode, const struct json_value *value, const char *member,
                      uint64_t min, uint64_t *ret_integer)
 {
+    ASSERT_HOT(ret_integer != NULL);
     ASSERT_HOT(member[0] != '\0');
     uint64_t integer;
     ASSERT_HOT(min <= 1);
@@ -246,6 +256,7 @@ enum rc take_integer(struct decode *decode, const struct json_value *value, cons
 
 enum rc take_data(struct decode *decode, const struct json_value *value, struct bytes *ret_data)
 {
+    ASSERT_HOT(ret_data != NULL);
     ASSERT_HOT(value->raw.size > 0);
     if (value->raw.size > decode->limits->message_bytes) {
         return decode_refuse(decode, WIRE_ERROR_TOO_LARGE, "data",
@@ -258,6 +269,7 @@ enum rc take_data(struct decode *decode, const struct json_value *value, struct 
 enum rc take_data_base64(struct decode *decode, const struct json_value *value,
                          struct bytes *ret_data)
 {
+    ASSERT_HOT(ret_data != NULL);
     ASSERT_HOT(decode->scratch->arena_.size <= decode->text_size);
     static const char member[] = "data_base64";
     struct bytes text;
