@@ -75,6 +75,8 @@ static inline __m128i block_load(const uint8_t *data)
 
 static inline size_t ascii_blocks(const uint8_t *data, size_t size)
 {
+    ASSERT_HOT(data != NULL);
+    ASSERT_HOT(size >= BLOCK);
     size_t at = 0;
     while (size - at >= 4 * BLOCK) {
         const __m128i low = _mm_or_si128(block_load(data + at), block_load(data + at + BLOCK));
@@ -88,6 +90,8 @@ static inline size_t ascii_blocks(const uint8_t *data, size_t size)
     while (size - at >= BLOCK && _mm_movemask_epi8(block_load(data + at)) == 0) {
         at += BLOCK;
     }
+    ASSERT_HOT(at % BLOCK == 0);
+    ASSERT_HOT(at <= size);
     return at;
 }
 #else
@@ -114,6 +118,7 @@ static inline uint64_t utf8_step(uint64_t state, const uint8_t *data, size_t siz
 
 bool utf8_feed(struct utf8 *utf8, struct bytes piece)
 {
+    ASSERT_HOT(piece.size == 0 || piece.data != NULL);
     ASSERT_HOT(utf8->state_ % 6 == 0);
     const uint8_t *data = piece.data;
     size_t left = piece.size;
@@ -146,6 +151,7 @@ bool utf8_complete(const struct utf8 *utf8)
 
 bool utf8_valid(struct bytes text)
 {
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
     struct utf8 utf8 = {0};
     return utf8_feed(&utf8, text) && utf8_complete(&utf8);
 }
