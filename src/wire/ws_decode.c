@@ -42,12 +42,15 @@ void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role)
 {
     ASSERT(role == WS_SERVER || role == WS_CLIENT);
     *decoder = (struct ws_decoder){.role_ = (uint8_t)role};
+    ASSERT_HOT(decoder->role_ == role);
+    ASSERT_HOT(!decoder->done_);
 }
 
 void ws_decoder_deinit(struct ws_decoder *decoder)
 {
     ASSERT_HOT(decoder->message_.size <= decoder->message_.capacity);
     buf_deinit(&decoder->message_);
+    ASSERT_HOT(decoder->message_.size == 0);
     decoder->done_ = true;
 }
 
@@ -72,6 +75,7 @@ static void decoder_check(const struct ws_decoder *decoder)
 
 static void decoder_stop(struct ws_decoder *decoder)
 {
+    ASSERT_HOT(decoder->message_.size <= decoder->message_.capacity);
     buf_deinit(&decoder->message_);
     decoder->message_opcode_ = 0;
     decoder->head_size_ = 0;
@@ -94,23 +98,27 @@ static void decoder_fail(struct ws_decoder *decoder, uint16_t code, const char *
 
 static inline uint16_t load_u16_big_endian(const uint8_t *from)
 {
+    ASSERT_HOT(from != NULL);
     return __builtin_bswap16(bytes_load_u16(from));
 }
 
 static inline uint64_t load_u64_big_endian(const uint8_t *from)
 {
+    ASSERT_HOT(from != NULL);
     return __builtin_bswap64(bytes_load_u64(from));
 }
 
 /* Where the mask begins, by the second byte of a header. */
 static inline size_t header_length_end(uint8_t second)
 {
+    ASSERT_HOT((second & LENGTH) <= LENGTH_64);
     const unsigned length = second & LENGTH;
     return length < LENGTH_16 ? 2 : length == LENGTH_16 ? 4 : 10;
 }
 
 static inline size_t header_size(uint8_t second)
 {
+    ASSERT_HOT(header_length_end(second) + 4 <= WS_HEADER_SIZE_MAX);
     return header_length_end(second) + ((second & MASKED) != 0 ? 4 : 0);
 }
 
@@ -126,6 +134,7 @@ static inline uint64_t header_length(const uint8_t *head)
 /* What is wrong with the first byte, or NULL. */
 static inline const char *first_byte_refuse(const struct ws_decoder *decoder, uint8_t first)
 {
+    ASSERT_HOT(!decoder->done_);
     ASSERT_HOT(!decoder->in_payload_);
     const unsigned opcode = first & OPCODE;
     /* [WS 5.2] no extension is negotiated, so the reserved bits must be 0 */
@@ -167,6 +176,7 @@ static inline const char *second_byte_refuse(const struct ws_decoder *decoder, c
 /* What is wrong with the form of the length, or NULL. */
 static inline const char *length_refuse(const uint8_t *head)
 {
+    ASSERT_HOT(head != NULL);
     const unsigned form = head[1] & LENGTH;
     const uint64_t length = header_length(head);
     /* [WS 5.2] the most significant bit must be 0 */
@@ -395,6 +405,8 @@ static inline size_t payload_take(struct ws_decoder *decoder, uint8_t *input, si
 void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits, uint8_t *input,
                      size_t size, size_t *ret_used, struct ws_event *ret_event)
 {
+    ASSERT_HOT(ret_used != NULL);
+    ASSERT_HOT(ret_event != NULL);
     ASSERT_HOT(size == 0 || input != NULL);
     struct ws_event event = {.type = WS_EVENT_NONE};
     size_t used = 0;
