@@ -12,6 +12,7 @@
 
 static void put_big_endian(uint8_t *to, uint64_t value, size_t size)
 {
+    ASSERT_HOT(to != NULL);
     ASSERT_HOT(size == 2 || size == 8);
     ASSERT_HOT(size == 8 || value >> (8 * size) == 0);
     for (size_t i = 0; i < size; i++) {
@@ -57,6 +58,7 @@ size_t ws_header_encode(uint8_t to[static WS_HEADER_SIZE_MAX], enum ws_opcode op
 
 enum rc ws_frame_append(struct buf *to, enum ws_opcode opcode, struct bytes payload)
 {
+    ASSERT_HOT(payload.size == 0 || payload.data != NULL);
     ASSERT_HOT(payload.size <= INT64_MAX);
     uint8_t header[WS_HEADER_SIZE_MAX];
     const size_t header_size = ws_header_encode(header, opcode, payload.size, NULL);
@@ -72,6 +74,7 @@ enum rc ws_frame_append(struct buf *to, enum ws_opcode opcode, struct bytes payl
 /* As much of `text` as a Close frame takes, cut between characters. */
 static size_t close_text_size(const char *text)
 {
+    ASSERT(text != NULL);
     size_t size = strnlen(text, CLOSE_TEXT_MAX + 1);
     if (size <= CLOSE_TEXT_MAX) {
         return size;
@@ -80,11 +83,13 @@ static size_t close_text_size(const char *text)
     while (size > 0 && ((uint8_t)text[size] & 0xC0u) == 0x80u) {
         size--;
     }
+    ASSERT(size <= CLOSE_TEXT_MAX);
     return size;
 }
 
 enum rc ws_close_append(struct buf *to, uint16_t code, const char *text)
 {
+    ASSERT(to->size <= to->capacity);
     uint8_t payload[CONTROL_PAYLOAD_MAX];
     size_t size = 0;
 
