@@ -82,6 +82,8 @@ static bool check_method(struct handshake *handshake)
 /* A body would be read as frames by one hop and as HTTP by another. */
 static bool check_no_body(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
+    ASSERT(handshake->request->field_count == 0 || handshake->request->fields != NULL);
     const struct http_request *request = handshake->request;
     if (request->has_body || http_field_count(request, "content-length") > 0 ||
         http_field_count(request, "transfer-encoding") > 0) {
@@ -93,6 +95,7 @@ static bool check_no_body(struct handshake *handshake)
 /* [WS 4.2.1] 3 and 4 */
 static bool check_upgrade(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
     ASSERT(!handshake->request->has_body);
     const struct http_request *request = handshake->request;
     if (http_field_count(request, "upgrade") == 0) {
@@ -110,6 +113,7 @@ static bool check_upgrade(struct handshake *handshake)
 /* [WS 4.2.1] 6, [WS 4.2.2] 4, [WS 11.3.5] */
 static bool check_version(struct handshake *handshake)
 {
+    ASSERT(!handshake->request->has_body);
     ASSERT(handshake->status == 0);
     const struct http_request *request = handshake->request;
     if (http_field_count(request, "sec-websocket-version") > 1) {
@@ -132,6 +136,7 @@ static bool is_base64(uint8_t byte)
  * at: they change nothing, and some clients draw letters instead of bytes. */
 static bool check_key(struct handshake *handshake)
 {
+    ASSERT(!handshake->request->has_body);
     ASSERT(handshake->status == 0);
     const struct bytes key = http_field_find(handshake->request, "sec-websocket-key");
     bool good =
@@ -148,6 +153,7 @@ static bool check_key(struct handshake *handshake)
 /* Takes a token off `text`, and the white space behind it. */
 static bool token_take(struct bytes *text)
 {
+    ASSERT_HOT(text->size == 0 || text->data != NULL);
     size_t size = 0;
     while (size < text->size && http_token_valid(bytes_of(text->data + size, 1))) {
         size++;
@@ -160,6 +166,7 @@ static bool token_take(struct bytes *text)
 /* Takes that byte off `text`, and the white space behind it, if it is next. */
 static bool byte_take(struct bytes *text, uint8_t byte)
 {
+    ASSERT_HOT(text->size == 0 || text->data != NULL);
     ASSERT(byte != ' ' && byte != '\t');
     if (text->size == 0 || text->data[0] != byte) {
         return false;
@@ -171,6 +178,7 @@ static bool byte_take(struct bytes *text, uint8_t byte)
 /* token *( ";" token [ "=" ( token | quoted token ) ] ) */
 static bool extension_valid(struct bytes text)
 {
+    ASSERT_HOT(text.size > 0);
     bool good = token_take(&text);
     while (good && byte_take(&text, ';')) {
         good = token_take(&text);
@@ -186,6 +194,7 @@ static bool extension_valid(struct bytes text)
  * extension is declined. What is in quotes must be a token, so no comma hides there. */
 static bool extensions_valid(struct bytes list)
 {
+    ASSERT_HOT(list.size == 0 || list.data != NULL);
     size_t count = 0;
     struct bytes extension;
     while (http_list_next(&list, &extension)) {
@@ -199,6 +208,7 @@ static bool extensions_valid(struct bytes list)
 
 static bool check_extensions(struct handshake *handshake)
 {
+    ASSERT(!handshake->request->has_body);
     ASSERT(handshake->status == 0);
     const struct http_request *request = handshake->request;
     const struct bytes name = BYTES_LITERAL("sec-websocket-extensions");
@@ -215,6 +225,7 @@ static bool check_extensions(struct handshake *handshake)
 static bool protocols_add(struct bytes list, struct bytes seen[static PROTOCOLS_MAX],
                           size_t *seen_count)
 {
+    ASSERT(list.size == 0 || list.data != NULL);
     ASSERT(*seen_count <= PROTOCOLS_MAX);
     struct bytes protocol;
     while (http_list_next(&list, &protocol)) {
@@ -265,6 +276,7 @@ static bool check_protocol(struct handshake *handshake)
 /* [WS 4.2.2] 1, [WS 10.2] */
 static bool check_origin(struct handshake *handshake)
 {
+    ASSERT(handshake->status == 0);
     ASSERT(handshake->options->origin_count == 0 || handshake->options->origins != NULL);
     const struct http_request *request = handshake->request;
     const size_t count = http_field_count(request, "origin");
@@ -295,6 +307,8 @@ static void sha1_fetch(void)
 /* [WS 4.2.2] 5: base64 of the SHA-1 of the key and the GUID. */
 static enum rc accept_encode(struct bytes key, char to[static ACCEPT_SIZE + 1])
 {
+    ASSERT(key.size == KEY_SIZE);
+    ASSERT(key.data != NULL);
     uint8_t text[KEY_SIZE + 36];
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned digest_size = 0;
@@ -355,6 +369,8 @@ static enum rc refusal_append(const struct handshake *handshake, struct buf *to)
 enum rc ws_handshake(const struct http_request *request, const struct ws_handshake_options *options,
                      struct buf *to, enum ws_codec *ret_codec, const char **ret_why)
 {
+    ASSERT(ret_codec != NULL);
+    ASSERT(ret_why != NULL);
     ASSERT(options->path[0] == '/');
     ASSERT(request->minor <= 1);
     struct handshake handshake = {.request = request, .options = options};
