@@ -15,7 +15,7 @@ before(async () => {
   server = await Server.start();
 });
 after(async () => {
-  await server?.kill();
+  await server?.stop();
 });
 
 const cli = (args, options = {}) =>

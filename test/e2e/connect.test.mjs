@@ -10,7 +10,7 @@ before(async () => {
   server = await Server.start();
 });
 after(async () => {
-  await server?.kill();
+  await server?.stop();
 });
 
 test('connected tells everything that the protocol promises', async () => {

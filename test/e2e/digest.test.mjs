@@ -20,7 +20,7 @@ before(async () => {
 });
 after(async () => {
   await c?.close();
-  await server?.kill();
+  await server?.stop();
 });
 
 /** The digests of earliest - 1 … latest, from the messages; `from` is the first of them. */

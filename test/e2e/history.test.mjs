@@ -17,7 +17,7 @@ before(async () => {
 });
 after(async () => {
   await c?.close();
-  await server?.kill();
+  await server?.stop();
 });
 
 const seqs = (reply) => reply.messages.map((m) => m.seq);

@@ -12,7 +12,7 @@ before(async () => {
   server = await Server.start();
 });
 after(async () => {
-  await server?.kill();
+  await server?.stop();
 });
 
 async function post(body, init = {}) {

@@ -12,7 +12,7 @@ before(async () => {
   server = await Server.start({ flags: ['--allowed-origins', 'https://app.example'] });
 });
 after(async () => {
-  await server?.kill();
+  await server?.stop();
 });
 
 const headEnd = (b) => b.includes('\r\n\r\n');

@@ -16,7 +16,7 @@ before(async () => {
   server = await Server.start();
 });
 after(async () => {
-  await server?.kill();
+  await server?.stop();
 });
 
 /** Runs it to its end: {code, stderr, account}. */
