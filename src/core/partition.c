@@ -603,6 +603,7 @@ void partition_commit_done(struct partition *partition, enum rc rc)
         rc = record_decode(rest, &record);
         ASSERT(rc == RC_OK); /* memory of ours, written by batch_append() */
         partition->applied_hash = record.prev_hash;
+        place.crc = bytes_load_u32(rest.data);
         rc = record_apply(partition, &record, &batch->pending[i], place);
         if (rc != RC_OK) {
             partition_fail(partition, i);

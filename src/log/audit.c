@@ -224,6 +224,7 @@ enum rc log_replay_index_add(struct audit *audit, struct log_place place, uint64
         .digest = digest,
         .at = place.at,
         .count = count,
+        .crc = place.crc,
     };
     if (audit->index == NULL) {
         const enum rc rc = segment_index_open(&audit->index);

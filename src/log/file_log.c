@@ -147,6 +147,7 @@ enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_
         .digest = digest,
         .at = place.at,
         .count = count,
+        .crc = place.crc,
     };
     ASSERT_HOT(segment->number == place.segment);
     ASSERT_HOT(!segment->unindexed);

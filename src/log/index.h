@@ -1,8 +1,8 @@
 /* The index of a segment that is not sealed: where each channel's messages stand, in memory.
  *
- * Per channel a growing row of entries {first seq, count, time, byte position, digest}, one per
- * record. It only grows, and once its segment is full it never changes again: the keeper then
- * writes it to a file (log/index_file.h) while the owner still reads it.
+ * Per channel a growing row of entries {first seq, count, time, byte position, digest, checksum},
+ * one per record. It only grows, and once its segment is full it never changes again: the keeper
+ * then writes it to a file (log/index_file.h) while the owner still reads it.
  *
  * Thread: the owner; also the keeper and readers once it is full, for reading.
  * Memory: segment_index_close() frees; entries live in an arena of the segment's. */
@@ -17,6 +17,7 @@ struct index_entry {
     uint64_t digest; /* of the channel in front of first_seq (base/digest.h) */
     uint32_t at;
     uint32_t count;
+    uint32_t crc; /* what the record begins with, where it is known from having been written */
 };
 
 struct index_chunk; /* private: some entries of one channel */

@@ -282,18 +282,17 @@ static void entry_range(const struct job *job, const struct index_entry *entry, 
     }
 }
 
-/* Reads the entry's record and hands it on. `crc`: what the record must begin with; NULL: not
- * known. RC_END: the caller has enough. */
+/* Reads the entry's record and hands it on. `crc`: what the record must begin with.
+ * RC_END: the caller has enough. */
 static enum rc hand_on(struct job *job, uint64_t segment, const struct index_entry *entry,
-                       const uint32_t *crc)
+                       uint32_t crc)
 {
     ASSERT_HOT(segment > 0);
     ASSERT_HOT(entry->at >= SEGMENT_HEADER_SIZE);
     struct record record;
     uint32_t found = 0;
     enum rc rc = reader_record(job->log, segment, entry->at, job->backward, &record, &found);
-    const bool is_meant = crc == NULL || *crc == found;
-    if (rc == RC_OK && is_meant && record.type != RECORD_HOLE) {
+    if (rc == RC_OK && crc == found && record.type != RECORD_HOLE) {
         return job->read->on_record(job->read->ctx, &record, entry->first_seq);
     }
     if (rc == RC_OK || rc == RC_CORRUPT) {
@@ -313,7 +312,7 @@ static enum rc hand_on(struct job *job, uint64_t segment, const struct index_ent
 
 /* RC_END: enough, or all there is. */
 static enum rc take_entry(struct job *job, uint64_t segment, const struct index_entry *entry,
-                          const uint32_t *crc)
+                          uint32_t crc)
 {
     job_check(job);
     ASSERT_HOT(entry->count > 0);
@@ -468,7 +467,7 @@ static enum rc read_row(struct job *job, size_t i, const struct index_row *row)
             rc = index_file_entry(pages, head, row, e, &entry, &crc);
         }
         if (rc == RC_OK) {
-            rc = take_entry(job, head->number, &entry, &crc);
+            rc = take_entry(job, head->number, &entry, crc);
         }
         e = job->backward ? e : e + 1;
     }
@@ -537,7 +536,7 @@ static enum rc read_places(struct job *job, const struct read_private *p)
     ASSERT_HOT(p->snapshot == job->snapshot);
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < p->count; i++) {
-        rc = take_entry(job, p->places[i].segment, &p->places[i].entry, NULL);
+        rc = take_entry(job, p->places[i].segment, &p->places[i].entry, p->places[i].entry.crc);
     }
     return rc;
 }
@@ -684,7 +683,7 @@ static enum rc read_digest(struct job *job, const struct read_private *p)
     read->ret_digest = entry.digest;
     return entry.first_seq == read->seq
                ? RC_OK
-               : hand_on(job, segment, &entry, p->sealed_first ? &crc : NULL);
+               : hand_on(job, segment, &entry, p->sealed_first ? crc : entry.crc);
 }
 
 void file_log_read_do(struct file_log *log, struct log_read *read)

@@ -94,6 +94,7 @@ MUST_USE enum rc record_after(const struct record *record, struct bytes bytes, u
 struct log_place {
     uint64_t segment; /* segment number */
     uint32_t at;      /* byte position in the segment's file */
+    uint32_t crc;     /* what the record begins with; of a batch: 0 */
 };
 
 /* Records that are committed together: one write, one sync. The owner fills it, lends it to the

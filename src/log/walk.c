@@ -462,6 +462,7 @@ enum rc walk_next(struct walk *walk, struct walk_step *step)
     step->place = (struct log_place){
         .segment = walk->listing->items[walk->next_item - 1].number,
         .at = (uint32_t)scan->at,
+        .crc = bytes_load_u32(step->bytes.data),
     };
     ASSERT_HOT(step->place.at >= SEGMENT_HEADER_SIZE);
     ASSERT_HOT(step->place.at % 8 == 0);

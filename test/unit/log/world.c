@@ -296,6 +296,7 @@ static enum rc apply(struct world *world, uint64_t end_pos)
     struct log_place place = batch->place;
     for (uint64_t pos = batch->first_pos; pos < end_pos; pos++) {
         const struct world_record *record = &world->records[pos];
+        place.crc = bytes_load_u32(batch->bytes.data + (place.at - batch->place.at));
         const enum rc rc =
             file_log_index_add(world->log, place, record->channel, record->first_seq, record->count,
                                record->time_ms, world_digest(record->channel, record->first_seq));
