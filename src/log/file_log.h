@@ -135,6 +135,9 @@ struct log_read {
                           * (0: none); TIME: the seq found, latest + 1 if none; DIGEST: the record's
                           * first seq, 0: not found, on_damage has told why */
     uint64_t ret_digest; /* DIGEST: before ret_seq; set before on_record is called */
+    /* Of the messages in the record that on_record is called with: what apply gave them, which is
+     * what subscribers saw. Behind a loss that may be later than what the record says. */
+    uint64_t ret_time_ms;
     /* Private: places copied from the owner's index, and the segments held meanwhile. */
     void *private_;
 };

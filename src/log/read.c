@@ -293,6 +293,7 @@ static enum rc hand_on(struct job *job, uint64_t segment, const struct index_ent
     uint32_t found = 0;
     enum rc rc = reader_record(job->log, segment, entry->at, job->backward, &record, &found);
     if (rc == RC_OK && crc == found && record.type != RECORD_HOLE) {
+        job->read->ret_time_ms = entry->time_ms;
         return job->read->on_record(job->read->ctx, &record, entry->first_seq);
     }
     if (rc == RC_OK || rc == RC_CORRUPT) {

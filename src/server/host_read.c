@@ -298,6 +298,7 @@ static enum rc read_record(void *ctx, const struct record *record, uint64_t firs
     if (rc != RC_OK) {
         return rc;
     }
+    publish.time_ms = read->read.ret_time_ms;
     return read->reverse ? record_backward(read, &publish, first_seq)
                          : record_forward(read, &publish, first_seq);
 }
@@ -334,6 +335,7 @@ static enum rc digest_record(void *ctx, const struct record *record, uint64_t fi
         return RC_CORRUPT; /* not the record that the index tells of */
     }
     MARK("digest: rolled from the record before");
+    publish.time_ms = read->read.ret_time_ms;
     read->digest =
         publish_digest(read->read.ret_digest, &publish, first_seq, read->digest_seq, read->node);
     return RC_END;
