@@ -457,6 +457,19 @@ static void checkpoint_of_chain(struct sim_disk *disk)
     checkpoint_with(disk, (struct checkpoint){.hash = 1});
 }
 
+/* … or at one without a header, so that only a replay tells that it does not fit. */
+static void checkpoint_headerless_position(struct sim_disk *disk)
+{
+    checkpoint_with(disk, (struct checkpoint){.pos = 1});
+    forge_put(&g, disk, false);
+}
+
+static void checkpoint_headerless_chain(struct sim_disk *disk)
+{
+    checkpoint_with(disk, (struct checkpoint){.hash = 1});
+    forge_put(&g, disk, false);
+}
+
 /* … and an index of the first, with which no replay of it is needed. */
 static void index_with(struct sim_disk *disk, struct index_head add)
 {
@@ -651,6 +664,9 @@ const struct forged_case forged_cases[] = {
     {"a checkpoint: incarnation", checkpoint_of_incarnation, NULL, "012", 0, false, false},
     {"a checkpoint: position", checkpoint_of_position, NULL, "012", 1, false, false},
     {"a checkpoint: chain", checkpoint_of_chain, NULL, "012", 1, false, false},
+    {"a checkpoint, headerless: position", checkpoint_headerless_position, NULL, "012", 1, false,
+     false},
+    {"a checkpoint, headerless: chain", checkpoint_headerless_chain, NULL, "012", 1, false, false},
     {"an index", index_good, NULL, "2", 0, false, false},
     {"an index: partition", index_of_partition, NULL, "012", 0, false, false},
     {"an index: incarnation", index_of_incarnation, NULL, "012", 0, false, false},
