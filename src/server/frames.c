@@ -42,14 +42,15 @@ enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *
         rc = ws_frame_append(&chunk->bytes_, WS_TEXT, buf_bytes(scratch));
     }
     buf_clear(scratch);
+    /* Either may have moved, also where there was no memory for the rest. */
+    chunk->chunk.ends = (const uint32_t *)(const void *)chunk->ends_.data;
+    chunk->chunk.bytes = chunk->bytes_.data;
     if (rc != RC_OK) {
         return rc;
     }
     ASSERT(chunk->bytes_.size <= UINT32_MAX);
     buf_put_u32(&chunk->ends_, (uint32_t)chunk->bytes_.size);
     chunk->chunk.count++;
-    chunk->chunk.ends = (const uint32_t *)(const void *)chunk->ends_.data;
-    chunk->chunk.bytes = chunk->bytes_.data;
     return RC_OK;
 }
 
