@@ -175,9 +175,9 @@ static void publish_judge(const struct state *state, struct publish_work *work)
 /* Undoes what publish_prepare() has made. */
 static void publish_undo(struct state *state, struct publish_work *work)
 {
-    ASSERT(work->channel != NULL || !work->channel_made);
-    ASSERT(work->producer != NULL || !work->producer_made);
-    ASSERT(!work->channel_made || work->channel->id == 0);
+    ASSERT_HOT(work->channel != NULL || !work->channel_made);
+    ASSERT_HOT(work->producer != NULL || !work->producer_made);
+    ASSERT_HOT(!work->channel_made || work->channel->id == 0);
     if (work->producer_made) {
         struct channel_private *private = work->channel->private_;
         MARK("apply: a producer that could not be stored is dropped");
@@ -194,9 +194,9 @@ static void publish_undo(struct state *state, struct publish_work *work)
 /* The producer's entry, made if need be, with room for what is accepted. RC_NOMEM */
 static enum rc publish_prepare_producer(struct publish_work *work)
 {
-    ASSERT(work->publish.producer_seq > 0);
-    ASSERT(work->publish.producer.size > 0);
-    ASSERT(work->channel != NULL);
+    ASSERT_HOT(work->publish.producer_seq > 0);
+    ASSERT_HOT(work->publish.producer.size > 0);
+    ASSERT_HOT(work->channel != NULL);
     struct channel_private *private = work->channel->private_;
     if (work->producer == NULL) {
         struct producer *producer = producer_open(work->publish.producer);
@@ -219,8 +219,8 @@ static enum rc publish_prepare_producer(struct publish_work *work)
 static enum rc publish_prepare(struct state *state, const struct apply_env *env,
                                struct publish_work *work)
 {
-    ASSERT(work->result.verdict == PUBLISH_ACCEPTED);
-    ASSERT(!work->channel_made && !work->producer_made);
+    ASSERT_HOT(work->result.verdict == PUBLISH_ACCEPTED);
+    ASSERT_HOT(!work->channel_made && !work->producer_made);
     const struct command_publish *publish = &work->publish;
     enum rc rc = RC_OK;
     if (work->channel == NULL) {
@@ -260,9 +260,9 @@ fail:
 /* The change itself; cannot fail. */
 static void publish_accept(struct state *state, struct publish_work *work)
 {
-    ASSERT(work->result.verdict == PUBLISH_ACCEPTED);
-    ASSERT(work->channel != NULL);
-    ASSERT(work->publish.producer_seq == 0 || work->producer != NULL);
+    ASSERT_HOT(work->result.verdict == PUBLISH_ACCEPTED);
+    ASSERT_HOT(work->channel != NULL);
+    ASSERT_HOT(work->publish.producer_seq == 0 || work->producer != NULL);
     struct command_publish *publish = &work->publish;
     struct channel *channel = work->channel;
     if (channel->id == 0) {
@@ -270,7 +270,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
         table_number(&state->channels, channel, work->first_epoch);
         channel->private_->resync = work->any_start;
     }
-    ASSERT(work->result.epoch == channel->epoch);
+    ASSERT_HOT(work->result.epoch == channel->epoch);
     const uint64_t first_seq = channel->latest + 1; /* I1: dense */
     channel->latest += publish->count;
     ASSERT(channel->latest <= WIRE_INTEGER_MAX);
@@ -289,7 +289,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
         MARK("retention: the oldest messages go by number");
         channel->earliest = channel->latest - keep + 1;
     }
-    ASSERT(channel->earliest >= 1 && channel->earliest <= channel->latest + 1);
+    ASSERT_HOT(channel->earliest >= 1 && channel->earliest <= channel->latest + 1);
     work->result.has_seq = true;
     work->result.seq = first_seq;
     work->result.message_id = snowflake_id(publish->tick, state->node);
@@ -309,9 +309,9 @@ static void publish_expire(const struct state *state, const struct publish_work 
 /* Tells those who wait: the subscribers, then the publisher. */
 static void publish_tell(const struct apply_env *env, struct publish_work *work)
 {
-    ASSERT(work->result.verdict != PUBLISH_ACCEPTED || work->result.has_seq);
-    ASSERT(env->live);
-    ASSERT(work->result.epoch != 0);
+    ASSERT_HOT(work->result.verdict != PUBLISH_ACCEPTED || work->result.has_seq);
+    ASSERT_HOT(env->live);
+    ASSERT_HOT(work->result.epoch != 0);
     if (work->result.verdict == PUBLISH_ACCEPTED) {
         env->ops->messages(env->ctx, work->channel, work->result.seq, &work->publish);
     }
@@ -572,8 +572,8 @@ static enum rc apply_hole(struct state *state, const struct record *record)
 
 enum rc state_apply(struct state *state, const struct record *record, const struct apply_env *env)
 {
-    ASSERT(state->in_doubt == (state->base_clean != 0));
-    ASSERT(state->base_count >= 1);
+    ASSERT_HOT(state->in_doubt == (state->base_clean != 0));
+    ASSERT_HOT(state->base_count >= 1);
     ASSERT(env->live || (env->tag == NULL && env->channel == NULL));
     switch (record->type) {
     case RECORD_PUBLISH: return apply_publish(state, record, env);
