@@ -26,7 +26,7 @@ help:
 	@echo 'make lint               house style, layers, and the tests of the checker'
 	@echo 'make e2e                the real server from outside, with a WebSocket client'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
-	@echo 'make sim SIM="--minutes 10"     the server in a simulated world; --seed N --verbose, --shrink'
+	@echo 'make sim SIM="--minutes 10"      a simulated world; --seed N --verbose, --shrink'
 	@echo 'make mutants            planted bugs: what catches each; ARGS="NAME ..." for some'
 	@echo 'make loops              every k-th call fails, every crash point, every bit flipped'
 	@echo 'make disk ROUNDS=40 [SEED=n]    power cuts, failing and full disks under load'
