@@ -448,7 +448,7 @@ static enum rc apply_trim(struct state *state, const struct record *record,
 static enum rc apply_settings(struct state *state, const struct record *record)
 {
     ASSERT(record->type == RECORD_SETTINGS);
-    ASSERT(record->body.data != NULL);
+    ASSERT(state->base_count >= 1);
     MARK("apply: the settings change");
     return command_settings_decode(record->body, &state->settings);
 }
