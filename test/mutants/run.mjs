@@ -82,7 +82,7 @@ async function attempt(tree, mutant, seeds) {
   try {
     await tree.with(mutant, async () => {
       for (const by of mutant.by) {
-        last = { by, ...await tryCatcher(tree, by, { seeds }) };
+        last = { by, ...await tryCatcher(tree, by, { seeds: mutant.seeds ?? seeds }) };
         tried.push(`${by}: ${last.outcome}`);
         if (last.outcome === 'caught' || last.outcome === 'broken') return;
       }
