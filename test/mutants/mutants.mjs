@@ -7,6 +7,7 @@
 //            exactly once; mutants.test.mjs sees to that, so a change of the source that a mutant
 //            is about changes this table as well
 //   by       what is tried on it, in this order, until something catches it; see catchers.mjs
+//   seeds    of the simulator, where 2,000 are not enough
 //
 // A bug that nobody outside can ever notice is none: where a second line of defence stands behind
 // what is taken away, both are taken away, or another bug is planted. What the simulator does not
