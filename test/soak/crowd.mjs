@@ -54,7 +54,6 @@ export class Crowd {
       this.repeat(() => this.slowReader(10)),
       this.repeat(() => this.http()),
       this.repeat(() => this.hostile()),
-      this.repeat(() => this.follower()),
     ];
   }
 
@@ -215,21 +214,6 @@ export class Crowd {
     ];
     await this.pick(acts)();
     this.counts.hostile += 1;
-  }
-
-  /** Server-Sent Events for a while. */
-  async follower() {
-    const ends = new AbortController();
-    const name = encodeURIComponent(this.pick(STEADY));
-    const timer = setTimeout(() => ends.abort(), this.between(100, 2000));
-    try {
-      const url = `${this.server.http}/v1/channels/${name}/events`;
-      const answer = await fetch(url, { signal: ends.signal });
-      for await (const part of answer.body) this.counts.http += part.length > 0 ? 1 : 0;
-    } catch (error) {
-      if (error.name !== 'AbortError') this.violations.push(`events: ${error.stack}`);
-    }
-    clearTimeout(timer);
   }
 
   async stop() {
