@@ -21,6 +21,12 @@
  *   unknown   in that span                      lost its beginning: first epoch of the new base
  *   any       no record until DOUBT_END         may have lost its end: new epoch
  *
+ * A trim, settings and a doubt concern channels whose records do not tell of them: if one was cut
+ * out, what behind the hole was judged with it is judged anew without it, and numbers may move in a
+ * channel that has lost no record of its own. Each record says how many such control records stand
+ * before it, so the record behind a hole tells; then every channel gets a new epoch there, good up
+ * to the hole. Holes too long for the count to tell (it is kept modulo 65536) count as such.
+ *
  * While a hole is open TRIM and DOUBT_LIST records are passed over: they name channels by number,
  * and if a channel's first record fell into the hole later channels have other numbers now. A trim
  * passed over is only late: retention comes again.
@@ -33,6 +39,9 @@
 #include "core/epoch.h"
 #include "core/snowflake.h"
 #include "core/state.h"
+
+/* The count of control records is kept modulo one more. */
+#define CONTROLS_MASK 65535u
 
 /* A publish on its way through apply. */
 struct publish_work {
@@ -539,9 +548,11 @@ static enum rc apply_doubt(struct state *state, const struct record *record,
     UNREACHABLE();
 }
 
-static enum rc apply_hole(struct state *state, const struct record *record)
+static enum rc apply_hole(struct state *state, const struct record *record,
+                          const struct apply_env *env)
 {
     ASSERT(record->type == RECORD_HOLE);
+    ASSERT(!env->live);
     struct record_hole hole;
     const enum rc rc = record_hole_decode(record->body, &hole);
     if (rc != RC_OK) {
@@ -567,7 +578,39 @@ static enum rc apply_hole(struct state *state, const struct record *record)
     for (size_t i = 0; i < state->channels.count; i++) {
         state->channels.by_id[i]->private_->in_doubt = true;
     }
-    return RC_OK;
+    state->controls_in_doubt = true;
+    return hole.end_pos - hole.first_pos > CONTROLS_MASK ? epochs_end(state, record, env) : RC_OK;
+}
+
+/* Behind a hole: was a control record in it? See above. RC_CORRUPT, RC_NOMEM */
+static enum rc controls_look(const struct state *state, const struct record *record,
+                             const struct apply_env *env)
+{
+    ASSERT_HOT(record->type != RECORD_HOLE);
+    ASSERT_HOT(state->in_doubt || !state->controls_in_doubt);
+    if (record->controls == state->controls) {
+        return RC_OK;
+    }
+    ASSERT(!env->live); /* its number is ours */
+    if (!state->controls_in_doubt) {
+        return RC_CORRUPT;
+    }
+    MARK("doubt: a control record was lost, every channel gets a new epoch");
+    return epochs_end(state, record, env);
+}
+
+static enum rc apply_body(struct state *state, const struct record *record,
+                          const struct apply_env *env)
+{
+    ASSERT_HOT(record->size == 0 || record->body.size < record->size);
+    switch (record->type) {
+    case RECORD_PUBLISH: return apply_publish(state, record, env);
+    case RECORD_TRIM: return apply_trim(state, record, env);
+    case RECORD_SETTINGS: return apply_settings(state, record);
+    case RECORD_DOUBT: return apply_doubt(state, record, env);
+    case RECORD_HOLE: break; /* state_apply() has seen to it */
+    }
+    return RC_CORRUPT; /* a type from the disk that is none of ours */
 }
 
 enum rc state_apply(struct state *state, const struct record *record, const struct apply_env *env)
@@ -575,12 +618,16 @@ enum rc state_apply(struct state *state, const struct record *record, const stru
     ASSERT_HOT(state->in_doubt == (state->base_clean != 0));
     ASSERT_HOT(state->base_count >= 1);
     ASSERT(env->live || (env->tag == NULL && env->channel == NULL));
-    switch (record->type) {
-    case RECORD_PUBLISH: return apply_publish(state, record, env);
-    case RECORD_TRIM: return apply_trim(state, record, env);
-    case RECORD_SETTINGS: return apply_settings(state, record);
-    case RECORD_DOUBT: return apply_doubt(state, record, env);
-    case RECORD_HOLE: return apply_hole(state, record);
+    if (record->type == RECORD_HOLE) {
+        return apply_hole(state, record, env);
     }
-    return RC_CORRUPT; /* a type from the disk that is none of ours */
+    enum rc rc = controls_look(state, record, env);
+    if (rc == RC_OK) {
+        rc = apply_body(state, record, env);
+    }
+    if (rc == RC_OK) {
+        state->controls = (uint16_t)(record->controls + record_is_control(record->type));
+        state->controls_in_doubt = false;
+    }
+    return rc;
 }

@@ -83,7 +83,8 @@ static struct batch *committing_of(struct partition *p)
     return &p->batches[1 - p->filling];
 }
 
-static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, uint64_t hash)
+static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, uint64_t hash,
+                        uint16_t controls)
 {
     ASSERT_HOT(batch == filling_of(p) || batch == committing_of(p));
     ASSERT_HOT(pos <= WIRE_INTEGER_MAX);
@@ -96,7 +97,7 @@ static void batch_start(struct partition *p, struct batch *batch, uint64_t pos, 
         batch->capacity = 0;
     }
     batch->count = 0;
-    batch_begin(&batch->log, p->state.number, pos, hash);
+    batch_begin(&batch->log, p->state.number, pos, hash, controls);
 }
 
 static void partition_check(const struct partition *p)
@@ -300,7 +301,7 @@ enum rc partition_start(struct partition *partition, uint64_t next_pos, uint64_t
     partition->applied_pos = next_pos;
     partition->applied_hash = next_hash;
     partition->phase = PARTITION_RUNNING;
-    batch_start(partition, filling_of(partition), next_pos, next_hash);
+    batch_start(partition, filling_of(partition), next_pos, next_hash, partition->state.controls);
     partition->start_settings = *settings;
     partition->start_doubt = doubt;
     if (doubt != 0) {
@@ -464,7 +465,8 @@ void partition_flush(struct partition *partition)
     }
     partition->filling = 1 - partition->filling;
     partition->committing = true;
-    batch_start(partition, filling_of(partition), batch->log.end_pos, batch->log.end_hash);
+    batch_start(partition, filling_of(partition), batch->log.end_pos, batch->log.end_hash,
+                batch->log.controls);
     partition_check(partition);
     partition->ops->commit(partition->ctx, &batch->log);
 }
@@ -549,7 +551,7 @@ static void partition_fail(struct partition *p, size_t from)
     /* The state is whole again before anybody hears of it: a reply may lead to a new call. */
     for (size_t b = 0; b < 2; b++) {
         batch_refuse(p, lost[b], first[b], count[b]);
-        batch_start(p, lost[b], p->applied_pos, p->applied_hash);
+        batch_start(p, lost[b], p->applied_pos, p->applied_hash, p->state.controls);
     }
     partition_check(p);
 }
@@ -628,7 +630,8 @@ void partition_resume(struct partition *partition)
     ASSERT(filling_of(partition)->count == 0);
     ASSERT(partition->phase == PARTITION_STOPPED);
     partition->phase = PARTITION_RUNNING;
-    batch_start(partition, filling_of(partition), partition->applied_pos, partition->applied_hash);
+    batch_start(partition, filling_of(partition), partition->applied_pos, partition->applied_hash,
+                partition->state.controls);
     MARK_IF(!settings_equal(&partition->start_settings, &partition->state.settings),
             "partition: after a failure the settings are appended again");
     partition->start_due = partition->start_doubt != 0 ||

@@ -13,6 +13,8 @@ struct state {
     /* Base epochs, oldest first; the last one is the current one. */
     uint64_t bases[CHANNEL_EPOCHS_MAX + 1];
     uint32_t base_count;
+    uint16_t controls;      /* control records so far, modulo 65536 */
+    bool controls_in_doubt; /* a HOLE came, and the record behind it has not told of its own yet */
     /* From a HOLE to the DOUBT that ends the repair: the span of positions cut out, and the base
      * epoch from before it. */
     bool in_doubt;

@@ -4,8 +4,9 @@
  * no use any more are left out, whether or not they have been freed yet. Decoding takes exactly
  * what encoding gives; anything else is RC_CORRUPT.
  *
- *   4 "SQP2"   4 partition number
+ *   4 "SQP3"   4 partition number
  *   8 retention in messages   8 producer idle time in ms   8 highest tick
+ *   2 count of control records   1 a hole came just now
  *   1 in doubt   8 first position cut out   8 end of those   8 base epoch before (all 0 if not)
  *   4 count of base epochs, then each 8, oldest first
  *   8 count of channels, then each, by number:
@@ -24,7 +25,7 @@
 
 #include <stdlib.h>
 
-#define STATE_MAGIC           0x32505153u /* "SQP2" */
+#define STATE_MAGIC           0x33505153u /* "SQP3" */
 #define FLAG_DOUBT_OR_EXPIRED 1u
 #define FLAG_RESYNC           2u
 
@@ -140,6 +141,8 @@ static enum rc head_encode(const struct state *state, struct buf *to)
     buf_put_u64(to, state->settings.retention_messages);
     buf_put_u64(to, state->settings.producer_idle_ms);
     buf_put_u64(to, state->tick_max);
+    buf_put_u16(to, state->controls);
+    buf_put_u8(to, state->controls_in_doubt ? 1 : 0);
     buf_put_u8(to, state->in_doubt ? 1 : 0);
     buf_put_u64(to, state->doubt_first);
     buf_put_u64(to, state->doubt_end);
@@ -380,6 +383,9 @@ static enum rc head_decode(struct state *state, struct bytes_reader *reader)
     state->settings.retention_messages = reader_u64(reader);
     state->settings.producer_idle_ms = reader_u64(reader);
     state->tick_max = reader_u64(reader);
+    state->controls = reader_u16(reader);
+    const unsigned controls_in_doubt = reader_u8(reader);
+    state->controls_in_doubt = controls_in_doubt != 0;
     const unsigned in_doubt = reader_u8(reader);
     state->in_doubt = in_doubt != 0;
     state->doubt_first = reader_u64(reader);
@@ -387,8 +393,9 @@ static enum rc head_decode(struct state *state, struct bytes_reader *reader)
     state->base_clean = reader_u64(reader);
     const uint32_t base_count = reader_u32(reader);
     if (reader->failed || magic != STATE_MAGIC || number != state->number || in_doubt > 1 ||
-        state->tick_max >> 53 != 0 || base_count == 0 || base_count > CHANNEL_EPOCHS_MAX + 1 ||
-        state->doubt_first > state->doubt_end || state->in_doubt != (state->base_clean != 0) ||
+        controls_in_doubt > in_doubt || state->tick_max >> 53 != 0 || base_count == 0 ||
+        base_count > CHANNEL_EPOCHS_MAX + 1 || state->doubt_first > state->doubt_end ||
+        state->in_doubt != (state->base_clean != 0) ||
         (!state->in_doubt && state->doubt_end != 0)) {
         return RC_CORRUPT;
     }

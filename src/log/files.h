@@ -44,9 +44,9 @@ struct log_name {
 };
 
 /* Format versions. A file of another one is whole all the same, and no damage. */
-#define SEGMENT_VERSION    1u
+#define SEGMENT_VERSION    2u /* 2: records count the control records before them */
 #define INDEX_VERSION      2u /* 2: digests */
-#define CHECKPOINT_VERSION 2u /* 2: digests, in the state */
+#define CHECKPOINT_VERSION 3u /* 2: digests, in the state; 3: the count of control records */
 
 /* "<folder>/<number><suffix>"; `suffix` begins with a dot. */
 struct log_name log_name_of(const char *folder, uint64_t number, const char *suffix);

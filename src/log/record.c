@@ -11,6 +11,7 @@ enum {
     AT_VERSION = 9,
     AT_BATCH_INDEX = 10,
     AT_PARTITION = 12,
+    AT_CONTROLS = 14,
     AT_POS = 16,
     AT_PREV_HASH = 24,
     AT_CHANNEL_PREV = 32,
@@ -80,10 +81,11 @@ enum rc record_decode(struct bytes bytes, struct record *ret_record)
     }
     *ret_record = (struct record){
         .type = (enum record_type)type,
-        .partition = bytes_load_u32(header + AT_PARTITION),
+        .partition = bytes_load_u16(header + AT_PARTITION),
         .pos = bytes_load_u64(header + AT_POS),
         .prev_hash = bytes_load_u64(header + AT_PREV_HASH),
         .channel_prev = bytes_load_u64(header + AT_CHANNEL_PREV),
+        .controls = bytes_load_u16(header + AT_CONTROLS),
         .batch_index = bytes_load_u16(header + AT_BATCH_INDEX),
         .body = {header + RECORD_HEADER_SIZE, body_size},
         .size = size,
@@ -155,13 +157,16 @@ enum rc record_after(const struct record *record, struct bytes bytes, uint64_t *
     return RC_OK;
 }
 
-void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint64_t hash)
+void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint64_t hash,
+                 uint16_t controls)
 {
+    ASSERT_HOT(partition < RECORD_PARTITIONS_MAX);
     buf_clear(&batch->bytes);
     batch->partition = partition;
     batch->first_pos = pos;
     batch->end_pos = pos;
     batch->end_hash = hash;
+    batch->controls = controls;
     batch->place = (struct log_place){0};
     ASSERT_HOT(batch->place.segment == 0);
     batch_check(batch);
@@ -189,7 +194,8 @@ enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t ch
     to[AT_VERSION] = RECORD_VERSION;
     bytes_store_u16(to + AT_BATCH_INDEX,
                     (uint16_t)(index < RECORD_BATCH_INDEX_MAX ? index : RECORD_BATCH_INDEX_MAX));
-    bytes_store_u32(to + AT_PARTITION, batch->partition);
+    bytes_store_u16(to + AT_PARTITION, (uint16_t)batch->partition);
+    bytes_store_u16(to + AT_CONTROLS, batch->controls);
     bytes_store_u64(to + AT_POS, batch->end_pos);
     bytes_store_u64(to + AT_PREV_HASH, batch->end_hash);
     bytes_store_u64(to + AT_CHANNEL_PREV, channel_prev);
@@ -198,6 +204,7 @@ enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t ch
     bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to + AT_BODY_SIZE, size - AT_BODY_SIZE)));
     batch->end_hash = record_hash(bytes_of(to, size));
     batch->end_pos++;
+    batch->controls = (uint16_t)(batch->controls + record_is_control(type));
     batch->bytes.size += size;
     ASSERT_HOT(bytes_load_u64(to + AT_POS) + 1 == batch->end_pos);
     ASSERT_HOT(bytes_load_u32(to + AT_BODY_SIZE) == body.size);

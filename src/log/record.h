@@ -9,9 +9,10 @@
  *    0     4  CRC-32C over bytes 4 … the end of the padding
  *    4     4  body size in bytes (without header and padding)
  *    8     1  record type (enum record_type)
- *    9     1  format version (1)
+ *    9     1  format version (2)
  *   10     2  index of the record in its batch, 65535 if that or more
- *   12     4  partition number
+ *   12     2  partition number
+ *   14     2  count of the control records (trim, settings, doubt) before this one, modulo 65536
  *   16     8  position (0, 1, 2 … in the partition's log)
  *   24     8  XXH3-64 (seed 0) of the whole record before, padding included; for position 0 the
  *             log's incarnation
@@ -19,6 +20,9 @@
  *
  * The index in the batch tells recovery what was committed together: a bad record with whole ones
  * behind it is no damage if they are all of its own batch, which then was never acknowledged.
+ *
+ * The count of control records tells what a repair that cut damage out could not know: whether a
+ * record that concerns every channel was among what was lost (core/apply.c, "Doubt").
  *
  * Thread: any.  Memory: batch_deinit() frees. */
 #ifndef LOG_RECORD_H
@@ -28,7 +32,9 @@
 #include "base/rc.h"
 
 #define RECORD_HEADER_SIZE 40u
-#define RECORD_VERSION     1u
+#define RECORD_VERSION     2u
+
+#define RECORD_PARTITIONS_MAX 65536u
 
 /* A body's size: far above any command (a frame holds 64 MiB at most), far below what a 32-bit byte
  * position in a segment can hold. */
@@ -51,10 +57,18 @@ struct record {
     uint64_t pos;
     uint64_t prev_hash;
     uint64_t channel_prev; /* position + 1, or 0 */
+    uint16_t controls;     /* control records before it in the partition's log, modulo 65536 */
     uint16_t batch_index;  /* of the record in its batch; RECORD_BATCH_INDEX_MAX: that or more */
     struct bytes body;     /* borrowed from the bytes that were decoded */
     size_t size;           /* header, body and padding */
 };
+
+/* Whether records of that type concern more than one channel; a HOLE stands for what it replaces.
+ */
+static inline bool record_is_control(enum record_type type)
+{
+    return type == RECORD_TRIM || type == RECORD_SETTINGS || type == RECORD_DOUBT;
+}
 
 /* The size on disk of a record with that body. */
 size_t record_size(size_t body_size);
@@ -105,12 +119,14 @@ struct log_batch {
     uint64_t end_pos;  /* one past the last */
     uint64_t end_hash; /* what the record after the last must carry */
     uint32_t partition;
+    uint16_t controls; /* control records before the next one, modulo 65536 */
     /* Set by the commit: */
     struct log_place place; /* of the first record */
 };
 
-/* Empties the batch; its records will follow (pos, hash). */
-void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint64_t hash);
+/* Empties the batch; its records will follow (pos, hash), and `controls` control records. */
+void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint64_t hash,
+                 uint16_t controls);
 /* Appends one record whose body is `body`; copies it. RC_NOMEM: unchanged. */
 MUST_USE enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
                               struct bytes body);

@@ -227,12 +227,26 @@ static void every_cut_of_a_history_keeps_all_the_rest(void **state)
     }
 }
 
+/* What the next record says of those before it. */
+static uint16_t controls_of(const struct world *w)
+{
+    uint16_t controls = 0;
+    for (size_t at = 0; at < w->log.size;) {
+        struct record record;
+        const struct bytes rest = bytes_of(w->log.data + at, w->log.size - at);
+        assert_int_equal(record_decode(rest, &record), RC_OK);
+        controls = (uint16_t)(record.controls + record_is_control(record.type));
+        at += record.size;
+    }
+    return controls;
+}
+
 static void append_doubt(struct world *w, const struct command_doubt_entry *entries, size_t count)
 {
     struct buf body = {0};
     struct log_batch batch = {0};
     assert_int_equal(command_doubt_encode(&body, DOUBT_LIST, 5, entries, count), RC_OK);
-    batch_begin(&batch, 3, w->next_pos, w->next_hash);
+    batch_begin(&batch, 3, w->next_pos, w->next_hash, controls_of(w));
     assert_int_equal(batch_append(&batch, RECORD_DOUBT, 0, buf_bytes(&body)), RC_OK);
     assert_int_equal(buf_append(&w->log, buf_bytes(&batch.bytes)), RC_OK);
     w->next_pos = batch.end_pos;

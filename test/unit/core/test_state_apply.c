@@ -45,8 +45,12 @@ static void state_new(struct state *state)
 static enum rc apply(struct state *state, enum record_type type, uint64_t pos, uint64_t prev,
                      struct bytes body)
 {
-    const struct record record = {
-        .type = type, .partition = 1, .pos = pos, .channel_prev = prev, .body = body};
+    const struct record record = {.type = type,
+                                  .partition = 1,
+                                  .pos = pos,
+                                  .channel_prev = prev,
+                                  .controls = state->controls,
+                                  .body = body};
     return state_apply(state, &record, &replay);
 }
 
@@ -178,6 +182,93 @@ static void behind_a_hole_trims_say_nothing_and_lists_speak_of_all(void **state)
     state_deinit(&s);
 }
 
+static uint64_t hash_of(const struct state *state)
+{
+    struct buf bytes = {0};
+    assert_int_equal(state_encode(state, &bytes), RC_OK);
+    uint64_t hash = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        hash = hash * 31 + bytes.data[i];
+    }
+    buf_deinit(&bytes);
+    return hash;
+}
+
+static enum rc publish_with_controls(struct state *state, uint64_t pos, uint64_t prev,
+                                     uint16_t controls)
+{
+    state->controls = (uint16_t)(state->controls + controls);
+    struct record record = {.type = RECORD_PUBLISH,
+                            .partition = 1,
+                            .pos = pos,
+                            .channel_prev = prev,
+                            .controls = state->controls};
+    state->controls = (uint16_t)(state->controls - controls);
+    const struct command_publish head = {.channel = BYTES_LITERAL("a"), .count = 1};
+    const struct command_message message = {.data = BYTES_LITERAL("1")};
+    struct buf body = {0};
+    assert_int_equal(command_publish_encode(&body, &head, &message), RC_OK);
+    record.body = buf_bytes(&body);
+    const enum rc rc = state_apply(state, &record, &replay);
+    buf_deinit(&body);
+    return rc;
+}
+
+/* "a" and "b" lose no record of their own to the hole. If a control record was in it, both get a
+ * new epoch, once, and what they had before the hole is good; if none was, both keep theirs. */
+static void a_control_record_in_a_hole_ends_every_epoch(void **state)
+{
+    (void)state;
+    for (uint16_t lost = 0; lost <= 2; lost++) {
+        struct state s;
+        state_new(&s);
+        assert_int_equal(publish(&s, 0, 0, (struct publish){.channel = "a"}), RC_OK);
+        assert_int_equal(publish(&s, 1, 0, (struct publish){.channel = "b"}), RC_OK);
+        const uint64_t a = epoch_of(&s, "a");
+        const uint64_t b = epoch_of(&s, "b");
+        assert_int_equal(hole(&s, 2, 2, 5), RC_OK);
+        assert_int_equal(publish_with_controls(&s, 5, 1, lost), RC_OK);
+        assert_true((epoch_of(&s, "a") != a) == (lost > 0));
+        assert_true((epoch_of(&s, "b") != b) == (lost > 0));
+        const uint64_t after = epoch_of(&s, "b");
+        assert_int_equal(state_position_judge(&s, BYTES_LITERAL("a"), true, a, 2), POSITION_OK);
+        assert_int_equal(state_position_judge(&s, BYTES_LITERAL("a"), true, a, 3),
+                         lost > 0 ? POSITION_EPOCH : POSITION_OK);
+        assert_int_equal(publish(&s, 6, 2, (struct publish){.channel = "b"}), RC_OK);
+        assert_true(epoch_of(&s, "b") == after);
+        state_deinit(&s);
+    }
+}
+
+/* The count is kept modulo 65536: a hole that may hold so many ends every epoch by itself. */
+static void a_hole_too_long_to_count_in_ends_every_epoch(void **state)
+{
+    (void)state;
+    for (uint64_t size = 65535; size <= 65536; size++) {
+        struct state s;
+        state_new(&s);
+        assert_int_equal(publish(&s, 0, 0, (struct publish){.channel = "a"}), RC_OK);
+        const uint64_t a = epoch_of(&s, "a");
+        assert_int_equal(hole(&s, 1, 1, 1 + size), RC_OK);
+        assert_int_equal(publish(&s, 1 + size, 1, (struct publish){.channel = "a"}), RC_OK);
+        assert_true((epoch_of(&s, "a") != a) == (size == 65536));
+        state_deinit(&s);
+    }
+}
+
+static void without_a_hole_a_wrong_count_of_control_records_is_corrupt(void **state)
+{
+    (void)state;
+    struct state s;
+    state_new(&s);
+    assert_int_equal(publish(&s, 0, 0, (struct publish){.channel = "a"}), RC_OK);
+    const uint64_t before = hash_of(&s);
+    assert_int_equal(publish_with_controls(&s, 1, 1, 1), RC_CORRUPT);
+    assert_true(hash_of(&s) == before);
+    assert_int_equal(publish_with_controls(&s, 1, 1, 0), RC_OK);
+    state_deinit(&s);
+}
+
 static void a_list_says_how_far_each_history_is_good(void **state)
 {
     (void)state;
@@ -240,18 +331,6 @@ static void what_does_not_fit_the_wires_numbers_is_refused(void **state)
                      RC_OK);
     assert_non_null(table_find(&s.channels, BYTES_LITERAL("b")));
     state_deinit(&s);
-}
-
-static uint64_t hash_of(const struct state *state)
-{
-    struct buf bytes = {0};
-    assert_int_equal(state_encode(state, &bytes), RC_OK);
-    uint64_t hash = 0;
-    for (size_t i = 0; i < bytes.size; i++) {
-        hash = hash * 31 + bytes.data[i];
-    }
-    buf_deinit(&bytes);
-    return hash;
 }
 
 /* The k-th allocation of one record fails: the state is as it was, and the record can come again.
@@ -330,6 +409,9 @@ int main(void)
         cmocka_unit_test(several_holes_count_as_one_from_the_first_to_the_last),
         cmocka_unit_test(an_unknown_channel_has_lost_its_beginning_if_that_stood_in_the_hole),
         cmocka_unit_test(behind_a_hole_trims_say_nothing_and_lists_speak_of_all),
+        cmocka_unit_test(a_control_record_in_a_hole_ends_every_epoch),
+        cmocka_unit_test(a_hole_too_long_to_count_in_ends_every_epoch),
+        cmocka_unit_test(without_a_hole_a_wrong_count_of_control_records_is_corrupt),
         cmocka_unit_test(a_list_says_how_far_each_history_is_good),
         cmocka_unit_test(times_and_ticks_do_not_go_back),
         cmocka_unit_test(what_does_not_fit_the_wires_numbers_is_refused),

@@ -322,7 +322,7 @@ void world_cut(struct world *w, uint64_t first, uint64_t end)
     record_hole_encode(&hole, body);
 
     struct log_batch batch = {0};
-    batch_begin(&batch, 3, first, 0);
+    batch_begin(&batch, 3, first, 0, 0);
     must(batch_append(&batch, RECORD_HOLE, 0, bytes_of(body, sizeof(body))));
     struct buf log = {0};
     must(buf_append(&log, bytes_of(w->log.data, from)));

@@ -24,7 +24,7 @@ size_t forge_record(struct forge *forge, struct forge_odd odd, struct bytes body
     const enum record_type type = odd.type == 0 ? RECORD_PUBLISH : odd.type;
     struct log_batch batch = {0};
     batch_begin(&batch, WORLD_PARTITION + odd.partition_add, forge->pos + odd.pos_add,
-                forge->hash + odd.hash_add);
+                forge->hash + odd.hash_add, 0);
     const enum rc rc = batch_append(&batch, type, 0, body);
     const size_t size = batch.bytes.size;
     ASSERT(rc == RC_OK);

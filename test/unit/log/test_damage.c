@@ -612,7 +612,7 @@ static enum rc given_open(const struct storage *storage, bool repair, struct giv
 /* Commits one record. Returns where it stands. */
 static uint32_t commit_one(struct given *given, struct log_batch *batch, struct bytes body)
 {
-    batch_begin(batch, WORLD_PARTITION, batch->end_pos, batch->end_hash);
+    batch_begin(batch, WORLD_PARTITION, batch->end_pos, batch->end_hash, 0);
     assert_int_equal(batch_append(batch, RECORD_PUBLISH, 0, body), RC_OK);
     assert_int_equal(file_log_commit(given->log, batch, LOG_SYNC_DATA), RC_OK);
     return batch->place.at;
@@ -629,7 +629,7 @@ static void a_record_forged_inside_a_message_is_not_believed(void **state)
     (void)commit_one(&given, &batch, BYTES_LITERAL("aaaa"));
     /* A message whose bytes are a whole record, with the very position that comes next. */
     struct log_batch forged = {0};
-    batch_begin(&forged, WORLD_PARTITION, 2, 12345);
+    batch_begin(&forged, WORLD_PARTITION, 2, 12345, 0);
     static const uint8_t lie[200] = {'!'};
     assert_int_equal(batch_append(&forged, RECORD_PUBLISH, 0, bytes_of(lie, sizeof(lie))), RC_OK);
     const uint32_t at = commit_one(&given, &batch, buf_bytes(&forged.bytes));
@@ -671,7 +671,7 @@ static void a_whole_record_of_another_chain_is_no_torn_tail(void **state)
     uint8_t copy[SEGMENT_BYTES_MIN];
     bytes_copy(copy, bytes.data, sizeof(copy));
     struct log_batch other = {0};
-    batch_begin(&other, WORLD_PARTITION, 1, 777); /* the right position, a wrong hash */
+    batch_begin(&other, WORLD_PARTITION, 1, 777, 0); /* the right position, a wrong hash */
     assert_int_equal(batch_append(&other, RECORD_PUBLISH, 0, BYTES_LITERAL("xxxx")), RC_OK);
     bytes_copy(copy + at, other.bytes.data, other.bytes.size);
     sim_disk_put(disk, name.text, bytes_of(copy, sizeof(copy)));
@@ -697,7 +697,7 @@ static void a_record_in_the_wrong_place_does_not_make_a_torn_tail(void **state)
     struct given given;
     assert_int_equal(given_open(&storage, false, &given), RC_OK);
     struct log_batch batch = {0};
-    batch_begin(&batch, WORLD_PARTITION, 0, WORLD_INCARNATION);
+    batch_begin(&batch, WORLD_PARTITION, 0, WORLD_INCARNATION, 0);
     assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("aaaa")), RC_OK);
     assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("bbbb")), RC_OK);
     assert_int_equal(file_log_commit(given.log, &batch, LOG_SYNC_DATA), RC_OK);

@@ -17,7 +17,7 @@
 static void check_refuses(struct world *world)
 {
     struct log_batch batch = {0};
-    batch_begin(&batch, WORLD_PARTITION, world->pos, world->hash);
+    batch_begin(&batch, WORLD_PARTITION, world->pos, world->hash, 0);
     assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("x")), RC_OK);
     assert_int_equal(file_log_commit(world->log, &batch, LOG_SYNC_DATA), RC_UNAVAILABLE);
     batch_deinit(&batch);
@@ -204,7 +204,7 @@ static void a_commit_allocates_nothing(void **state)
     uint64_t pos = 0;
     uint64_t hash = world.hash;
     for (int i = 0; i < 200; i++) { /* over several rolls */
-        batch_begin(&batch, WORLD_PARTITION, pos, hash);
+        batch_begin(&batch, WORLD_PARTITION, pos, hash, 0);
         assert_int_equal(
             batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("some body of a record")), RC_OK);
         mem_fault_set(1, 1);
@@ -233,7 +233,7 @@ static void a_roll_that_cannot_be_noted_is_no_checkpoint(void **state)
     static const uint8_t body[1500];
     bool lost = false;
     for (int i = 0; i < 100; i++) {
-        batch_begin(&batch, WORLD_PARTITION, batch.end_pos, batch.end_hash);
+        batch_begin(&batch, WORLD_PARTITION, batch.end_pos, batch.end_hash, batch.controls);
         assert_int_equal(batch_append(&batch, RECORD_TRIM, 0, bytes_of(body, sizeof(body))), RC_OK);
         assert_int_equal(file_log_commit(world.log, &batch, LOG_SYNC_DATA), RC_OK);
         uint64_t segment = 0;

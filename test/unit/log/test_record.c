@@ -14,7 +14,7 @@
 
 static struct bytes one_record(struct log_batch *batch, struct bytes body)
 {
-    batch_begin(batch, 7, 1000, 0xABCDEF);
+    batch_begin(batch, 7, 1000, 0xABCDEF, 9);
     assert_int_equal(batch_append(batch, RECORD_TRIM, 42, body), RC_OK);
     return buf_bytes(&batch->bytes);
 }
@@ -53,7 +53,7 @@ static void the_header_stands_as_the_table_says(void **state)
     struct log_batch batch = {0};
     const struct bytes bytes = one_record(&batch, BYTES_LITERAL("abc"));
     assert_int_equal(bytes.size, 48);
-    static const uint8_t wanted[44] = {3, 0, 0, 0, 2, 1,    0,    0,    7,   0, 0, 0, 0xE8, 3,  0,
+    static const uint8_t wanted[44] = {3, 0, 0, 0, 2, 2,    0,    0,    7,   0, 9, 0, 0xE8, 3,  0,
                                        0, 0, 0, 0, 0, 0xEF, 0xCD, 0xAB, 0,   0, 0, 0, 0,    42, 0,
                                        0, 0, 0, 0, 0, 0,    'a',  'b',  'c', 0, 0, 0, 0,    0};
     assert_memory_equal(bytes.data + 4, wanted, sizeof(wanted));
@@ -136,7 +136,7 @@ static void a_batch_is_a_chain(void **state)
 {
     (void)state;
     struct log_batch batch = {0};
-    batch_begin(&batch, 1, 50, 99);
+    batch_begin(&batch, 1, 50, 99, 0);
     for (uint64_t i = 0; i < 70000; i++) {
         assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 0, BYTES_LITERAL("m")), RC_OK);
     }
@@ -157,7 +157,7 @@ static void a_batch_is_a_chain(void **state)
     }
     assert_int_equal(rest.size, 0);
     assert_int_equal(hash, batch.end_hash);
-    batch_begin(&batch, 1, 3, 4);
+    batch_begin(&batch, 1, 3, 4, 0);
     assert_int_equal(batch.bytes.size, 0);
     assert_int_equal(batch.end_pos, 3);
     assert_int_equal(batch.end_hash, 4);
@@ -191,7 +191,7 @@ static void a_hole_leads_to_its_end(void **state)
     uint8_t body[RECORD_HOLE_BODY_SIZE + 16] = {0}; /* zeros may follow */
     record_hole_encode(&hole, body);
     struct log_batch batch = {0};
-    batch_begin(&batch, 7, 1000, 1);
+    batch_begin(&batch, 7, 1000, 1, 0);
     assert_int_equal(batch_append(&batch, RECORD_HOLE, 0, bytes_of(body, sizeof(body))), RC_OK);
     struct record record;
     assert_int_equal(record_decode(buf_bytes(&batch.bytes), &record), RC_OK);

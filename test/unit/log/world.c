@@ -312,7 +312,7 @@ static enum rc apply(struct world *world, uint64_t end_pos)
 static enum rc commit(struct world *world, uint32_t count, enum log_sync sync)
 {
     world->record_count = (size_t)world->pos; /* an attempt before it was cut by a reopen */
-    batch_begin(&world->batch, WORLD_PARTITION, world->pos, world->hash);
+    batch_begin(&world->batch, WORLD_PARTITION, world->pos, world->hash, 0);
     enum rc rc = RC_OK;
     for (uint32_t i = 0; rc == RC_OK && i < count; i++) {
         uint8_t body[8192];
