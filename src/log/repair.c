@@ -6,19 +6,24 @@
  * be verified from end to end again, and the same damage makes the same hole anywhere. The segment
  * is written anew under a temporary name and synced; the original is kept as <number>.seg.damaged.
  *
- *   bad record, whole ones behind it        a hole up to the nearest
- *   bad record, the next segment is whole   a hole at the end, up to the next segment's first
- * position zeros, positions missing, or a missing  the same segment bad header, whole records
- * behind it     the header is computed from the first of them, and a hole fills the place in front
- * of it bad header, nothing whole behind it     the segment goes (kept as .damaged) a segment that
- * begins below our         the same: two histories, and the one that continues position the chain
- * is kept
+ *   what is found                              what is done
+ *   ----------------------------------------   -----------------------------------------------
+ *   bad record, whole ones behind it           a hole up to the nearest
+ *   bad record, the next segment is whole      a hole at the end, up to that one's position
+ *   zeros, and positions or a segment missing  the same
+ *   bad header, whole records behind it        computed from the first, a hole in front of it
+ *   bad header, nothing whole behind it        the segment goes (kept as .dropped)
+ *   a segment that begins below our position   it goes: two histories; the chain is kept
+ *
+ * A segment that goes and has none behind it leaves nothing that tells of it: so first a hole of
+ * unknown length is made at the end of the one in front.
  *
  * Holes smaller than a HOLE record take in the records behind them, which are then lost, too.
  * Where the index of the segment is whole it tells which messages were lost.
  *
  * A torn tail is no damage: recovery cuts it afterwards, as always. A crash during a repair leaves
  * either file under its name, or the original under .damaged, which the next start renames back. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "log/checkpoint.h"
 #include "log/internal.h"
@@ -36,6 +41,7 @@ struct repair {
     struct walk walk;
     uint64_t last_segment; /* where the last hole was made: another one there is no progress */
     uint64_t last_at;
+    bool end_marked; /* the walk stands behind a hole that reaches to the end of its segment */
 };
 
 /* A hole to be made. */
@@ -236,7 +242,7 @@ static enum rc hole_encode(const struct repair *r, const struct cut *cut, struct
     }
     record_hole_encode(&hole, body);
     ASSERT(hole.first_pos == cut->pos);
-    batch_begin(batch, r->log->partition, cut->pos, cut->hash);
+    batch_begin(batch, r->log->partition, cut->pos, cut->hash, 0); /* nobody looks at a hole's */
     const enum rc rc =
         batch_append(batch, RECORD_HOLE, 0, bytes_of(body, (size_t)size - RECORD_HEADER_SIZE));
     mem_free(body);
@@ -451,6 +457,48 @@ static enum rc search_headerless(struct repair *r, size_t item, struct scan_behi
     return rc;
 }
 
+/* Records are lost from the walk's place on. */
+static enum rc repair_records(struct repair *r, const struct walk_step *step)
+{
+    ASSERT(step->kind == WALK_DAMAGE);
+    ASSERT(r->walk.file != NULL);
+    const size_t item = walk_item(&r->walk);
+    const struct found_segment *found = &r->listing->items[item];
+    ASSERT(found->header_whole);
+    struct cut cut = {
+        .item = item,
+        .header = found->header,
+        .at = r->walk.scan.at,
+        .pos = r->walk.pos,
+        .hash = r->walk.hash,
+        .end_pos = r->walk.pos,
+        .resume_hash = r->walk.hash,
+    };
+    if (step->behind.found) {
+        cut.resume_at = step->behind.first.at;
+        cut.end_pos = step->behind.first.first_pos;
+        cut.resume_hash = step->behind.first.prev_hash;
+    } else {
+        resume_in_next(r, &cut); /* and at the very end, how much is lost nobody knows */
+    }
+    const enum rc rc = make_hole(r, &cut, step->what);
+    return rc == RC_OK ? walk_resume(&r->walk, cut.at) : rc;
+}
+
+/* Takes the next segment out of the log. In front of the last one there must be a hole; if it has
+ * to be made, a later step comes back here. */
+static enum rc drop_next(struct repair *r, size_t item, const char *what)
+{
+    ASSERT(item == r->walk.next_item);
+    ASSERT(item > 0 && r->walk.file != NULL);
+    if (item + 1 < r->listing->count || r->end_marked) {
+        return drop_segment(r, item, what);
+    }
+    MARK("repair: the end of the log goes");
+    const struct walk_step end = {.kind = WALK_DAMAGE, .what = "end of the log"};
+    return repair_records(r, &end);
+}
+
 /* The next segment's header is bad. Afterwards it is whole, or the segment is gone. */
 static enum rc repair_header(struct repair *r)
 {
@@ -464,7 +512,7 @@ static enum rc repair_header(struct repair *r)
         return rc;
     }
     if (!behind.found && !is_first) {
-        return drop_segment(r, item, "nothing whole in it");
+        return drop_next(r, item, "nothing whole in it");
     }
     /* The first segment begins where we know that it does; another one with the first record found
      * in it, and what is missing in front of that is the segment's before it. */
@@ -502,34 +550,6 @@ static enum rc repair_header(struct repair *r)
     return make_hole(r, &cut, "header");
 }
 
-/* Records are lost from the walk's place on. */
-static enum rc repair_records(struct repair *r, const struct walk_step *step)
-{
-    ASSERT(step->kind == WALK_DAMAGE);
-    ASSERT(r->walk.file != NULL);
-    const size_t item = walk_item(&r->walk);
-    const struct found_segment *found = &r->listing->items[item];
-    ASSERT(found->header_whole);
-    struct cut cut = {
-        .item = item,
-        .header = found->header,
-        .at = r->walk.scan.at,
-        .pos = r->walk.pos,
-        .hash = r->walk.hash,
-        .end_pos = r->walk.pos,
-        .resume_hash = r->walk.hash,
-    };
-    if (step->behind.found) {
-        cut.resume_at = step->behind.first.at;
-        cut.end_pos = step->behind.first.first_pos;
-        cut.resume_hash = step->behind.first.prev_hash;
-    } else {
-        resume_in_next(r, &cut); /* and at the very end, how much is lost nobody knows */
-    }
-    const enum rc rc = make_hole(r, &cut, step->what);
-    return rc == RC_OK ? walk_resume(&r->walk, cut.at) : rc;
-}
-
 static enum rc repair_damage(struct repair *r, const struct walk_step *step)
 {
     ASSERT(step->kind == WALK_DAMAGE);
@@ -546,10 +566,17 @@ static enum rc repair_damage(struct repair *r, const struct walk_step *step)
         }
         /* In front of the first segment the walk stands where its header says. */
         if (next->header.first_pos < r->walk.pos || NEVER(r->walk.file == NULL)) {
-            return drop_segment(r, r->walk.next_item, "not of this history");
+            return drop_next(r, r->walk.next_item, "not of this history");
         }
     }
     return NEVER(r->walk.file == NULL) ? RC_CORRUPT : repair_records(r, step);
+}
+
+static bool is_end_mark(const struct record *record)
+{
+    struct record_hole hole;
+    return record->type == RECORD_HOLE && record_hole_decode(record->body, &hole) == RC_OK &&
+           hole.size == 0;
 }
 
 static enum rc take_step(struct repair *r, const struct walk_step *step)
@@ -559,8 +586,8 @@ static enum rc take_step(struct repair *r, const struct walk_step *step)
     enum rc rc;
     switch (step->kind) {
     case WALK_SEGMENT:
-    case WALK_RECORD:
     case WALK_NOTE: return RC_OK;
+    case WALK_RECORD: r->end_marked = is_end_mark(&step->record); return RC_OK;
     case WALK_HEAL:
         report(r, step->item, step->at, step->size, step->what);
         rc = log_heal_header(r->log, &r->walk);

@@ -166,7 +166,7 @@ static bool header_is_plausible(const struct search *search, const uint8_t *head
     ASSERT_HOT((at - search->bad_at) % 8 == 0);
     ASSERT_HOT(at + RECORD_HEADER_SIZE <= file_size);
     if (header[9] != RECORD_VERSION || header[8] < RECORD_PUBLISH || header[8] > RECORD_HOLE ||
-        bytes_load_u32(header + 12) != search->partition) {
+        bytes_load_u16(header + 12) != search->partition) {
         return false;
     }
     const uint64_t pos = bytes_load_u64(header + 16);
@@ -298,6 +298,15 @@ static enum rc runs_collect(struct scan *scan, struct search *search, struct buf
     }
 }
 
+/* Whether the positions between the run and the next one can have stood between them. */
+static bool run_fits(const struct scan_run *run, uint64_t next_pos, uint64_t next_at)
+{
+    ASSERT_HOT(run->end_pos < next_pos);
+    ASSERT_HOT(run->end_at <= next_at);
+    return next_at == UINT64_MAX ||
+           next_pos - run->end_pos <= (next_at - run->end_at) / RECORD_HEADER_SIZE;
+}
+
 enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uint64_t slack,
                     uint64_t next_pos, struct scan_behind *ret_behind)
 {
@@ -321,20 +330,23 @@ enum rc scan_behind(struct scan *scan, uint32_t partition, uint64_t bad_pos, uin
         return rc;
     }
     /* From the end to the front: a run that reaches into the positions of a later one, or to them
-     * without the chain, is not ours. */
+     * without the chain, is not ours; nor is one between which and the later one there are not
+     * enough bytes for what is missing. */
     ASSERT(runs.size % sizeof(struct scan_run) == 0);
     struct scan_behind behind = {.later_batch = exhausted};
     const struct scan_run *array = (const struct scan_run *)(const void *)runs.data;
     uint64_t limit = next_pos == UINT64_MAX ? next_pos : next_pos + 1;
+    uint64_t limit_at = UINT64_MAX;
     for (size_t i = runs.size / sizeof(*array); i-- > 0;) {
         /* One that is not ours may be one of ours in the wrong place, and it is the other that is
          * not. So where runs contradict each other this is no torn tail, but damage for a person to
          * see. */
         behind.later_batch = behind.later_batch || array[i].later_batch;
-        if (array[i].end_pos < limit) {
+        if (array[i].end_pos < limit && run_fits(&array[i], limit, limit_at)) {
             behind.found = true;
             behind.first = array[i];
             limit = array[i].first_pos;
+            limit_at = array[i].at;
         }
     }
     buf_deinit(&runs);

@@ -115,9 +115,9 @@ enum next {
     NEXT_NONE,       /* this is the last segment */
     NEXT_CHAINS,     /* its header continues the chain */
     NEXT_HEADERLESS, /* its header is bad, its first record continues the chain */
-    NEXT_TORN,       /* it is the last one, its header is bad, and at most one batch is in it */
-    NEXT_OTHER,      /* its header is whole, but does not continue the chain */
-    NEXT_BAD,        /* its header is bad, and later batches are in it, or segments behind it */
+    NEXT_TORN, /* it is the last one, its header is bad, and at most one batch is in it, our next */
+    NEXT_OTHER, /* its header is whole, but does not continue the chain */
+    NEXT_BAD,   /* its header is bad, and later batches are in it, or segments behind it */
 };
 
 enum decision {
@@ -245,8 +245,11 @@ uint64_t walk_slack(const struct walk *walk)
     return walk->file == NULL ? 0 : walk->scan.file_size / RECORD_HEADER_SIZE;
 }
 
-/* The next segment's header is bad: what do its records say? */
-static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next *ret_next)
+/* The next segment's header is bad: what do its records say, and at which position do they begin,
+ * as far as that is known? A whole record at its head that is not the next one tells that it was
+ * not a crash: that leaves a mix of a record and zeros, never another record. */
+static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next *ret_next,
+                                uint64_t *ret_next_pos)
 {
     ASSERT(walk->next_item < walk->listing->count);
     ASSERT(scan->at == SEGMENT_HEADER_SIZE);
@@ -262,6 +265,7 @@ static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next 
     if (rc != RC_OK && rc != RC_END && rc != RC_CORRUPT) {
         return rc;
     }
+    const bool other = rc == RC_OK;
     struct scan_behind behind;
     scan->at =
         SEGMENT_HEADER_SIZE - 8; /* so that the first place looked at is the first record's */
@@ -272,7 +276,11 @@ static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next 
     ASSERT(scan->at == SEGMENT_HEADER_SIZE - 8);
     const bool last = walk->next_item + 1 == walk->listing->count;
     /* With no segment in front there was no roll that a crash could have interrupted. */
-    *ret_next = last && !behind.later_batch && walk->file != NULL ? NEXT_TORN : NEXT_BAD;
+    const bool torn = last && !other && !behind.later_batch && walk->file != NULL;
+    *ret_next = torn ? NEXT_TORN : NEXT_BAD;
+    if (!torn && behind.found) {
+        *ret_next_pos = behind.first.first_pos;
+    }
     return RC_OK;
 }
 
@@ -308,7 +316,7 @@ static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_
     struct buf buffer = {0};
     struct scan scan;
     scan_begin(&scan, walk->storage, file, found->size, SEGMENT_HEADER_SIZE, &buffer);
-    rc = judge_headerless(walk, &scan, ret_next);
+    rc = judge_headerless(walk, &scan, ret_next, ret_next_pos);
     buf_deinit(&buffer);
     files_close(walk->storage, file);
     return rc;

@@ -131,6 +131,33 @@ static void run_into_the_next(struct sim_disk *disk)
     forge_put(&g, disk, true);
 }
 
+/* A write went astray: the next segment's first record stands here as well, over ours, and the next
+ * segment has lost its header. It is the copy that is wrong. */
+static void copy_and_headerless_next(struct sim_disk *disk)
+{
+    begin();
+    (void)forge_bad(&f, BYTES_LITERAL("a body so long that the hole fits in its place, and more"));
+    forge_begin(&g, 2, f.pos, f.hash);
+    (void)forge_good(&f, BYTES_LITERAL("third"));
+    (void)forge_good(&g, BYTES_LITERAL("third"));
+    (void)forge_good(&g, BYTES_LITERAL("fourth"));
+    forge_put(&f, disk, true);
+    forge_put(&g, disk, false);
+}
+
+/* The same, and the walk goes through the copy: what is whole in the next segment is no torn batch.
+ */
+static void copy_in_line_and_headerless_next(struct sim_disk *disk)
+{
+    begin();
+    forge_begin(&g, 2, f.pos, f.hash);
+    (void)forge_good(&f, BYTES_LITERAL("second"));
+    (void)forge_good(&g, BYTES_LITERAL("second"));
+    (void)forge_good(&g, BYTES_LITERAL("third"));
+    forge_put(&f, disk, true);
+    forge_put(&g, disk, false);
+}
+
 /* 24 bytes that are a header of a large body, over and over: each costs a checksum over the rest.
  */
 static void headers_without_end(struct sim_disk *disk)
@@ -618,7 +645,7 @@ const struct forged_case forged_cases[] = {
     {"another chain", other_chain, "chain", "0-", 1, false, false},
     {"a hole that is none", hole_that_is_none, "hole", "0-", 1, false, false},
     {"a run, then a partition", run_then_partition, "checksum", "0-2-", 2, false, false},
-    {"a run, then a position", run_then_position, "checksum", "0-2-", 2, false, false},
+    {"a run, then a position", run_then_position, "checksum", "0-4", 1, false, false},
     {"a run, then a chain", run_then_chain, "checksum", "0-3", 1, false, false},
     {"a run, then no hole", run_then_hole_that_is_none, "checksum", "0-2-", 2, false, false},
     {"a run, then a bad one", run_then_bad, "checksum", "0-2", 1, false, false},
@@ -626,6 +653,10 @@ const struct forged_case forged_cases[] = {
     {"far ahead", run_far_ahead, NULL, "0", 0, false, false},
     {"a hole behind a bad one", hole_behind_bad, NULL, "0", 0, false, false},
     {"a run into the next segment", run_into_the_next, "checksum", "0-23-", 2, false, false},
+    {"a copy, and a headerless next", copy_and_headerless_next, "checksum", "0-23", 2, false,
+     false},
+    {"a copy in line, and a headerless next", copy_in_line_and_headerless_next, "header", "01-", 1,
+     false, false},
     {"headers without end", headers_without_end, "checksum", "0-", 1, false, false},
     {"small, good", small_good, "checksum", "0-45", 1, false, false},
     {"small, bad", small_bad, "checksum", "0-45", 2, false, false},
@@ -644,10 +675,10 @@ const struct forged_case forged_cases[] = {
     {"large tail", large_tail, NULL, "0", 0, true, false},
     {"large damage", large_damage, "checksum", "0-23-5", 2, true, false},
     {"large, behind a bad one", large_behind_bad, "checksum", "0-2", 1, true, false},
-    {"bad, and an older next", bad_and_older_next, "checksum", "01", 1, false, false},
+    {"bad, and an older next", bad_and_older_next, "checksum", "01-", 1, false, false},
     {"next: another chain", next_of_another_chain, "chain", "01--4", 2, false, false},
     {"next: ahead", next_ahead, "missing records", "01-5-", 2, false, false},
-    {"next: behind", next_behind, "position", "01", 2, false, false},
+    {"next: behind", next_behind, "position", "01-", 2, false, false},
     {"headerless: chain", headerless_chain, "header", "01--4", 1, false, false},
     {"headerless: partition", headerless_partition, "header", "01--4", 1, false, false},
     {"headerless: position", headerless_position, "header", "01--4", 1, false, false},
