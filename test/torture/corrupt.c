@@ -234,6 +234,19 @@ static bool may_miss(const struct base *base, const struct wound *wound, uint64_
            base->spots[pos - 1].size < RECORD_HEADER_SIZE + RECORD_HOLE_BODY_SIZE;
 }
 
+/* Whether a record begins there that the damage touches. What is told may end before the damage
+ * begins: at a record that has moved whole. */
+static bool is_hit_record(const struct wound *wound, const struct base *base, uint64_t at)
+{
+    for (uint64_t pos = 0; pos < base->end; pos++) {
+        const struct log_place *place = &base->spots[pos].place;
+        if (place->segment == wound->number && place->at == at && is_hit(base, wound, pos)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Something was told of a place where the damage is. */
 static bool is_located(const struct wound *wound, const struct seen *seen, bool torn_too)
 {
@@ -241,6 +254,9 @@ static bool is_located(const struct wound *wound, const struct seen *seen, bool 
         const struct told *told = &seen->told[i];
         if (strcmp(told->file, wound->name.text) != 0 || (told->torn_tail && !torn_too)) {
             continue;
+        }
+        if (wound->harm == HARM_SWAP && is_hit_record(wound, seen->base, told->at)) {
+            return true;
         }
         for (unsigned r = 0; r < wound->ranges; r++) {
             if (told->at < wound->end[r] &&
