@@ -78,8 +78,7 @@ struct segment *catalogue_find(struct file_log *log, uint64_t number)
             high = middle;
         }
     }
-    /* It may have been removed; or never noted, if a roll came when memory was out: a checkpoint of
-     * it may still be written. */
+    /* It may have been removed. */
     if (low == log->owner.count || log->owner.segments[low].number != number) {
         return NULL;
     }

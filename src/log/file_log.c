@@ -100,23 +100,24 @@ void file_log_repaired_losses(const struct file_log *log, const struct log_loss 
 
 /* ---- owner --------------------------------------------------------------------------------- */
 
+enum rc file_log_commit_reserve(struct file_log *log)
+{
+    owner_check(log);
+    ASSERT_HOT(!log->owner.recovering);
+    return catalogue_reserve(log);
+}
+
 /* The newest segment is `number` from now on: the committer has rolled. */
-static enum rc note_roll(struct file_log *log, uint64_t number)
+static void note_roll(struct file_log *log, uint64_t number)
 {
     ASSERT_HOT(number > 0);
-    struct segment *newest = catalogue_newest(log);
+    const struct segment *newest = catalogue_newest(log);
     if (number == newest->number) {
-        return RC_OK;
+        return;
     }
     ASSERT(number > newest->number);
-    if (log->owner.broken || catalogue_reserve(log) != RC_OK) {
-        log->owner.broken = true;
-        return RC_NOMEM;
-    }
-    newest = catalogue_newest(log); /* reserving may have moved it */
     catalogue_push(log, number, newest->end_pos, newest->end_hash);
     ASSERT(catalogue_newest(log)->number == number);
-    return RC_OK;
 }
 
 enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_t channel_id,
@@ -126,17 +127,14 @@ enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_
     ASSERT_HOT(place.at >= SEGMENT_HEADER_SIZE);
     owner_check(log);
     ASSERT(count > 0);
-    enum rc rc = note_roll(log, place.segment);
-    if (rc != RC_OK) {
-        return rc;
-    }
+    note_roll(log, place.segment);
     struct segment *segment = catalogue_newest(log);
     if (segment->summary != NULL) { /* replayed, and indexed on disk already */
         ASSERT(log->owner.recovering);
         return RC_OK;
     }
     if (segment->index == NULL) {
-        rc = segment_index_open(&segment->index);
+        const enum rc rc = segment_index_open(&segment->index);
         if (rc != RC_OK) {
             return rc;
         }
@@ -174,18 +172,17 @@ bool file_log_committed(struct file_log *log, const struct log_batch *batch)
     owner_check(log);
     ASSERT(batch->place.segment > 0);
     log->owner.chore_rest = false;
-    if (note_roll(log, batch->place.segment) == RC_OK) {
-        struct segment *newest = catalogue_newest(log);
-        ASSERT_HOT(newest->number == batch->place.segment);
-        ASSERT(newest->end_pos == batch->first_pos);
-        newest->end_pos = batch->end_pos;
-        newest->end_hash = batch->end_hash;
-        newest->end_at = (uint64_t)batch->place.at + batch->bytes.size;
-        ASSERT_HOT(newest->end_at > SEGMENT_HEADER_SIZE);
-        ASSERT_HOT(newest->end_at % 8 == 0);
-        if (newest->bytes < newest->end_at) {
-            newest->bytes = newest->end_at; /* larger than a segment, for one batch */
-        }
+    note_roll(log, batch->place.segment);
+    struct segment *newest = catalogue_newest(log);
+    ASSERT_HOT(newest->number == batch->place.segment);
+    ASSERT(newest->end_pos == batch->first_pos);
+    newest->end_pos = batch->end_pos;
+    newest->end_hash = batch->end_hash;
+    newest->end_at = (uint64_t)batch->place.at + batch->bytes.size;
+    ASSERT_HOT(newest->end_at > SEGMENT_HEADER_SIZE);
+    ASSERT_HOT(newest->end_at % 8 == 0);
+    if (newest->bytes < newest->end_at) {
+        newest->bytes = newest->end_at; /* larger than a segment, for one batch */
     }
     return oldest_to_seal(log) != NULL;
 }
@@ -196,9 +193,7 @@ void file_log_reopened(struct file_log *log)
     const uint64_t end_pos = log->committer.next_pos;
     ASSERT(log->committer.state == COMMITTER_OPEN);
     ASSERT(end_pos >= catalogue_newest(log)->end_pos);
-    if (note_roll(log, log->committer.number) != RC_OK) {
-        return; /* nothing more is indexed: see `broken` */
-    }
+    note_roll(log, log->committer.number);
     struct segment *newest = catalogue_newest(log);
     if (newest->end_pos < end_pos) {
         newest->end_pos = end_pos;
@@ -215,9 +210,6 @@ bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch 
     ASSERT_HOT(ret_segment != NULL);
     const struct segment *segments = log->owner.segments;
     const size_t count = log->owner.count;
-    if (log->owner.broken) {
-        return false; /* the newest segment it knows is not the one before */
-    }
     if (batch->place.segment == segments[count - 1].number) {
         return false; /* no roll */
     }
@@ -300,7 +292,7 @@ bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore)
 {
     ASSERT(ret_chore != NULL);
     owner_check(log);
-    if (log->owner.chore_busy || log->owner.chore_rest || log->owner.broken) {
+    if (log->owner.chore_busy || log->owner.chore_rest) {
         return false;
     }
     struct log_chore chore = {.rc = RC_OK};

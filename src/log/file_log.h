@@ -100,6 +100,9 @@ void file_log_repaired_losses(const struct file_log *log, const struct log_loss 
 MUST_USE enum rc file_log_index_add(struct file_log *log, struct log_place place,
                                     uint64_t channel_id, uint64_t first_seq, uint32_t count,
                                     uint64_t time_ms, uint64_t digest);
+/* Before a batch is handed to the committer: room to take note of a roll, for once the batch is on
+ * disk there is nobody left to refuse it to. RC_NOMEM: do not commit; nothing has happened */
+MUST_USE enum rc file_log_commit_reserve(struct file_log *log);
 /* After a batch's commit has been applied: takes note of a roll, so that it knows which segments
  * may be sealed. True: at least one segment awaits sealing. */
 bool file_log_committed(struct file_log *log, const struct log_batch *batch);

@@ -76,7 +76,6 @@ struct file_log {
         size_t capacity;
         struct snapshot *snapshot;
         bool snapshot_stale; /* for want of memory; made again at the next chance */
-        bool broken;         /* lost track of a roll for want of memory: nothing more is indexed */
         bool recovering;
         bool chore_busy;   /* a SEAL or PREPARE is under way */
         bool chore_rest;   /* one failed: wait for the next commit */

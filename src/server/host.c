@@ -18,7 +18,9 @@ static void commit_run(struct job *job)
     struct host *host = CONTAINER_OF(job, struct host, commit_job);
     const enum log_sync sync =
         host->server->config->durability == DURABILITY_FSYNC ? LOG_SYNC_DATA : LOG_SYNC_NONE;
-    host->commit_rc = file_log_commit(host->log, host->commit_batch, sync);
+    if (host->commit_rc == RC_OK) {
+        host->commit_rc = file_log_commit(host->log, host->commit_batch, sync);
+    }
 }
 
 static void log_failed(struct host *host, enum rc rc)
@@ -84,6 +86,8 @@ static void on_commit(void *ctx, struct log_batch *batch)
     ASSERT(!host->commit_out);
     host->commit_out = true;
     host->commit_batch = batch;
+    /* Out of memory is told like a disk that fails: later, when the caller has done. */
+    host->commit_rc = file_log_commit_reserve(host->log);
     host->commit_job = (struct job){.run = commit_run, .done = commit_done};
     worker_submit(&host->server->committers[host->reactor->index], 0, &host->commit_job);
 }

@@ -321,6 +321,9 @@ static enum rc commit(struct world *world, uint32_t count, enum log_sync sync)
         rc = batch_append(&world->batch, RECORD_PUBLISH, 0, bytes_of(body, record->body_size));
     }
     if (rc == RC_OK) {
+        rc = file_log_commit_reserve(world->log);
+    }
+    if (rc == RC_OK) {
         rc = file_log_commit(world->log, &world->batch, sync);
     }
     if (rc != RC_OK) {
