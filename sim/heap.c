@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "sim/trace.h"
 
 #include <stdlib.h>
 
@@ -28,6 +29,7 @@ static enum heap_owner current;
 static uint64_t fail_left;
 static bool fail_ever;
 static bool failed;
+static bool failed_now; /* in this step */
 static uint64_t failures;
 jmp_buf heap_crash;
 
@@ -61,19 +63,14 @@ uint64_t heap_failures(void)
     return failures;
 }
 
+void heap_step(void)
+{
+    failed_now = false;
+}
+
 bool heap_has_failed(void)
 {
     return failed;
-}
-
-void heap_on_assert(const char *what)
-{
-    const bool about_it = strstr(what, "NULL") != NULL || strstr(what, "RC_OK") != NULL;
-    if (failed && current == HEAP_SERVER && about_it) {
-        failed = false;
-        fail_left = 0;
-        longjmp(heap_crash, 1);
-    }
 }
 
 static bool fails(void)
@@ -83,6 +80,7 @@ static bool fails(void)
     }
     const bool fails_now = fail_left == 1;
     failed = failed || fails_now;
+    failed_now = failed_now || fails_now;
     failures += fails_now;
     fail_left -= !(fails_now && fail_ever);
     return fails_now;
@@ -218,6 +216,17 @@ char *mem_strdup(const char *text)
         bytes_copy(copy, text, size);
     }
     return copy;
+}
+
+void mem_exhausted(const char *what)
+{
+    if (!failed_now || current != HEAP_SERVER) {
+        trace_fail("P24 the server crashes", "out of memory, and there is enough: %s", what);
+    }
+    trace("server: out of memory: %s", what);
+    failed = false;
+    fail_left = 0;
+    longjmp(heap_crash, 1);
 }
 
 void mem_fault_set(uint64_t countdown, int forever)

@@ -2,7 +2,7 @@
  *
  * What the server allocates is dropped as a whole when the machine dies, without a line of its code
  * running; what it has not freed at an orderly end is a leak. An allocation of the server's may
- * fail; an assertion that follows is its way to end the process, and comes back as a crash.
+ * fail; where it then ends the process by name, mem_exhausted(), that comes back as a crash.
  *
  * Thread: one.  Memory: heap_drop() frees. */
 #ifndef SIM_HEAP_H
@@ -41,11 +41,11 @@ void heap_fail_at(uint64_t k);
 void heap_fail_from(uint64_t k);
 /* How many have failed, ever. */
 uint64_t heap_failures(void);
+/* A step begins: the server may end itself for want of memory where it runs out, not later. */
+void heap_step(void);
 /* Whether one has failed. */
 bool heap_has_failed(void);
-/* Where an assertion goes that is about a failed allocation: that there is a pointer, or RC_OK.
- * Others are broken promises then, too. */
+/* Where the server goes that ends itself. An assertion is a broken promise also then. */
 extern jmp_buf heap_crash;
-void heap_on_assert(const char *what);
 
 #endif

@@ -469,6 +469,7 @@ bool node_boot(const struct plan *plan, bool faults)
     }
     node.sync_failures = sync_failures();
     enum rc rc = RC_NOMEM;
+    heap_step();
     (void)heap_owner_set(HEAP_SERVER);
     if (setjmp(heap_crash) == 0) {
         rc = server_open(plan);
@@ -507,7 +508,9 @@ static void broadcast(enum mail_kind kind)
     struct server *server = node.server;
     for (unsigned i = 0; i < server->threads; i++) {
         struct mail *mail = mail_new(kind, sizeof(*mail), (struct bytes){0}, NULL);
-        ASSERT(mail != NULL);
+        if (mail == NULL) {
+            mem_exhausted("the reactors cannot be told to stop");
+        }
         mesh_send(&server->mesh, server_main_endpoint(server), i, mail);
     }
     (void)mesh_flush(&server->mesh, server_main_endpoint(server));
@@ -526,6 +529,7 @@ void node_stop(void)
         node_crash(SIM_LOSE_NOTHING);
         return;
     }
+    heap_step();
     (void)heap_owner_set(HEAP_SERVER);
     stats_flag_set(&node.server->draining, true);
     broadcast(MAIL_DRAIN);
@@ -815,6 +819,7 @@ static void step(void)
 
 void node_step(void)
 {
+    heap_step();
     (void)heap_owner_set(HEAP_SERVER);
     if (setjmp(heap_crash) == 0) {
         step();

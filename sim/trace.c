@@ -153,6 +153,5 @@ void trace_watch(void)
 /* In place of base/assert.c. */
 void assert_failed(const char *file, int line, const char *what)
 {
-    heap_on_assert(what);
     trace_fail("assertion", "%s:%d: %s", file, line, what);
 }

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,13 @@ char *mem_strdup(const char *text)
         (void)memcpy(copy, text, size);
     }
     return copy;
+}
+
+void mem_exhausted(const char *what)
+{
+    /* As assert_failed(), but nobody has made a mistake: no core of all that memory. */
+    (void)fprintf(stderr, "seriatim: out of memory: %s; ending, what is committed is safe\n", what);
+    _Exit(EXIT_FAILURE);
 }
 
 void mem_fault_set(uint64_t countdown, int forever)

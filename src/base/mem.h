@@ -27,6 +27,11 @@ void mem_free(void *block);
 /* A copy with a NUL behind it. */
 MUST_USE char *mem_strdup(const char *text);
 
+/* Ends the process, by name, where memory has run out and going on would break a promise; `what`
+ * could not be done for want of it. What is committed is safe: the next start goes on from there.
+ */
+_Noreturn void mem_exhausted(const char *what);
+
 /* Test only: the allocation number `countdown` from now (1 = the next) fails, and after it each
  * one too if `forever`. 0 switches off. */
 void mem_fault_set(uint64_t countdown, int forever);

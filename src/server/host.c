@@ -73,7 +73,9 @@ static void commit_done(struct job *job)
     }
     /* Memory ran out in the middle of applying: what is in the log can be neither shown nor taken
      * back. The process ends before anybody is told `unavailable`; the next start applies it. */
-    ASSERT(host->commit_rc != RC_OK || !partition_stopped(host->partition));
+    if (host->commit_rc == RC_OK && partition_stopped(host->partition)) {
+        mem_exhausted("a committed batch cannot be applied to its end");
+    }
     replies_flush(host); /* refusals, where the commit failed */
     channels_count(host);
     host_waiting_run(host);
@@ -92,6 +94,16 @@ static void on_commit(void *ctx, struct log_batch *batch)
     worker_submit(&host->server->committers[host->reactor->index], 0, &host->commit_job);
 }
 
+/* Out of memory while what is committed is handed out: a lost reply would break its sender's count
+ * for ever, followers who are told nothing of a message would have a hole. So the process ends. */
+static void must(enum rc rc)
+{
+    if (rc != RC_OK) {
+        ASSERT(rc == RC_NOMEM);
+        mem_exhausted("what is committed cannot be told");
+    }
+}
+
 void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t size,
                      const struct publish_result *result)
 {
@@ -104,7 +116,7 @@ void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t s
     }
     if (*slot == NULL) {
         *slot = mail_new(MAIL_REPLIES, sizeof(struct mail_replies), (struct bytes){0}, NULL);
-        ASSERT(*slot != NULL); /* a lost reply would break its sender's count for ever */
+        must(*slot == NULL ? RC_NOMEM : RC_OK);
         (*slot)->partition = host->number;
     }
     struct buf *bytes = &(*slot)->bytes;
@@ -115,8 +127,7 @@ void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t s
         .channel_size = (uint32_t)result->channel.size,
         .result = *result,
     };
-    const enum rc rc = buf_reserve(bytes, sizeof(entry) + CHANNEL_NAME_BYTES_MAX + 8);
-    ASSERT(rc == RC_OK);
+    must(buf_reserve(bytes, sizeof(entry) + CHANNEL_NAME_BYTES_MAX + 8));
     buf_put(bytes, &entry, sizeof(entry));
     buf_put(bytes, result->channel.data, result->channel.size);
     while (bytes->size % 8 != 0) {
@@ -144,13 +155,6 @@ static struct topic *topic_of(struct host *host, struct channel *channel, uint64
         channel->user = map_find(&host->topics, channel->name);
     }
     return channel->user;
-}
-
-/* Out of memory in the middle of a tail: the chunk goes as far as it came, and the followers are
- * told nothing; that would be a hole. So the process ends instead: what is committed is safe. */
-static void must(enum rc rc)
-{
-    ASSERT(rc == RC_OK);
 }
 
 static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq,

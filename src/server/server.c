@@ -345,7 +345,9 @@ static void broadcast(struct server *server, enum mail_kind kind)
 {
     for (unsigned i = 0; i < server->threads; i++) {
         struct mail *mail = mail_new(kind, sizeof(*mail), (struct bytes){0}, NULL);
-        ASSERT(mail != NULL);
+        if (mail == NULL) {
+            mem_exhausted("the reactors cannot be told to stop");
+        }
         mesh_send(&server->mesh, server_main_endpoint(server), i, mail);
     }
     (void)mesh_flush(&server->mesh, server_main_endpoint(server));

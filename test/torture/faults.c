@@ -7,8 +7,8 @@
  * the failure; then one run for each call of the workload, with that call failing. Its clients and
  * its model are the oracle, as for a seed; faults end with the workload.
  *
- * A failed allocation may end the process, as an assertion that memory is there; it is then started
- * again. Where that happens is counted by place.
+ * A failed allocation may end the process by name, mem_exhausted(), where going on would break a
+ * promise; it is then started again. How often that happens is counted by reason.
  *
  *   faults [--processes N]
  *   faults --only WORKLOAD:CALL:once|ever:K    one case, with its trace */
@@ -140,7 +140,7 @@ static const struct call {
 };
 #define CALLS  ((unsigned)(sizeof(calls) / sizeof(calls[0])))
 #define SLICES 8u /* of the k's of a loop, for the processes */
-#define SITES  60u
+#define SITES  10u
 
 enum counter {
     COUNT_RUNS,
@@ -151,7 +151,7 @@ enum counter {
 /* Where the process ended itself for want of memory, and what was broken. */
 struct shared {
     struct site {
-        char where[120];
+        char what[80];
         uint64_t count; /* as both processes count at once, about */
     } sites[SITES];
     struct failure failure;
@@ -189,55 +189,25 @@ void plan_trace(const struct plan *plan)
     trace("workload %s, seed %llu", now->name, (unsigned long long)plan->seed);
 }
 
-/* ---- assertions ------------------------------------------------------------------------------ */
+/* ---- the end for want of memory ---------------------------------------------------------------
+ */
 
-_Noreturn void __wrap_assert_failed(const char *file, int line, const char *what);
+_Noreturn void __real_mem_exhausted(const char *what);
+_Noreturn void __wrap_mem_exhausted(const char *what);
 
-/* Where the server ends itself on purpose when memory runs out: going on would break a promise. An
- * assertion anywhere else is one of those that must hold with whatever fails. */
-static const struct {
-    const char *file;
-    const char *what;
-} for_want_of_memory[] = {
-    {"src/server/host.c", "host->commit_rc != RC_OK || !partition_stopped(host->partition)"},
-    {"src/server/host.c", "*slot != NULL"},
-    {"src/server/host.c", "rc == RC_OK"},
-    {"sim/node.c", "mail != NULL"}, /* as in server.c: the mail of a stop */
-};
-
-static void site_count(const char *where)
+void __wrap_mem_exhausted(const char *what)
 {
     for (unsigned i = 0; i < SITES; i++) {
         struct site *site = &shared->sites[i];
-        if (site->where[0] == '\0') {
-            (void)snprintf(site->where, sizeof(site->where), "%s", where);
+        if (site->what[0] == '\0') {
+            (void)snprintf(site->what, sizeof(site->what), "%s", what);
         }
-        if (strcmp(site->where, where) == 0) {
+        if (strcmp(site->what, what) == 0) {
             site->count++;
-            return;
+            break;
         }
     }
-}
-
-void __wrap_assert_failed(const char *file, int line, const char *what)
-{
-    char where[sizeof(shared->sites[0].where)];
-    const char *root = strstr(file, "src/");
-    root = root == NULL ? strstr(file, "sim/") : root;
-    root = root == NULL ? file : root;
-    (void)snprintf(where, sizeof(where), "%s: %s", root, what);
-    for (unsigned i = 0; i < sizeof(for_want_of_memory) / sizeof(for_want_of_memory[0]); i++) {
-        if (strcmp(root, for_want_of_memory[i].file) == 0 &&
-            strcmp(what, for_want_of_memory[i].what) == 0) {
-            site_count(where);
-            if (kth_is(FAULT_NO_MEMORY) && kth_hits() > 0) {
-                /* Also when there is memory again: a log that has lost track of a roll ends the
-                 * process at the next publish. */
-                longjmp(heap_crash, 1);
-            }
-        }
-    }
-    trace_fail("assertion", "%s:%d: %s", root, line, what);
+    __real_mem_exhausted(what);
 }
 
 /* ---- loops ----------------------------------------------------------------------------------- */
@@ -305,8 +275,8 @@ static bool print_totals(void)
                      (unsigned long long)failures);
     }
     for (unsigned i = 0; i < SITES && shared->sites[i].count > 0; i++) {
-        (void)printf("faults: out of memory ended the process %llu times at %s\n",
-                     (unsigned long long)shared->sites[i].count, shared->sites[i].where);
+        (void)printf("faults: out of memory ended the process %llu times: %s\n",
+                     (unsigned long long)shared->sites[i].count, shared->sites[i].what);
     }
     (void)printf("faults: %llu runs, %.1f s\n", (unsigned long long)runs, torture_seconds());
     if (!good) {

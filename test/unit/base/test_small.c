@@ -10,6 +10,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -161,6 +163,30 @@ static void from_the_kth_allocation_on_all_fail_if_asked(void **state)
     mem_free(NULL);
 }
 
+static void without_memory_the_process_ends_by_name(void **state)
+{
+    (void)state;
+    int words[2];
+    assert_int_equal(pipe(words), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)dup2(words[1], STDERR_FILENO);
+        mem_exhausted("this and that");
+    }
+    (void)close(words[1]);
+    char said[200] = "";
+    const ssize_t size = read(words[0], said, sizeof(said) - 1);
+    (void)close(words[0]);
+    assert_true(size > 0);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_string_equal(
+        said, "seriatim: out of memory: this and that; ending, what is committed is safe\n");
+}
+
 static void a_count_times_size_that_overflows_is_refused(void **state)
 {
     (void)state;
@@ -245,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_removed_node_may_be_removed_again),
         cmocka_unit_test(the_kth_allocation_fails_once),
         cmocka_unit_test(from_the_kth_allocation_on_all_fail_if_asked),
+        cmocka_unit_test(without_memory_the_process_ends_by_name),
         cmocka_unit_test(a_count_times_size_that_overflows_is_refused),
         cmocka_unit_test(the_same_seed_gives_the_published_numbers),
         cmocka_unit_test(numbers_below_a_bound_are_below_it_and_cover_it),
