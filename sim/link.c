@@ -285,7 +285,7 @@ static void close_check(const struct link *link, const struct ws_event *event)
     static const char silent[] = "nothing has come for too long";
     const bool ready = link->state == LINK_READY;
     if (event->code == WS_CLOSE_GOING_AWAY) {
-        if (ready && !link->goaway && link->since_us < node_drain_us()) {
+        if (ready && !link->goaway) {
             trace_fail("P27 graceful stop", "link %u is closed without a goaway", link->number);
         }
     } else if (event->code == WS_CLOSE_POLICY) {

@@ -43,7 +43,6 @@ static struct {
     enum node_state state;
     struct server *server;
     struct config config;
-    uint64_t drain_us;
     struct datadir dir;
     unsigned hosts_open;
     unsigned reactors_ready;
@@ -148,7 +147,6 @@ void node_begin(void)
     node.boot_count = 0;
     node.power_count = 0;
     node.unsynced = false;
-    node.drain_us = 0;
     node.sync_failures = 0;
     node.showed_unsynced = false;
     node.repair = false;
@@ -535,13 +533,7 @@ void node_stop(void)
     broadcast(MAIL_DRAIN);
     (void)heap_owner_set(HEAP_WORLD);
     node.drained = 0;
-    node.drain_us = sim_now_us;
     state_move(NODE_DRAINING);
-}
-
-uint64_t node_drain_us(void)
-{
-    return node.drain_us;
 }
 
 const struct config *node_config(void)

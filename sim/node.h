@@ -31,8 +31,6 @@ void node_repair(void);
 /* As kill -9 (nothing lost) or a power cut. */
 void node_crash(enum sim_loss loss);
 void node_stop(void);
-/* When the last stop began; 0: none has. */
-uint64_t node_drain_us(void);
 /* Of the server that runs, or ran last. */
 const struct config *node_config(void);
 /* Whether a step of the server is possible now; taking one. */

@@ -1,7 +1,6 @@
 /* A socket from accept to close: bytes in, bytes out, deadlines. */
 #include "base/mark.h"
 #include "base/mem.h"
-#include "base/prng.h"
 #include "base/tune.h"
 #include "io/socket.h"
 #include "server/conn_private.h"
@@ -748,20 +747,14 @@ void conn_on_read(struct conn *conn, struct mail_read *read)
 
 void conns_goaway(struct reactor *reactor)
 {
-    const struct config *config = reactor->server->config;
-    struct prng prng = {.state = reactor->server->hash_seed + reactor->index};
     for (uint32_t slot = 0; slot < reactor->conns.capacity; slot++) {
         struct conn *conn = reactor->conns.slots[slot];
         if (conn == NULL || conn->dead) {
             continue;
         }
         if (conn->phase == CONN_WS && session_ready(conn->session)) {
-            /* [P 3] goaway: spread, so that clients don't come back all at once. */
-            const uint64_t after = prng_below(&prng, config->reconnect_spread_ms + 1);
             MARK("conn: goaway");
-            if (session_goaway(conn->session, "draining", after) != RC_OK) {
-                conn_kill(conn, "out of memory");
-            }
+            conn_ws_goaway(conn);
         }
         conn_wake(conn);
     }

@@ -98,6 +98,8 @@ void conn_move(struct conn *conn, enum conn_phase next);
 void conn_kill(struct conn *conn, const char *why);
 /* Recomputes the deadline. */
 void conn_timer_set(struct conn *conn);
+/* Tells its session, which is ready, that the server is about to close. */
+void conn_ws_goaway(struct conn *conn);
 /* A Close frame and the way out. */
 void conn_ws_close(struct conn *conn, uint16_t code, const char *text);
 

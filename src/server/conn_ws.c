@@ -1,5 +1,6 @@
 /* A connection after the upgrade: frames to session, session to frames. */
 #include "base/mark.h"
+#include "base/prng.h"
 #include "server/conn_private.h"
 #include "server/logger.h"
 
@@ -16,6 +17,18 @@ void conn_ws_open(struct conn *conn)
     http_parser_free(conn->parser);
     conn->parser = NULL;
     conn_move(conn, CONN_WS);
+}
+
+/* [P 9] Spread, so that clients don't come back all at once. */
+void conn_ws_goaway(struct conn *conn)
+{
+    const struct server *server = conn->reactor->server;
+    struct prng prng = {.state = server->hash_seed + conn->handle};
+    const uint64_t after = prng_below(&prng, server->config->reconnect_spread_ms + 1);
+    if (session_goaway(conn->session, "draining", after) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+    conn_wake(conn);
 }
 
 void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
@@ -101,7 +114,13 @@ static void on_message(struct conn *conn, const struct ws_event *event)
         conn_ws_close(conn, WS_CLOSE_UNSUPPORTED, "this subprotocol has text frames only");
         return;
     }
+    const bool was_ready = session_ready(conn->session);
     const enum rc rc = session_on_text(conn->session, event->payload, conn->reactor->wall_ms);
+    if (conn->reactor->draining && !was_ready && session_ready(conn->session)) {
+        /* [P 9] It was upgraded before, and all the others have been told already. */
+        MARK("conn: goaway to one that connects while the server drains");
+        conn_ws_goaway(conn);
+    }
     if (rc == RC_FULL) {
         block(conn, event->payload);
     } else if (rc != RC_OK) {

@@ -99,6 +99,25 @@ test('while it drains, readyz is 503 and nobody new gets in', async () => {
   agent.destroy();
 });
 
+test('who was let in before a drain and connects in it is told goaway, too', async () => {
+  const server = await Server.start();
+  const c = await Client.connect(server.ws);
+  let late;
+  const connect = new Promise((resolve) => (late = resolve));
+  const talking = exchange(server.port, [upgradeHead(server.port), connect], { ms: 15_000 });
+  await sleep(200);
+  const stopping = server.stop();
+  await c.push((p) => p.type === 'goaway');
+  late(frame(1, '{"type":"connect","id":1}'));
+  assert.equal((await stopping).code, 0, server.stderr);
+  const frames = parseFrames(parseResponse((await talking).bytes).rest);
+  assert.deepEqual(frames.map((f) => f.opcode), [1, 1, 8]);
+  const [connected, goaway] = frames.slice(0, 2).map((f) => JSON.parse(f.payload));
+  assert.equal(connected.type, 'connected');
+  assert.deepEqual([goaway.type, goaway.reason], ['goaway', 'draining']);
+  assert.equal(frames[2].payload.readUInt16BE(0), 1001);
+});
+
 test('two servers on one data directory: the second refuses to start', async () => {
   const server = await Server.start();
   const second = await runCli(['serve', '--data', server.data, '--listen', '127.0.0.1:0']);

@@ -582,10 +582,19 @@ const server = [
     breaks: 'P27',
     what: 'clients are not told that the server is about to stop',
     file: 'src/server/conn.c',
-    find: '            if (session_goaway(conn->session, "draining", after) != RC_OK) {',
-    replace: `            if (after > config->reconnect_spread_ms &&
-                session_goaway(conn->session, "draining", after) != RC_OK) {`,
+    find: `            MARK("conn: goaway");
+            conn_ws_goaway(conn);`,
+    replace: '',
     by: ['sim', 'e2e:lifecycle/SIGTERM'],
+  },
+  {
+    name: 'no-goaway-for-who-is-late',
+    breaks: 'P27',
+    what: 'who connects while the server drains is not told that it is about to stop',
+    file: 'src/server/conn_ws.c',
+    find: '    if (conn->reactor->draining && !was_ready && session_ready(conn->session)) {',
+    replace: '    if (false && !was_ready) {',
+    by: ['sim', 'e2e:lifecycle/who was let in before a drain'],
   },
   {
     name: 'drained-too-early',

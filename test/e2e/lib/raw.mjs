@@ -4,7 +4,8 @@ import crypto from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 
-/** Sends `bytes` and reads until the peer closes or `ms` have passed. */
+/** Sends `bytes` and reads until the peer closes or `ms` have passed. A piece of them may be a
+ *  promise: it is sent when it is there. */
 export async function exchange(port, bytes, { ms = 5000, until } = {}) {
   const socket = net.connect(port, '127.0.0.1');
   await once(socket, 'connect');
@@ -23,7 +24,7 @@ export async function exchange(port, bytes, { ms = 5000, until } = {}) {
     socket.on('close', resolve);
     setTimeout(resolve, ms).unref();
   });
-  for (const piece of [bytes].flat()) socket.write(piece);
+  for (const piece of [bytes].flat()) socket.write(await piece);
   await closed;
   socket.destroy();
   return { bytes: Buffer.concat(chunks), ended };
