@@ -193,16 +193,17 @@ void host_upkeep_run(struct host *host)
     if (host->chore_out || host->chore_wait) {
         return;
     }
-    if (file_log_chore_next(host->log, &host->chore)) {
+    if (removal_ready(host)) {
+        /* First what gives room back: on a full disk all else fails, again and again. */
+        host->chore = (struct log_chore){.kind = LOG_CHORE_REMOVE, .segment = host->trim_segment};
+        chore_submit(host);
+    } else if (file_log_chore_next(host->log, &host->chore)) {
         chore_submit(host);
     } else if (host->checkpoint_due) {
         /* Behind the seals: a checkpoint says that everything below it can be found by index. */
         host->checkpoint_due = false;
         host->chore = host->checkpoint;
         host->checkpoint = (struct log_chore){0};
-        chore_submit(host);
-    } else if (removal_ready(host)) {
-        host->chore = (struct log_chore){.kind = LOG_CHORE_REMOVE, .segment = host->trim_segment};
         chore_submit(host);
     }
 }
@@ -228,7 +229,10 @@ static void reopen_done(struct job *job)
             host_doubt_losses(host);
         }
         host->failed = false;
-        host->upkeep = host->upkeep == UPKEEP_TRIMMING ? UPKEEP_NONE : host->upkeep;
+        if (host->upkeep == UPKEEP_TRIMMING && !removal_ready(host)) {
+            MARK("retention: a trim is lost with its batch");
+            host->upkeep = UPKEEP_NONE;
+        }
         stats_flag_set(&host->server->ready[host->number], true);
         log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));
     } else if (host->reopen_rc != RC_NOSPACE) {
@@ -256,7 +260,7 @@ void host_tick(struct host *host)
 {
     host->chore_wait = false;
     host_reopen_try(host);
+    retention_run(host); /* before the upkeep, for the same reason as there */
     host_upkeep_run(host);
-    retention_run(host);
     host_waiting_run(host);
 }

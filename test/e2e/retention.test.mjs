@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import { test } from 'node:test';
 
 import { Client } from './lib/client.mjs';
-import { files, until } from './lib/faults.mjs';
+import { ENOSPC, faultyServer, files, until } from './lib/faults.mjs';
 import { Server } from './lib/server.mjs';
 
 const SMALL = ['--partitions', '1', '--segment-bytes', '16KiB'];
@@ -171,6 +171,24 @@ test('memory and disk stay flat while retention removes what comes in', async ()
   const grown = server.rssBytes() - rss;
   assert.ok(grown < 16 * 2 ** 20, `the server grew by ${grown} bytes`);
   assert.ok(files(server.data, '.seg').length < 60);
+  await c.close();
+  await server.kill();
+});
+
+test('old files go also where there is no room for new ones', async () => {
+  const [server, faults] = await faultyServer({ flags: [...SMALL, '--retention-bytes', '200KiB'] });
+  const c = await producer(server);
+  await fill(c, 'a', 1, 200);
+  await until(() => files(server.data, '.ckp').length >= 3 &&
+    files(server.data, '.idx').length >= 5, 'segments that may go');
+  const old = files(server.data, '.seg').slice(0, 3);
+  // What is full from now on cannot be sealed: that is tried again each second, and fails.
+  faults.set({ call: 'write', text: '.idx', error: ENOSPC });
+  await fill(c, 'a', 201, 600);
+  await until(() => old.every((file) => !fs.existsSync(file)), 'old segments to go');
+  assert.ok(faults.hits().length > 0);
+  faults.off();
+  await holdsFrom(server, 'a', 600);
   await c.close();
   await server.kill();
 });
