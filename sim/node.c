@@ -65,6 +65,7 @@ static struct {
     bool repair;                           /* the next start is with --repair */
     bool cut[PARTITIONS_MAX];              /* this start has gone through damage there */
     bool told;                             /* … or has told of damage */
+    uint64_t crashes;                      /* of runs that had begun */
     bool unsynced; /* a run since the last one, or stop, did not sync what it showed */
 } node;
 
@@ -150,6 +151,7 @@ void node_begin(void)
     node.sync_failures = 0;
     node.showed_unsynced = false;
     node.repair = false;
+    node.crashes = 0;
     bytes_zero(node.states, sizeof(node.states));
 }
 
@@ -406,6 +408,7 @@ static bool may_have_lost(void)
 
 void node_crash(enum sim_loss loss)
 {
+    node.crashes += node.state != NODE_DOWN;
     if (node.server != NULL) {
         spare_close();
     }
@@ -424,6 +427,11 @@ void node_crash(enum sim_loss loss)
     disk_power_cycle(loss);
     (void)disk_time_taken();
     forget();
+}
+
+uint64_t node_crashes(void)
+{
+    return node.crashes;
 }
 
 void node_repair(void)

@@ -30,6 +30,8 @@ bool node_boot(const struct plan *plan, bool faults);
 void node_repair(void);
 /* As kill -9 (nothing lost) or a power cut. */
 void node_crash(enum sim_loss loss);
+/* How many there were, of whatever cause; a start that did not succeed is none. */
+uint64_t node_crashes(void);
 void node_stop(void);
 /* Of the server that runs, or ran last. */
 const struct config *node_config(void);

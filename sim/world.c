@@ -36,7 +36,6 @@ static struct {
 void world_crash(enum sim_loss loss)
 {
     ASSERT(node_state() != NODE_DOWN);
-    world.result.crashes++;
     node_crash(loss);
     world.boot_us = sim_now_us + sim_below(2000000);
 }
@@ -254,7 +253,7 @@ static void on_record(void *ctx, const struct record *record, struct log_place p
  * a removal fails, the server ends in between, its settings change or a clock goes back. */
 static bool retention_is_whole(void)
 {
-    bool whole = world.result.crashes == 0 && world.plan.retention_age_ms == 0 &&
+    bool whole = node_crashes() == 0 && world.plan.retention_age_ms == 0 &&
                  fault_counts()[FAULT_STOP] == 0 && fault_counts()[FAULT_SETTINGS] == 0;
     for (unsigned kind = FAULT_OPEN_FAILS; kind <= FAULT_LIST_FAILS; kind++) {
         whole = whole && fault_counts()[kind] == 0;
@@ -309,6 +308,7 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     model_end();
     copies_end();
     world.result.faults = fault_total();
+    world.result.crashes = node_crashes();
     bytes_copy(world.result.kinds, fault_counts(), sizeof(world.result.kinds));
     disk_end();
     net_reset();
