@@ -5,6 +5,7 @@
 #include "log/files.h"
 #include "log/record.h"
 #include "sim/disk.h"
+#include "sim/heap.h"
 #include "sim/node.h"
 #include "sim/trace.h"
 
@@ -13,7 +14,6 @@
 
 #define PARTITIONS_MAX 4u
 #define RECORDS_MAX    1024u
-#define FILES_MAX      256u
 #define SECTOR         512u
 
 struct place {
@@ -23,15 +23,19 @@ struct place {
     bool alone; /* it says what no other record knows: a doubt, or settings */
 };
 
+/* Of files of a kind, in order. */
+struct numbers {
+    uint64_t *at;
+    unsigned count;
+    unsigned capacity;
+};
+
 /* One partition's folder, as it is on disk for sure. */
 static struct {
     char folder[8];
-    uint64_t segments[FILES_MAX];
-    unsigned segment_count;
-    uint64_t checkpoints[FILES_MAX];
-    unsigned checkpoint_count;
-    uint64_t indexes[FILES_MAX];
-    unsigned index_count;
+    struct numbers segments;
+    struct numbers checkpoints;
+    struct numbers indexes;
     uint64_t last_segment; /* where the last batch stands: from there on nothing is touched */
     uint64_t last_at;      /* 0: nothing is on disk */
 } look;
@@ -54,6 +58,14 @@ void rot_begin(const struct plan *plan)
         rot.world = rot.world || plan->faults.rates[kind] > 0;
     }
     rot.left = 8;
+}
+
+void rot_end(void)
+{
+    mem_free(look.segments.at);
+    mem_free(look.checkpoints.at);
+    mem_free(look.indexes.at);
+    bytes_zero(&look, sizeof(look));
 }
 
 bool rot_world(void)
@@ -95,14 +107,18 @@ bool rot_left_behind(const char *file)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static void put(uint64_t *numbers, unsigned *count, uint64_t number)
+static void put(struct numbers *numbers, uint64_t number)
 {
-    ASSERT(*count < FILES_MAX);
-    unsigned i = (*count)++;
-    for (; i > 0 && numbers[i - 1] > number; i--) {
-        numbers[i] = numbers[i - 1];
+    if (numbers->count == numbers->capacity) {
+        numbers->capacity = numbers->capacity == 0 ? 64 : numbers->capacity * 2;
+        numbers->at = mem_realloc(numbers->at, numbers->capacity * sizeof(*numbers->at));
+        ASSERT(numbers->at != NULL);
     }
-    numbers[i] = number;
+    unsigned i = numbers->count++;
+    for (; i > 0 && numbers->at[i - 1] > number; i--) {
+        numbers->at[i] = numbers->at[i - 1];
+    }
+    numbers->at[i] = number;
 }
 
 static bool file_of(const char *suffix, uint64_t number, struct log_name *ret_name,
@@ -126,11 +142,11 @@ static void list(void)
             continue;
         }
         if (strcmp(suffix, ".seg") == 0) {
-            put(look.segments, &look.segment_count, number);
+            put(&look.segments, number);
         } else if (strcmp(suffix, ".idx") == 0) {
-            put(look.indexes, &look.index_count, number);
+            put(&look.indexes, number);
         } else if (strcmp(suffix, ".ckp") == 0) {
-            put(look.checkpoints, &look.checkpoint_count, number);
+            put(&look.checkpoints, number);
         }
     }
 }
@@ -159,16 +175,16 @@ static struct place places[RECORDS_MAX];
 static void find_last(void)
 {
     look.last_at = 0;
-    for (unsigned i = look.segment_count; i-- > 0 && look.last_at == 0;) {
+    for (unsigned i = look.segments.count; i-- > 0 && look.last_at == 0;) {
         struct log_name name;
         struct bytes bytes;
-        if (file_of(".seg", look.segments[i], &name, &bytes)) {
+        if (file_of(".seg", look.segments.at[i], &name, &bytes)) {
             unsigned count = records_of(bytes, places);
             while (count > 0 && places[count - 1].batch_index > 0) {
                 count--;
             }
             if (count > 0) {
-                look.last_segment = look.segments[i];
+                look.last_segment = look.segments.at[i];
                 look.last_at = places[count - 1].at;
             }
         }
@@ -178,11 +194,13 @@ static void find_last(void)
 /* False: there is nothing to damage. */
 static bool look_at(unsigned partition)
 {
-    look.segment_count = 0;
-    look.checkpoint_count = 0;
-    look.index_count = 0;
+    look.segments.count = 0;
+    look.checkpoints.count = 0;
+    look.indexes.count = 0;
     (void)snprintf(look.folder, sizeof(look.folder), "p%03u", partition);
+    const enum heap_owner owner = heap_owner_set(HEAP_WORLD); /* the server may be reading */
     list();
+    (void)heap_owner_set(owner);
     find_last();
     return look.last_at > 0;
 }
@@ -216,12 +234,12 @@ static bool range_spares(struct bytes bytes, uint64_t at, uint64_t size)
 static bool segment_draw(struct log_name *ret_name, struct bytes *ret_bytes, uint64_t *ret_number)
 {
     unsigned count = 0;
-    while (count < look.segment_count && look.segments[count] <= look.last_segment) {
+    while (count < look.segments.count && look.segments.at[count] <= look.last_segment) {
         count++;
     }
     /* Mostly near the end, where a start looks. */
     const unsigned from_end = (unsigned)sim_below(sim_chance(60) && count > 3 ? 3 : count);
-    *ret_number = look.segments[count - 1 - from_end];
+    *ret_number = look.segments.at[count - 1 - from_end];
     if (!file_of(".seg", *ret_number, ret_name, ret_bytes)) {
         return false;
     }
@@ -306,8 +324,8 @@ static void rot_index(void)
 {
     struct log_name name;
     struct bytes bytes;
-    if (look.index_count > 0 &&
-        file_of(".idx", look.indexes[sim_below(look.index_count)], &name, &bytes) &&
+    if (look.indexes.count > 0 &&
+        file_of(".idx", look.indexes.at[sim_below(look.indexes.count)], &name, &bytes) &&
         bytes.size > 0) {
         flip(FAULT_ROT_INDEX, &name, bytes, sim_below(bytes.size));
     }
@@ -319,8 +337,8 @@ static void write_lost(void)
     struct log_name name;
     struct bytes bytes;
     struct place place;
-    if (sim_chance(20) && look.index_count > 0 &&
-        file_of(".idx", look.indexes[sim_below(look.index_count)], &name, &bytes)) {
+    if (sim_chance(20) && look.indexes.count > 0 &&
+        file_of(".idx", look.indexes.at[sim_below(look.indexes.count)], &name, &bytes)) {
         zero(name.text, 0, bytes.size);
         did(FAULT_WRITE_LOST, name.text, 0, bytes.size);
     } else if (record_draw(&name, &bytes, &place)) {
@@ -378,15 +396,15 @@ static void sectors_zero(void)
 /* Neither the first segment, in front of which nothing tells that it was there, nor one behind. */
 static void segment_gone(void)
 {
-    if (look.segment_count > 2 && look.segments[1] < look.last_segment) {
+    if (look.segments.count > 2 && look.segments.at[1] < look.last_segment) {
         unsigned i = 1;
-        while (i + 1 < look.segment_count && look.segments[i + 1] < look.last_segment &&
+        while (i + 1 < look.segments.count && look.segments.at[i + 1] < look.last_segment &&
                sim_chance(70)) {
             i++;
         }
         struct log_name name;
         struct bytes bytes;
-        if (file_of(".seg", look.segments[i], &name, &bytes) && !holds_alone(bytes)) {
+        if (file_of(".seg", look.segments.at[i], &name, &bytes) && !holds_alone(bytes)) {
             (void)sim_disk_delete(disk_inner(), name.text);
             did(FAULT_FILE_GONE, name.text, 0, 0);
         }
@@ -399,8 +417,8 @@ static void file_gone(void)
     struct bytes bytes;
     if (sim_chance(60)) {
         segment_gone();
-    } else if (look.index_count > 0 &&
-               file_of(".idx", look.indexes[sim_below(look.index_count)], &name, &bytes)) {
+    } else if (look.indexes.count > 0 &&
+               file_of(".idx", look.indexes.at[sim_below(look.indexes.count)], &name, &bytes)) {
         (void)sim_disk_delete(disk_inner(), name.text);
         did(FAULT_FILE_GONE, name.text, 0, 0);
     }
@@ -412,9 +430,9 @@ static void segment_cut(bool before_start)
 {
     struct log_name name;
     struct bytes bytes;
-    const unsigned i = (unsigned)sim_below(look.segment_count);
+    const unsigned i = (unsigned)sim_below(look.segments.count);
     const bool last = before_start && sim_chance(50);
-    const uint64_t number = last ? look.last_segment : look.segments[i];
+    const uint64_t number = last ? look.last_segment : look.segments.at[i];
     struct segment_header header;
     if (number > look.last_segment || (number == look.last_segment && !last) ||
         !file_of(".seg", number, &name, &bytes) ||
@@ -437,13 +455,13 @@ static void segment_cut(bool before_start)
 static bool begins_without(uint64_t number)
 {
     const struct storage storage = sim_disk_storage(disk_inner());
-    bool begins = look.segments[0] == 1;
-    for (unsigned i = 0; !begins && i < look.checkpoint_count; i++) {
+    bool begins = look.segments.at[0] == 1;
+    for (unsigned i = 0; !begins && i < look.checkpoints.count; i++) {
         struct checkpoint checkpoint;
         struct buf state = {0};
-        begins = look.checkpoints[i] < number &&
-                 checkpoint_read(&storage, look.folder, look.checkpoints[i], &checkpoint, &state) ==
-                     RC_OK;
+        begins = look.checkpoints.at[i] < number &&
+                 checkpoint_read(&storage, look.folder, look.checkpoints.at[i], &checkpoint,
+                                 &state) == RC_OK;
         buf_deinit(&state);
     }
     return begins;
@@ -455,9 +473,9 @@ static void checkpoint(enum fault_kind kind)
 {
     struct log_name name;
     struct bytes bytes;
-    const unsigned count = look.checkpoint_count;
-    if (count == 0 || !begins_without(look.checkpoints[count - 1]) ||
-        !file_of(".ckp", look.checkpoints[count - 1], &name, &bytes) || bytes.size == 0) {
+    const unsigned count = look.checkpoints.count;
+    if (count == 0 || !begins_without(look.checkpoints.at[count - 1]) ||
+        !file_of(".ckp", look.checkpoints.at[count - 1], &name, &bytes) || bytes.size == 0) {
         return;
     }
     if (kind == FAULT_FILE_GONE) {
@@ -481,7 +499,7 @@ void rot_read(const char *file, void *data, size_t size, uint64_t at)
         return;
     }
     const unsigned partition = (unsigned)(file[3] - '0');
-    if (look_at(partition) && number < look.segments[look.segment_count - 1]) {
+    if (look_at(partition) && number < look.segments.at[look.segments.count - 1]) {
         const uint64_t first = (at + sim_below(size)) / SECTOR * SECTOR;
         const uint64_t from = first > at ? first - at : 0;
         const uint64_t end = first + SECTOR - at < size ? first + SECTOR - at : size;

@@ -6,7 +6,7 @@
  * Records that say what no other one knows (DOUBT, SETTINGS) stay as well: behind a hole nothing
  * tells that they are missing.
  *
- * Thread: one.  Memory: none. */
+ * Thread: one.  Memory: rot_end() frees. */
 #ifndef SIM_ROT_H
 #define SIM_ROT_H
 
@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 void rot_begin(const struct plan *plan);
+void rot_end(void);
 /* Some damage may come now. */
 void rot_step(void);
 /* Right before a start: what only a start can find may come now. */

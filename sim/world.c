@@ -307,6 +307,7 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     world.result.messages = model_message_count();
     model_end();
     copies_end();
+    rot_end();
     world.result.faults = fault_total();
     world.result.crashes = node_crashes();
     bytes_copy(world.result.kinds, fault_counts(), sizeof(world.result.kinds));
