@@ -3,7 +3,7 @@
  * Files are sparse: pages are allocated when something else than zeros is written to them, so a
  * segment written ahead costs nothing. A removed file lives on for who has it open.
  *
- * Thread: any; one mutex guards it (committers, reader and keeper call it, never a reactor).
+ * Thread: any; one mutex guards it, held for one copy or one look-up.
  * Memory: ram_disk_close() frees everything. */
 #ifndef IO_RAM_DISK_H
 #define IO_RAM_DISK_H

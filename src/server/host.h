@@ -26,6 +26,8 @@ void host_on_read(struct host *host, struct mail_read *read);
 
 /* The append phase: hands the filled batch to the committer. */
 void host_flush(struct host *host);
+/* Does the commit that is the reactor's own to do (durability memory), if one is due. */
+void host_settle(struct host *host);
 /* Once a second: upkeep, retention, coming back from a full disk. */
 void host_tick(struct host *host);
 /* Nothing waits and no commit is under way. */

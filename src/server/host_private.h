@@ -37,6 +37,7 @@ struct host {
     struct log_batch *commit_batch; /* lent by the partition */
     enum rc commit_rc;
     bool commit_out;
+    bool commit_here; /* the reactor itself is to do it, at once */
 
     struct job reopen_job;
     bool reopen_out;

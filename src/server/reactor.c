@@ -250,6 +250,7 @@ static void append(struct reactor *reactor)
             host_flush(reactor->hosts[i]);
         }
     }
+    receive(reactor); /* what was committed here goes out in this turn */
 }
 
 static bool hosts_idle(const struct reactor *reactor)
@@ -366,6 +367,11 @@ bool reactor_end(struct reactor *reactor)
         conns_close(reactor, true);
     }
     reap(reactor);
+    for (unsigned i = 0; i < reactor->server->partitions; i++) {
+        if (reactor->hosts[i] != NULL) {
+            host_settle(reactor->hosts[i]);
+        }
+    }
     return hosts_quiet(reactor);
 }
 
