@@ -172,22 +172,41 @@ static unsigned records_of(struct bytes bytes, struct place places[RECORDS_MAX])
 
 static struct place places[RECORDS_MAX];
 
+/* Where the last batch of what that view shows begins. */
+static bool last_in(bool synced, uint64_t *ret_segment, uint64_t *ret_at)
+{
+    for (unsigned i = look.segments.count; i-- > 0;) {
+        const struct log_name name = log_name_of(look.folder, look.segments.at[i], ".seg");
+        struct bytes bytes;
+        if (!(synced ? sim_disk_get_synced(disk_inner(), name.text, &bytes)
+                     : sim_disk_get(disk_inner(), name.text, &bytes))) {
+            continue;
+        }
+        unsigned count = records_of(bytes, places);
+        while (count > 0 && places[count - 1].batch_index > 0) {
+            count--;
+        }
+        if (count > 0) {
+            *ret_segment = look.segments.at[i];
+            *ret_at = places[count - 1].at;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A batch whose sync has failed is on disk, perhaps, and taken back in what a restart without a
+ * power cut would read: then the one before it is the last. */
 static void find_last(void)
 {
+    uint64_t segment;
+    uint64_t at;
     look.last_at = 0;
-    for (unsigned i = look.segments.count; i-- > 0 && look.last_at == 0;) {
-        struct log_name name;
-        struct bytes bytes;
-        if (file_of(".seg", look.segments.at[i], &name, &bytes)) {
-            unsigned count = records_of(bytes, places);
-            while (count > 0 && places[count - 1].batch_index > 0) {
-                count--;
-            }
-            if (count > 0) {
-                look.last_segment = look.segments.at[i];
-                look.last_at = places[count - 1].at;
-            }
-        }
+    if (!last_in(true, &look.last_segment, &look.last_at) || !last_in(false, &segment, &at)) {
+        look.last_at = 0;
+    } else if (segment < look.last_segment || (segment == look.last_segment && at < look.last_at)) {
+        look.last_segment = segment;
+        look.last_at = at;
     }
 }
 
