@@ -301,6 +301,21 @@ static enum rc sync_newest(const struct file_log *log, const struct listing *lis
     return rc;
 }
 
+/* The segment that will be the first one: it tells where the log begins. If it is gone itself, only
+ * those in front of it tell that something is missing, and a repair needs them. */
+static enum rc first_exists(const struct listing *listing, uint64_t number)
+{
+    ASSERT(number > 0);
+    ASSERT(listing->count == 0 || listing->items != NULL);
+    for (size_t i = 0; i < listing->count; i++) {
+        if (listing->items[i].number == number && listing->items[i].has_segment) {
+            return RC_OK;
+        }
+    }
+    MARK("keeper: no removal in front of a segment that is missing");
+    return RC_NOT_FOUND;
+}
+
 static enum rc do_remove(const struct file_log *log, const struct log_chore *chore)
 {
     ASSERT(chore->kind == LOG_CHORE_REMOVE);
@@ -309,7 +324,10 @@ static enum rc do_remove(const struct file_log *log, const struct log_chore *cho
     if (rc != RC_OK) {
         return rc;
     }
-    rc = sync_newest(log, &listing);
+    rc = first_exists(&listing, chore->segment);
+    if (rc == RC_OK) {
+        rc = sync_newest(log, &listing);
+    }
     for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
         if (listing.items[i].number < chore->segment) {
             MARK("keeper: an old segment is removed");

@@ -199,6 +199,44 @@ static void removal_frees_segments_and_keeps_the_rest(void **state)
     sim_disk_close(disk);
 }
 
+/* Somebody has deleted what would be the first segment: with those in front of it a repair can
+ * still tell, and go on behind the loss. */
+static void nothing_is_removed_in_front_of_a_segment_that_is_missing(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(4);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 4);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    struct file_log_stats stats = {0};
+    while (stats.segment_count < 4) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+        file_log_stats(world.log, &stats);
+    }
+    const struct log_name first = log_name_of(WORLD_FOLDER, 1, ".seg");
+    const struct log_name second = log_name_of(WORLD_FOLDER, 2, ".seg");
+    struct bytes bytes;
+    assert_true(sim_disk_get(disk, second.text, &bytes));
+    struct buf copy = {0};
+    assert_int_equal(buf_append(&copy, bytes), RC_OK);
+    assert_true(sim_disk_delete(disk, second.text));
+    struct log_chore chore = {.kind = LOG_CHORE_REMOVE, .segment = 2};
+    file_log_chore_do(world.log, &chore);
+    file_log_chore_end(world.log, &chore);
+    assert_int_equal(chore.rc, RC_NOT_FOUND);
+    assert_true(sim_disk_get(disk, first.text, &bytes));
+    sim_disk_put(disk, second.text, buf_bytes(&copy));
+    chore = (struct log_chore){.kind = LOG_CHORE_REMOVE, .segment = 2};
+    file_log_chore_do(world.log, &chore);
+    file_log_chore_end(world.log, &chore);
+    assert_int_equal(chore.rc, RC_OK);
+    assert_false(sim_disk_get(disk, first.text, &bytes));
+    buf_deinit(&copy);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 /* A read that was begun before a removal and done after it must not skip what is gone. */
 static void a_read_overtaken_by_a_removal_says_so(void **state)
 {
@@ -570,6 +608,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_spares_the_replay_of_what_is_below_it),
         cmocka_unit_test(a_checkpoint_waits_for_the_segments_below_it_to_be_sealed),
         cmocka_unit_test(removal_frees_segments_and_keeps_the_rest),
+        cmocka_unit_test(nothing_is_removed_in_front_of_a_segment_that_is_missing),
         cmocka_unit_test(a_read_overtaken_by_a_removal_says_so),
         cmocka_unit_test(a_read_of_more_than_is_copied_at_once_goes_on),
         cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
