@@ -30,7 +30,8 @@ LAYERS = {
     "engine": {"base", "ring", "log"},
     "server": {"base", "ring", "wire", "log", "core", "session", "io", "engine"},
     "client": {"base", "wire"},
-    "cli": {"base", "ring", "wire", "log", "core", "session", "io", "server", "client"},
+    "bench": {"base", "wire", "client"},
+    "cli": {"base", "ring", "wire", "log", "core", "session", "io", "server", "client", "bench"},
 }
 HEART = {"wire", "log", "core", "session"}
 ATOMICS_ALLOWED = re.compile(r"^src/(ring/|base/stats\.[ch]$)")

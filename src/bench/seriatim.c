@@ -1,0 +1,195 @@
+/* The adapter to Seriatim itself: WebSocket, with any of its codecs. */
+#include "bench/bench.h"
+#include "bench/codec.h"
+#include "bench/websocket.h"
+
+#include <stdio.h>
+
+enum stage {
+    STAGE_UPGRADE,
+    STAGE_OPEN,
+};
+
+/* The mask need not be secret here, only different from frame to frame. */
+static uint32_t next_mask(struct bench_conn *conn)
+{
+    return (uint32_t)(conn->bench->loop.now_ns * 2654435761u + conn->out.size);
+}
+
+static const struct bench_codec *codec_of(const struct bench_conn *conn)
+{
+    const struct bench_codec *codec = bench_codec_find(conn->bench->options->codec);
+    ASSERT(codec != NULL); /* the options were checked */
+    return codec;
+}
+
+static enum rc seriatim_open(struct bench_conn *conn)
+{
+    conn->stage = STAGE_UPGRADE;
+    conn->codec = codec_of(conn);
+    return websocket_request(&conn->out, &conn->bench->target, conn->codec->protocol);
+}
+
+/* Appends the command that `text` holds, and frees it. */
+static enum rc append_command(struct bench_conn *conn, enum rc rc, struct buf *text)
+{
+    if (rc == RC_OK) {
+        rc = websocket_append(bench_send_buf(conn), conn->codec->opcode, buf_bytes(text),
+                              next_mask(conn));
+    }
+    buf_deinit(text);
+    return rc;
+}
+
+static enum rc seriatim_subscribe(struct bench_conn *conn, const char *channel, uint64_t from)
+{
+    struct buf text = {0};
+    const enum rc rc = conn->codec->subscribe(&text, channel, from);
+    return append_command(conn, rc, &text);
+}
+
+static enum rc seriatim_prepare(struct bench_conn *conn, const char *prefix, struct bytes payload,
+                                size_t count, bool ack, struct bench_template *ret_template)
+{
+    const struct bench_codec *codec = codec_of(conn);
+    /* Its size decides the size of the header in front of it: the first try tells. */
+    for (size_t head = 0;; head = websocket_head_size(ret_template->frame.size - head)) {
+        static const uint8_t room[WS_HEADER_SIZE_MAX];
+        buf_clear(&ret_template->frame);
+        enum rc rc = buf_append(&ret_template->frame, bytes_of(room, head));
+        ret_template->head_size = head;
+        ret_template->count = count;
+        if (rc == RC_OK) {
+            rc = codec->publish(ret_template, prefix, payload, count, ack);
+        }
+        if (rc != RC_OK || head > 0) {
+            return rc;
+        }
+    }
+}
+
+static void seriatim_finish(struct bench_conn *conn, const struct bench_template *made,
+                            uint8_t *frame, uint64_t id)
+{
+    if (made->id_at != 0) {
+        conn->codec->patch_id(frame + made->id_at, id);
+    }
+    websocket_seal(frame, conn->codec->opcode, made->frame.size - made->head_size, next_mask(conn));
+}
+
+static void failed(struct bench_event *event, struct bytes text)
+{
+    *event = (struct bench_event){.type = BENCH_EVENT_FAILED, .text = text};
+}
+
+static void parse_upgrade(struct bench_conn *conn, struct bytes data, size_t *ret_used,
+                          struct bench_event *event)
+{
+    const enum rc rc = websocket_response(data, ret_used);
+    if (rc == RC_AGAIN) {
+        return;
+    }
+    struct buf text = {0};
+    if (rc == RC_OK) {
+        conn->stage = STAGE_OPEN;
+        event->type = BENCH_EVENT_OTHER;
+    }
+    if (rc != RC_OK || append_command(conn, conn->codec->connect(&text), &text) != RC_OK) {
+        *ret_used = data.size;
+        failed(event, data);
+    }
+}
+
+/* A string member of `connected`, as it stands there; the values are plain. */
+static void note_member(struct bytes text, const char *name, char *to, size_t size)
+{
+    const uint8_t *at = memmem(text.data, text.size, name, strlen(name));
+    if (at == NULL || to[0] != '\0') {
+        return;
+    }
+    at += strlen(name);
+    const uint8_t *end = memchr(at, '"', text.size - (size_t)(at - text.data));
+    if (end != NULL) {
+        (void)snprintf(to, size, "%.*s", (int)(end - at), (const char *)at);
+    }
+}
+
+static void parse_frame(struct bench_conn *conn, const struct websocket_frame *frame,
+                        struct bench_event *event)
+{
+    switch (frame->opcode) {
+    case WS_TEXT:
+    case WS_BINARY: conn->codec->parse(frame->payload, event); break;
+    case WS_PING:
+        if (websocket_append(bench_send_buf(conn), WS_PONG, frame->payload, next_mask(conn)) !=
+            RC_OK) {
+            failed(event, BYTES_LITERAL("out of memory"));
+        }
+        break;
+    case WS_CLOSE: failed(event, BYTES_LITERAL("the server closes the connection")); break;
+    case WS_PONG:
+    case WS_CONTINUATION: break;
+    }
+    if (event->type == BENCH_EVENT_READY) {
+        struct bench *bench = conn->bench;
+        note_member(event->text, "\"durability\":\"", bench->durability, sizeof(bench->durability));
+        note_member(event->text, "\"server\":\"", bench->server_name, sizeof(bench->server_name));
+    }
+}
+
+static void seriatim_parse(struct bench_conn *conn, const uint8_t *data, size_t size,
+                           size_t *ret_used, struct bench_event *ret_event)
+{
+    *ret_used = 0;
+    *ret_event = (struct bench_event){0};
+    if (conn->stage == STAGE_UPGRADE) {
+        parse_upgrade(conn, bytes_of(data, size), ret_used, ret_event);
+        return;
+    }
+    struct websocket_frame frame;
+    const enum rc rc = websocket_frame(bytes_of(data, size), &frame);
+    if (rc == RC_OK) {
+        *ret_used = frame.size;
+        ret_event->type = BENCH_EVENT_OTHER;
+        parse_frame(conn, &frame, ret_event);
+    } else if (rc != RC_AGAIN) {
+        *ret_used = size;
+        failed(ret_event, BYTES_LITERAL("a frame that no server may send"));
+    }
+}
+
+static size_t seriatim_argv(const struct bench_options *options, const char *folder,
+                            const char *address, const char *argv[static BENCH_ARGV_MAX])
+{
+    size_t count = 0;
+    argv[count++] = options->program;
+    argv[count++] = "serve";
+    argv[count++] = "--data";
+    argv[count++] = folder;
+    argv[count++] = "--listen";
+    argv[count++] = address;
+    if (options->durability != NULL) {
+        argv[count++] = "--durability";
+        argv[count++] = options->durability;
+    }
+    for (char **flag = options->server_flags; flag != NULL && *flag != NULL; flag++) {
+        if (count < BENCH_ARGV_MAX - 1) { /* the options were checked */
+            argv[count++] = *flag;
+        }
+    }
+    return count;
+}
+
+const struct bench_adapter bench_adapter_seriatim = {
+    .name = "seriatim",
+    .acks = true,
+    .seqs = true,
+    .logs = true,
+    .open = seriatim_open,
+    .subscribe = seriatim_subscribe,
+    .prepare = seriatim_prepare,
+    .finish = seriatim_finish,
+    .parse = seriatim_parse,
+    .server_argv = seriatim_argv,
+    .ready_path = "/readyz",
+};
