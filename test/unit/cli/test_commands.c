@@ -166,7 +166,8 @@ static void bad_urls_are_refused_and_their_source_is_named(void **state)
 static void help_goes_to_standard_output(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"serve", "pub", "sub", "config", "log", "version"};
+    static const char *const commands[] = {"serve", "pub",    "sub",   "config",
+                                           "log",   "verify", "bench", "version"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         RUN(commands[i], "--help");
         assert_int_equal(result.status, 0);

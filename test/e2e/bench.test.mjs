@@ -1,0 +1,338 @@
+// `seriatim bench`: every load runs against a real server and accounts for each message; a server
+// that breaks the order is found out; and what it writes for programs and for people is whole.
+// Speeds are nobody's business here.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { startLiar } from './lib/liar.mjs';
+import { binary, environment, freePort, runCli, Server, temporaryDir } from './lib/server.mjs';
+
+let server;
+before(async () => {
+  server = await Server.start();
+});
+after(async () => {
+  await server?.stop();
+});
+
+async function bench(args) {
+  const run = await runCli(['bench', ...args, '--json', '-']);
+  const text = run.stdout.toString();
+  return { ...run, told: text === '' ? null : JSON.parse(text) };
+}
+
+const short = ['--seconds', '1', '--warmup', '0'];
+
+/** What must hold of every load that nothing went wrong with. */
+function checkWhole({ code, stderr, told }) {
+  assert.equal(code, 0, stderr);
+  assert.equal(told.failure, '');
+  assert.equal(told.account.violations, 0);
+  assert.equal(told.adapter, 'seriatim');
+  assert.match(told.server, /^seriatim\//);
+  for (const [name, value] of Object.entries(told.figures)) {
+    assert.ok(Number.isFinite(value) && value >= 0, `${name} is ${value}`);
+  }
+  for (const [name, l] of Object.entries(told.latency_ms)) {
+    assert.ok(l.p50 <= l.p90 && l.p90 <= l.p99 && l.p99 <= l.p999 && l.p999 <= l.max, name);
+  }
+  assert.match(stderr, /\n {2}0 violations of order \(/);
+}
+
+// ---- each load against a server that keeps its word ---------------------------------------------
+
+test('publish: all that was sent is acknowledged, and the server holds it', async () => {
+  const run = await bench(['publish', '--url', server.ws, '--server-pid', String(server.pid),
+    '--connections', '5', '--channels', '12', ...short]);
+  checkWhole(run);
+  const { account, figures, latency_ms: latency, series } = run.told;
+  assert.ok(account.sent > 100);
+  assert.equal(account.acknowledged, account.sent);
+  assert.ok(figures.acked_per_second > 0 && figures.server_cpu_us_per_message > 0);
+  assert.ok(figures.server_rss_mib > 1 && figures.client_cpu_cores > 0);
+  assert.ok(latency.publish_acknowledged.count > 0);
+  assert.equal(series.seconds.length, series['acknowledged/s'].length);
+});
+
+test('publish: in batches, in shared channels', async () => {
+  const run = await bench(['publish', '--url', server.ws, '--connections', '6', '--channels', '2',
+    '--batch', '25', '--inflight', '3', ...short]);
+  checkWhole(run);
+  assert.equal(run.told.account.sent % 25, 0);
+  assert.equal(run.told.account.acknowledged, run.told.account.sent);
+});
+
+test('publish: an open loop sends what is due, no more', async () => {
+  const run = await bench(['publish', '--url', server.ws, '--connections', '3', '--rate', '500',
+    '--seconds', '2', '--warmup', '0']);
+  checkWhole(run);
+  const { account, latency_ms: latency, measured_seconds: seconds } = run.told;
+  /* The schedule begins a moment before the measured time, which a busy machine ends late. */
+  const due = 500 * seconds;
+  assert.ok(account.sent >= due - 1 && account.sent <= due + 50, `${account.sent} of ${due} sent`);
+  assert.ok(latency.publish_acknowledged.count >= due - 1);
+});
+
+test('publish: without answers everything arrives all the same', async () => {
+  const run = await bench(['publish', '--url', server.ws, '--connections', '2', '--no-ack',
+    ...short]);
+  checkWhole(run);
+  assert.ok(run.told.account.sent > 100);
+  assert.equal(run.told.account.acknowledged, 0);
+});
+
+test('publish: large messages', async () => {
+  const run = await bench(['publish', '--url', server.ws, '--connections', '2', '--inflight', '2',
+    '--payload', '700000', ...short]);
+  checkWhole(run);
+});
+
+for (const [name, extra] of [['saturated', []], ['in lockstep', ['--lockstep']],
+  ['at a rate', ['--rate', '40']], ['with large messages', ['--payload', '300000']]]) {
+  test(`fanout, ${name}: each subscriber gets each message`, async () => {
+    const run = await bench(['fanout', '--url', server.ws, '--connections', '20', ...extra,
+      ...short]);
+    checkWhole(run);
+    const { account, figures } = run.told;
+    assert.ok(account.sent > 5);
+    assert.equal(account.delivered, 20 * account.sent);
+    assert.ok(figures.bare_send_cpu_us > 0);
+  });
+}
+
+test('pairs: each message is acknowledged and delivered before the next', async () => {
+  const run = await bench(['pairs', '--url', server.ws, '--connections', '10', ...short]);
+  checkWhole(run);
+  assert.ok(run.told.account.sent > 20);
+  assert.equal(run.told.account.delivered, run.told.account.sent);
+  assert.equal(run.told.account.acknowledged, run.told.account.sent);
+});
+
+test('lone: beside what the disk itself takes', async () => {
+  const run = await bench(['lone', '--server', ...short]);
+  checkWhole(run);
+  assert.ok(run.told.account.delivered >= 20);
+  assert.ok(run.told.latency_ms.bare_fdatasync.count > 5);
+  assert.ok(run.told.figures.ratio_to_fdatasync_p50 > 0);
+});
+
+test('idle: so many connections, and what each takes', async () => {
+  const run = await bench(['idle', '--server', '--connections', '300', '--channels', '7']);
+  checkWhole(run);
+  assert.equal(run.told.figures.connections, 300);
+  assert.ok(run.told.figures.server_rss_mib_after > 1);
+});
+
+test('resume: all catch up, and the bystander is served', async () => {
+  const run = await bench(['resume', '--url', server.ws, '--connections', '60', '--channels', '7',
+    '--messages', '30', ...short]);
+  checkWhole(run);
+  const { account, latency_ms: latency } = run.told;
+  assert.equal(latency.caught_up.count, 60);
+  const bystander = account.sent - 7 * 30;
+  assert.equal(account.delivered, 60 * 30 + bystander);
+  assert.ok(latency.bystander_before.count > 0);
+});
+
+test('replay: what was written is read after kill -9, by each reader', async () => {
+  const run = await bench(['replay', '--server', '--messages', '6000', '--channels', '3',
+    '--batch', '100', '--readers', '2']);
+  checkWhole(run);
+  const { account, figures } = run.told;
+  assert.equal(account.sent, 6000);
+  assert.equal(account.delivered, 12000);
+  assert.ok(figures.ready_ms_after_kill > 0 && figures.log_mib > 0);
+});
+
+test('channels: each is there after a restart', async () => {
+  const run = await bench(['channels', '--server', '--channels', '3000']);
+  checkWhole(run);
+  assert.equal(run.told.account.acknowledged, 3000);
+  assert.ok(run.told.figures.ready_ms_after_end > 0);
+  assert.ok(run.told.figures.ready_ms_after_kill > 0);
+});
+
+test('a server of its own takes its durability and flags, and its data is removed', async () => {
+  const dir = temporaryDir();
+  const args = ['publish', '--server', '--data', dir, '--connections', '2', '--durability',
+    'memory', ...short, '--json', '-', '--quiet'];
+  const run = await runCli(['bench', ...args, '--', '--partitions', '2']);
+  assert.equal(run.code, 0, run.stderr);
+  assert.equal(JSON.parse(run.stdout).durability, 'memory');
+  assert.deepEqual(fs.readdirSync(dir), []);
+  const bad = await runCli(['bench', ...args, '--', '--partitions', 'many']);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /the server ended at once: .*partitions/s);
+  assert.deepEqual(fs.readdirSync(dir), []);
+  const kept = await runCli(['bench', ...args, '--keep']);
+  assert.equal(kept.code, 0);
+  assert.equal(fs.readdirSync(dir).length, 1);
+});
+
+// ---- a server that does not ---------------------------------------------------------------------
+
+/** A lie told once in all, on the first connection where `when` holds. */
+function once_(when, lie) {
+  let told = false;
+  return () => (text, object) => {
+    if (told || !when(object)) return [text];
+    told = true;
+    return lie(text);
+  };
+}
+
+function swapOnce() {
+  let told = false;
+  return () => {
+    let held = null;
+    return (text, object) => {
+      if (held !== null && object.type === 'message') {
+        const both = [text, held];
+        held = null;
+        return both;
+      }
+      if (!told && object.type === 'message' && object.seq === 5) {
+        told = true;
+        held = text;
+        return [];
+      }
+      return [text];
+    };
+  };
+}
+
+const message = (seq) => (o) => o.type === 'message' && o.seq === seq;
+const published = (seq) => (o) => o.type === 'published' && o.seq === seq;
+
+// What is said, and the counts that are not zero.
+const lies = [
+  ['a message left out', once_(message(5), () => []), ['gaps']],
+  ['a message said twice', once_(message(5), (t) => [t, t]), ['duplicated']],
+  ['two messages swapped', swapOnce(), ['gaps', 'out_of_order']],
+  ['another payload', once_(message(5), (t) => [t.replace(/"data":"..../, '"data":"zzzz')]),
+    ['changed']],
+  ['another seq', once_(message(5), (t) => [t.replace('"seq":5,', '"seq":6,')]), ['changed']],
+  ['an answer said twice', once_(published(5), (t) => [t, t]), ['acks_wrong']],
+  ['an answer with another seq', once_(published(5), (t) => [t.replace('"seq":5,', '"seq":7,')]),
+    ['acks_wrong']],
+];
+
+for (const [name, lie, expected] of lies) {
+  test(`${name} is found`, async () => {
+    const liar = await startLiar(server, lie);
+    const run = await bench(['fanout', '--url', liar.ws, '--connections', '2', '--rate', '50',
+      ...short]);
+    await liar.stop();
+    assert.equal(run.code, 1, run.stderr);
+    assert.equal(run.told.failure, '');
+    const names = ['lost', 'duplicated', 'out_of_order', 'gaps', 'changed', 'unacknowledged',
+      'acks_wrong'];
+    assert.deepEqual(names.filter((n) => run.told.account[n] > 0).sort(), [...expected].sort());
+    assert.ok(run.told.account.violations > 0);
+  });
+}
+
+test('a server that goes away is a failure, not a violation', async () => {
+  const own = await Server.start();
+  const running = bench(['publish', '--url', own.ws, '--connections', '3', '--seconds', '30']);
+  await sleep(800);
+  await own.kill();
+  const run = await running;
+  assert.equal(run.code, 1);
+  assert.match(run.told.failure, /lost|connect/);
+  assert.equal(run.told.account.violations, 0);
+  assert.match(run.stderr, /seriatim: (connection \d+ is lost|cannot connect)/);
+});
+
+test('a server that refuses is quoted', async () => {
+  const own = await Server.start({ flags: ['--limits-channels', '3'] });
+  const run = await bench(['channels', '--url', own.ws, '--channels', '20', '--inflight', '1']);
+  await own.kill();
+  assert.equal(run.code, 1);
+  assert.match(run.told.failure, /limit_exceeded/);
+});
+
+test('where nobody listens it fails at once', async () => {
+  const run = await bench(['lone', '--url', `ws://127.0.0.1:${await freePort()}/v1/ws`]);
+  assert.equal(run.code, 1);
+  assert.match(run.stderr, /cannot connect to 127\.0\.0\.1:\d+: Connection refused/);
+});
+
+test('a signal cuts the load short, and what was sent is accounted for', async () => {
+  const child = spawn(binary, ['bench', 'pairs', '--url', server.ws, '--connections', '4',
+    '--seconds', '60', '--json', '-'], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (d) => (stdout += d));
+  child.stderr.on('data', (d) => (stderr += d));
+  while (!/sent [1-9]/.test(stderr)) await once(child.stderr, 'data');
+  child.kill('SIGINT');
+  const [code] = await once(child, 'close');
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /pairs: 1 s, sent \d+, acknowledged \d+ \(\d+\/s\), delivered \d+/);
+  assert.match(stderr, /cut short by a signal/);
+  const { account } = JSON.parse(stdout);
+  assert.ok(account.sent > 0);
+  assert.equal(account.delivered, account.sent);
+});
+
+// ---- what it writes -----------------------------------------------------------------------------
+
+test('the table goes to standard output, JSON and the page to files', async () => {
+  const dir = temporaryDir();
+  const json = path.join(dir, 'b.json');
+  const html = path.join(dir, 'b.html');
+  const run = await runCli(['bench', 'pairs', '--url', server.ws, '--connections', '2', '--quiet',
+    '--json', json, '--html', html, ...short]);
+  assert.equal(run.code, 0, run.stderr);
+  assert.equal(run.stderr, '');
+  assert.match(run.stdout.toString(), /round_trips_per_second +\d+/);
+  assert.equal(JSON.parse(fs.readFileSync(json)).scenario, 'pairs');
+  const page = fs.readFileSync(html, 'utf8');
+  assert.match(page, /^<!doctype html>/);
+  assert.equal(page.match(/<svg /g).length, 2);
+  assert.doesNotMatch(page, /https?:|<script|nan|inf"/);
+  const failed = await runCli(['bench', 'pairs', '--url', server.ws, '--connections', '2',
+    '--quiet', '--json', path.join(dir, 'not', 'there'), ...short]);
+  assert.equal(failed.code, 1);
+  assert.match(failed.stderr, /cannot write .*there: No such file/);
+});
+
+test('a wrong usage ends with status 2 and says what is wrong, all of it', async () => {
+  const cases = [
+    [[], /which load\? Name one/],
+    [['nosuch'], /there is no load 'nosuch'/],
+    [['publish', 'extra'], /one load at a time/],
+    [['publish', '--rate', '0'], /--rate must be a whole number from 1 to/],
+    [['publish', '--payload', '31'], /--payload must be a whole number from 32/],
+    [['publish', '--lockstep'], /--lockstep says nothing to publish/],
+    [['idle', '--batch', '2', '--no-ack'], /--batch says nothing[^]*--no-ack says nothing/],
+    [['fanout', '--lockstep', '--rate', '5'], /--lockstep and --rate exclude one another/],
+    [['publish', '--batch', '1000', '--payload', '100000'], /more than a frame may hold/],
+    [['publish', '--codec', 'xml'], /--codec must be json; this is 'xml'/],
+    [['publish', '--durability', 'some'], /--durability must be fsync, os or memory/],
+    [['publish', '--durability', 'os'], /--durability needs --server/],
+    [['publish', '--', '--threads', '1'], /flags behind -- needs --server/],
+    [['publish', '--server', '--url', 'ws://127.0.0.1:1/'], /no --url, no --server-pid/],
+    [['publish', '--prefix', 'a b'], /--prefix must be/],
+    [['publish', '--url', 'http://x'], /is no URL of a server/],
+    [['publish', '--unknown'], /unknown/],
+  ];
+  for (const [args, wanted] of cases) {
+    const run = await runCli(['bench', ...args]);
+    assert.equal(run.code, 2, `${args}: ${run.stderr}`);
+    assert.match(run.stderr, wanted);
+    assert.match(run.stderr, /Try `seriatim bench --help`/);
+  }
+  const help = await runCli(['bench', '--help']);
+  assert.equal(help.code, 0);
+  const loads = ['publish', 'fanout', 'pairs', 'lone', 'idle', 'resume', 'replay', 'channels'];
+  for (const load of loads) {
+    assert.match(help.stdout.toString(), new RegExp(`^  ${load} `, 'm'));
+  }
+});
