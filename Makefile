@@ -36,7 +36,7 @@ help:
 	@echo 'make coverage           branches that the tests take, by module and file'
 	@echo 'make model              the protocols in model/, every state of them (spin)'
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
-	@echo 'make bench              the load generator; ARGS="publish --seconds 10" for one figure'
+	@echo 'make bench              the standard set of `seriatim bench`, into docs/BENCHMARKS.md'
 	@echo 'make format             clang-format over the tree'
 	@echo 'make clean              remove what was built (never ./data)'
 
@@ -123,8 +123,8 @@ fuzz: deps-test
 	@tools/run-tests --fuzz-seconds $(FUZZ_SECONDS) fuzz
 
 bench: deps build/build.ninja
-	@ninja -C build seriatim bench/load
-	@build/bench/load --server build/seriatim $(ARGS)
+	@ninja -C build --quiet seriatim
+	@python3 bench/run.py $(ARGS)
 
 format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Runs the standard set of `seriatim bench` and writes docs/BENCHMARKS.md.
+
+    bench/run.py [--runs N] [--seconds N] [--short] [--only NAME ...] [--list]
+                 [--durability WHAT] [--data DIR] [--out FILE] [--results DIR]
+
+Every load runs --runs times (3), one run of each after the other, so that what the machine does
+meanwhile meets all of them; the page tells medians, with the least and the most. `--short` runs
+each once for a second: to see that it works, not how fast it is. A violation of order, or a load
+that fails, ends it with status 1 and writes nothing.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# name: (what it is, arguments, whether --seconds and --warmup say something to it)
+LOADS = {
+    "publish": ("64 connections, 64 publishes under way on each", ["publish"], True),
+    "publish-batch": ("the same in batches of 100", ["publish", "--batch", "100",
+                                                     "--inflight", "4"], True),
+    "publish-20k": ("20,000 messages a second, whatever the server does",
+                    ["publish", "--rate", "20000"], True),
+    "fanout": ("1,000 subscribers, saturated", ["fanout"], True),
+    "fanout-rate": ("1,000 subscribers, 50 messages a second", ["fanout", "--rate", "50"], True),
+    "fanout-lockstep": ("1,000 subscribers, each message waits for the last one's deliveries",
+                        ["fanout", "--lockstep"], True),
+    "pairs": ("300 publishers with a subscriber each, one message under way in each pair",
+              ["pairs"], True),
+    "lone": ("one message at a time, 50 a second, on an idle server", ["lone"], True),
+    "idle": ("5,000 connections, subscribed and silent", ["idle"], False),
+    "resume": ("2,000 subscribers come back at once, 100 messages wait for each", ["resume"],
+               False),
+    "replay": ("1,000,000 messages, kill -9, read from the beginning by one reader a channel",
+               ["replay"], False),
+    "replay-4": ("the same with four readers a channel", ["replay", "--readers", "4"], False),
+    "channels": ("100,000 channels with a message each", ["channels"], False),
+}
+
+# The page's first table: load, what, figure.
+HEADLINES = [
+    ("publish", "acknowledged messages a second", "acked_per_second"),
+    ("publish", "server CPU a message, us", "server_cpu_us_per_message"),
+    ("publish-batch", "acknowledged messages a second, in batches", "acked_per_second"),
+    ("publish-20k", "publish to acknowledgement at 20,000/s, p99 ms", "publish_acknowledged.p99"),
+    ("fanout", "deliveries a second", "deliveries_per_second"),
+    ("fanout", "server CPU a delivery, as a part of a bare send()", "ratio_to_bare_send"),
+    ("fanout-lockstep", "the same where nothing can be coalesced", "ratio_to_bare_send"),
+    ("pairs", "round trips a second", "round_trips_per_second"),
+    ("lone", "publish to delivery, p50 ms", "publish_delivered.p50"),
+    ("lone", "the same in fdatasync()s", "ratio_to_fdatasync_p50"),
+    ("idle", "server memory an idle connection, bytes", "server_rss_bytes_per_connection"),
+    ("resume", "until 2,000 subscribers have caught up, s", "caught_up_seconds"),
+    ("resume", "a bystander's delivery meanwhile, p99 ms", "bystander_during.p99"),
+    ("replay", "messages read a second", "read_messages_per_second"),
+    ("replay", "ready after kill -9, ms", "ready_ms_after_kill"),
+    ("channels", "server memory a channel, bytes", "server_bytes_per_channel"),
+    ("channels", "ready with 100,000 channels, ms", "ready_ms_after_end"),
+]
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Runs the standard set of `seriatim bench`.")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=LOADS, default=list(LOADS), metavar="NAME")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--durability", choices=["fsync", "os", "memory"], default="fsync")
+    parser.add_argument("--data", default=tempfile.gettempdir())
+    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build" / "seriatim")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "BENCHMARKS.md")
+    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "bench" / "results")
+    options = parser.parse_args()
+    if options.short:
+        options.runs, options.seconds = 1, 1
+    return options
+
+
+def arguments_of(name, options):
+    _, arguments, timed = LOADS[name]
+    times = ["--seconds", str(options.seconds), "--warmup", "1"] if timed else []
+    return ["bench", *arguments, *times, "--server", "--durability", options.durability]
+
+
+def run_load(name, options):
+    """What one run told; None: it failed, which was told."""
+    command = [str(options.binary), *arguments_of(name, options), "--data", options.data,
+               "--quiet", "--json", "-"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=300, check=False)
+    if done.returncode != 0:
+        print(done.stderr.decode("utf-8", "replace"), file=sys.stderr)
+        print(f"{name} ended with status {done.returncode}", file=sys.stderr)
+        return None
+    told = json.loads(done.stdout)
+    figures = dict(told["figures"])
+    for latency, values in told["latency_ms"].items():
+        if values["count"] > 0:
+            figures.update({f"{latency}.{key}": values[key]
+                            for key in ("p50", "p90", "p99", "p999", "max")})
+    return {"figures": figures, "told": told}
+
+
+def run_all(options):
+    """By name the runs; None: one failed."""
+    runs = {name: [] for name in options.only}
+    began = time.monotonic()
+    for number in range(options.runs):
+        for name in options.only:
+            print(f"{time.monotonic() - began:4.0f} s  run {number + 1} of {options.runs}  {name}",
+                  file=sys.stderr, flush=True)
+            run = run_load(name, options)
+            if run is None:
+                return None
+            runs[name].append(run)
+    print(f"{time.monotonic() - began:4.0f} s  done", file=sys.stderr)
+    return runs
+
+
+def summary_of(runs):
+    """By figure (median, least, most), in the order in which they were told."""
+    names = runs[0]["figures"]
+    values = {name: [run["figures"][name] for run in runs if name in run["figures"]]
+              for name in names}
+    return {name: (statistics.median(v), min(v), max(v)) for name, v in values.items()}
+
+
+# ---- the page -----------------------------------------------------------------------------------
+
+def number(value):
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def commit():
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    name = git("rev-parse", "--short=12", "HEAD") or "unknown"
+    return name + (" with changes" if changed else "")
+
+
+def file_system(folder):
+    """The type of the file system that holds the data."""
+    path = os.path.realpath(folder)
+    best = ("", "unknown")
+    try:
+        with open("/proc/mounts", encoding="utf-8") as mounts:
+            for line in mounts:
+                _, where, kind = line.split()[:3]
+                inside = path == where or path.startswith(where.rstrip("/") + "/")
+                if inside and len(where) >= len(best[0]):
+                    best = (where, kind)
+    except OSError:
+        pass
+    return best[1]
+
+
+def memory_gib():
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def head_lines(runs, options, load_before):
+    told = next(iter(runs.values()))[0]["told"]
+    today = datetime.date.today().isoformat()
+    yield "# Benchmarks"
+    yield ""
+    yield ("Made by `make bench`; do not edit. [BENCH.md](BENCH.md) says what each load and figure"
+           " is.")
+    yield ""
+    yield f"* {today}, commit {commit()}, {told['server']}, durability {told['durability']}"
+    yield (f"* {told['machine']}, {memory_gib():.0f} GiB of memory, data on"
+           f" {file_system(options.data)}; Python {platform.python_version()} drove it")
+    yield f"* load average before: {load_before:.2f}"
+    yield (f"* medians of {options.runs} runs, the least and the most behind them; server and"
+           " generator on the same machine")
+    yield ("* nothing was lost, doubled, out of order or changed in any run: each checks every"
+           " message")
+    yield ""
+
+
+def headline_lines(summaries):
+    yield "| load | figure | median | least | most |"
+    yield "|---|---|---:|---:|---:|"
+    for name, what, figure in HEADLINES:
+        if figure in summaries.get(name, {}):
+            median, least, most = map(number, summaries[name][figure])
+            yield f"| [{name}](#{name}) | {what} | {median} | {least} | {most} |"
+    yield ""
+
+
+def load_lines(name, summary, options):
+    yield f"## {name}"
+    yield ""
+    yield f"{LOADS[name][0][0].upper()}{LOADS[name][0][1:]}."
+    yield ""
+    yield "    build/seriatim " + " ".join(arguments_of(name, options))
+    yield ""
+    yield "| figure | median | least | most |"
+    yield "|---|---:|---:|---:|"
+    for figure, values in summary.items():
+        median, least, most = map(number, values)
+        label = figure.replace(".p999", ".p99.9") + (" (ms)" if "." in figure else "")
+        yield f"| {label} | {median} | {least} | {most} |"
+    yield ""
+
+
+def page(runs, summaries, options, load_before):
+    lines = [*head_lines(runs, options, load_before), *headline_lines(summaries)]
+    for name, summary in summaries.items():
+        lines += load_lines(name, summary, options)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main():
+    options = parse_arguments()
+    if options.list:
+        for name, (what, _, _) in LOADS.items():
+            print(f"{name:16} {what}")
+        return 0
+    load_before = os.getloadavg()[0]
+    runs = run_all(options)
+    if runs is None:
+        return 1
+    summaries = {name: summary_of(r) for name, r in runs.items()}
+    options.out.write_text(page(runs, summaries, options, load_before), encoding="utf-8")
+    options.results.mkdir(parents=True, exist_ok=True)
+    medians = {name: {figure: values[0] for figure, values in summary.items()}
+               for name, summary in summaries.items()}
+    (options.results / "medians.json").write_text(json.dumps(medians, indent=1) + "\n",
+                                                  encoding="utf-8")
+    print(f"wrote {options.out}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
