@@ -470,7 +470,8 @@ static void segment_cut(bool before_start)
     }
 }
 
-/* Whether a start has something whole to begin at without that checkpoint. */
+/* Whether a start has something whole to begin at without that checkpoint. One whose segment has
+ * been removed is left over from a removal that was cut off. */
 static bool begins_without(uint64_t number)
 {
     const struct storage storage = sim_disk_storage(disk_inner());
@@ -478,7 +479,7 @@ static bool begins_without(uint64_t number)
     for (unsigned i = 0; !begins && i < look.checkpoints.count; i++) {
         struct checkpoint checkpoint;
         struct buf state = {0};
-        begins = look.checkpoints.at[i] < number &&
+        begins = look.checkpoints.at[i] >= look.segments.at[0] && look.checkpoints.at[i] < number &&
                  checkpoint_read(&storage, look.folder, look.checkpoints.at[i], &checkpoint,
                                  &state) == RC_OK;
         buf_deinit(&state);
