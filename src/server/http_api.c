@@ -124,7 +124,7 @@ static void answer_readyz(struct conn *conn)
 static void answer_publish(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
-    const struct json_codec_limits limits = {.message_bytes = reactor->env.message_bytes_max};
+    const struct wire_limits limits = {.message_bytes = reactor->env.message_bytes_max};
     struct wire_command command = {0};
     struct wire_error error = {0};
     if (!utf8_valid(buf_bytes(&conn->exchange->body))) {
@@ -526,7 +526,7 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
         conn_wake(conn);
         return;
     }
-    enum ws_codec codec;
+    enum wire_codec codec;
     const char *why = "";
     const enum rc rc = ws_handshake(request, &options, &conn->out, &codec, &why);
     if (rc == RC_OK) {

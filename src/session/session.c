@@ -342,7 +342,7 @@ enum rc session_on_text(struct session *session, struct bytes text, uint64_t now
     if (session->state == SESSION_CLOSING) {
         return RC_OK; /* the peer may still talk; we no longer listen */
     }
-    const struct json_codec_limits limits = {.message_bytes = session->env->message_bytes_max};
+    const struct wire_limits limits = {.message_bytes = session->env->message_bytes_max};
     struct wire_command command = {0};
     struct wire_error error = {0};
     const enum rc rc = json_command_decode(text, &limits, session->env->scratch, &command, &error);

@@ -41,6 +41,24 @@ void wire_scratch_deinit(struct wire_scratch *scratch)
     *scratch = (struct wire_scratch){0};
 }
 
+enum rc wire_scratch_items(struct wire_scratch *scratch, size_t count)
+{
+    ASSERT_HOT(count >= 1 && count <= BATCH_MESSAGES_MAX);
+    ASSERT_HOT((scratch->items_ == NULL) == (scratch->items_capacity_ == 0));
+    if (count <= scratch->items_capacity_) {
+        return RC_OK;
+    }
+    const size_t capacity = count < 8 ? 8 : count + count / 2;
+    struct wire_item *items = mem_realloc(scratch->items_, capacity * sizeof(*items));
+    if (items == NULL) {
+        return RC_NOMEM;
+    }
+    scratch->items_ = items;
+    scratch->items_capacity_ = capacity;
+    ASSERT(capacity >= count);
+    return RC_OK;
+}
+
 #define EPOCH_BITS_PER_CHARACTER 5u
 #define EPOCH_CHARACTERS_MAX     13u /* of 5 bits each: 65, so the first one has 4 */
 

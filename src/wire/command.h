@@ -10,6 +10,13 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 
+/* How a connection spells its commands and replies: its subprotocol. */
+enum wire_codec {
+    WIRE_JSON,   /* seriatim.v1.json */
+    WIRE_BINARY, /* seriatim.v1.binary */
+    WIRE_CODEC_COUNT
+};
+
 enum wire_type {
     WIRE_CONNECT,
     WIRE_PUBLISH,
@@ -92,19 +99,22 @@ struct wire_command {
 
     struct wire_producer producer; /* connect; HTTP publish */
     struct bytes token;            /* connect */
+    bool cumulative;               /* connect, binary: one `published` may answer a run */
 
     const struct wire_item *items; /* publish */
     uint32_t item_count;           /* 1 … BATCH_MESSAGES_MAX */
     bool is_batch;
     bool has_producer_seq;
     uint64_t producer_seq;
+    bool quiet; /* only an error is answered */
 
-    enum wire_from from; /* subscribe */
-    struct bytes epoch;  /* WIRE_FROM_EPOCH_SEQ: text, as the client sent it */
-    uint64_t seq;        /* subscribe, ack, digest */
-    uint64_t time_ms;    /* WIRE_FROM_TIME */
-    bool on_gap_reset;   /* "on_gap":"reset" */
-    uint32_t window;     /* 0: none */
+    enum wire_from from;   /* subscribe */
+    struct bytes epoch;    /* WIRE_FROM_EPOCH_SEQ, JSON: text, as the client sent it */
+    uint64_t epoch_number; /* WIRE_FROM_EPOCH_SEQ, binary */
+    uint64_t seq;          /* subscribe, ack, digest */
+    uint64_t time_ms;      /* WIRE_FROM_TIME */
+    bool on_gap_reset;     /* "on_gap":"reset" */
+    uint32_t window;       /* 0: none */
 
     bool has_history_from; /* history */
     uint64_t history_from;
@@ -123,6 +133,12 @@ struct wire_scratch {
 
 void wire_scratch_init(struct wire_scratch *scratch);
 void wire_scratch_deinit(struct wire_scratch *scratch);
+/* Room for `count` items (1 … BATCH_MESSAGES_MAX); those that are there stay. RC_NOMEM */
+MUST_USE enum rc wire_scratch_items(struct wire_scratch *scratch, size_t count);
+
+struct wire_limits {
+    size_t message_bytes; /* one message's data, too_large above */
+};
 
 /* What a message push, a history reply or a subscriber's line is made of. */
 struct wire_message {
@@ -162,6 +178,7 @@ struct wire_published {
     uint64_t message_id; /* 0: not told */
     uint64_t epoch;
     bool duplicate;
+    uint32_t publishes; /* binary: of a run, 2 or more, `count` messages together; 0: no run */
 };
 
 struct wire_subscribed {
@@ -200,6 +217,18 @@ struct wire_digest {
 struct wire_range {
     uint64_t from;
     uint64_t to;
+};
+
+struct wire_history {
+    uint64_t id;
+    struct bytes channel;
+    uint64_t epoch;
+    uint64_t earliest;
+    uint64_t latest;
+    struct bytes elements;            /* encoded, one after another as the codec wants them */
+    const struct wire_range *damaged; /* what had to be left out */
+    size_t damaged_count;
+    bool more;
 };
 
 /* Whether a text that is UTF-8 has control characters (C0, DEL, C1). */

@@ -9,9 +9,7 @@
 #ifndef WIRE_HTTP_H
 #define WIRE_HTTP_H
 
-#include "base/bytes.h"
-#include "base/limits.h"
-#include "base/rc.h"
+#include "wire/command.h"
 
 struct http_parser; /* opaque, so that llhttp stays inside */
 
@@ -77,10 +75,6 @@ const char *http_status_text(unsigned status);
 
 /* ---- the opening handshake, [WS 4.2] ------------------------------------------------------- */
 
-enum ws_codec {
-    WS_CODEC_JSON, /* seriatim.v1.json, or no subprotocol offered */
-};
-
 struct ws_handshake_options {
     const char *path;            /* "/v1/ws" */
     const struct bytes *origins; /* allowed beside the same host; an item "*" allows all */
@@ -96,6 +90,6 @@ struct ws_handshake_options {
  * RC_NOMEM */
 MUST_USE enum rc ws_handshake(const struct http_request *request,
                               const struct ws_handshake_options *options, struct buf *to,
-                              enum ws_codec *ret_codec, const char **ret_why);
+                              enum wire_codec *ret_codec, const char **ret_why);
 
 #endif

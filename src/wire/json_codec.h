@@ -12,22 +12,18 @@
 
 #include "wire/command.h"
 
-struct json_codec_limits {
-    size_t message_bytes; /* one message's data, RC_TOO_LARGE above */
-};
-
 /* Decodes a command. `text` is UTF-8 already checked by the frame decoder.
  * RC_BAD        not a JSON object at all ([P 3]: the caller answers *ret_error, which says where,
  *               and closes with 4400)
  * RC_PROTOCOL   an object, but a bad command: answer *ret_error (its id is set where there was a
  *               valid one) and go on; codes bad_request and too_large
  * RC_NOMEM */
-MUST_USE enum rc json_command_decode(struct bytes text, const struct json_codec_limits *limits,
+MUST_USE enum rc json_command_decode(struct bytes text, const struct wire_limits *limits,
                                      struct wire_scratch *scratch, struct wire_command *ret_command,
                                      struct wire_error *ret_error);
 /* As above for an HTTP body: the object has no `type` (ignored if there) and may have `producer`.
  */
-MUST_USE enum rc json_publish_decode(struct bytes text, const struct json_codec_limits *limits,
+MUST_USE enum rc json_publish_decode(struct bytes text, const struct wire_limits *limits,
                                      struct wire_scratch *scratch, struct wire_command *ret_command,
                                      struct wire_error *ret_error);
 

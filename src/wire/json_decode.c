@@ -9,7 +9,6 @@
  *
  * A member that another command knows is an unknown one here, and ignored [P 2]. Of several faults
  * the first that is found is told; which one that is is no promise. */
-#include "base/mem.h"
 #include "wire/json_codec.h"
 #include "wire/json_members.h"
 
@@ -81,24 +80,6 @@ static enum rc take_item(struct decode *d, const struct members *m, struct wire_
     return RC_OK;
 }
 
-static enum rc items_reserve(struct wire_scratch *scratch, size_t count)
-{
-    ASSERT_HOT(count >= 1 && count <= BATCH_MESSAGES_MAX);
-    ASSERT_HOT((scratch->items_ == NULL) == (scratch->items_capacity_ == 0));
-    if (count <= scratch->items_capacity_) {
-        return RC_OK;
-    }
-    const size_t capacity = count < 8 ? 8 : count + count / 2;
-    struct wire_item *items = mem_realloc(scratch->items_, capacity * sizeof(*items));
-    if (items == NULL) {
-        return RC_NOMEM;
-    }
-    scratch->items_ = items;
-    scratch->items_capacity_ = capacity;
-    ASSERT(capacity >= count);
-    return RC_OK;
-}
-
 /* One value of a batch: an object that is a message, or a refusal. */
 static enum rc batch_item_scan(struct decode *d)
 {
@@ -123,7 +104,7 @@ static enum rc batch_item_scan(struct decode *d)
     if (d->refusal.expected != NULL || d->item_index >= BATCH_MESSAGES_MAX) {
         return RC_OK; /* it is refused anyway: only the grammar still matters */
     }
-    rc = items_reserve(d->scratch, (size_t)d->item_index + 1);
+    rc = wire_scratch_items(d->scratch, (size_t)d->item_index + 1);
     if (rc != RC_OK) {
         return rc;
     }
@@ -162,6 +143,18 @@ static enum rc take_channel(struct decode *d, struct wire_command *c)
     }
     return take_name(d, &d->members.values[MEMBER_CHANNEL], "channel", CHANNEL_NAME_BYTES_MAX,
                      &c->channel);
+}
+
+static enum rc take_boolean(struct decode *d, enum member member, bool *ret_boolean)
+{
+    ASSERT(members_have(&d->members, member));
+    ASSERT(!*ret_boolean);
+    const enum json_kind kind = d->members.values[member].kind;
+    if (kind != JSON_KIND_TRUE && kind != JSON_KIND_FALSE) {
+        return refuse_bad(d, member_name(member), "expected true or false");
+    }
+    *ret_boolean = kind == JSON_KIND_TRUE;
+    return RC_OK;
 }
 
 static enum rc take_producer(struct decode *d, struct wire_producer *ret_producer)
@@ -256,11 +249,17 @@ static enum rc take_publish(struct decode *d, struct wire_command *c)
             return rc;
         }
     }
+    if (members_have(m, MEMBER_QUIET)) {
+        rc = take_boolean(d, MEMBER_QUIET, &c->quiet);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
     if (members_have(m, MEMBER_BATCH)) {
         rc = take_batch(d, c);
     } else {
         c->item_count = 1;
-        rc = items_reserve(d->scratch, 1);
+        rc = wire_scratch_items(d->scratch, 1);
         if (rc == RC_OK) {
             rc = take_item(d, m, &d->scratch->items_[0]);
         }
@@ -377,18 +376,6 @@ static enum rc take_ack(struct decode *d, struct wire_command *c)
     return take_integer(d, &d->members.values[MEMBER_SEQ], "seq", 1, &c->seq);
 }
 
-static enum rc take_reverse(struct decode *d, struct wire_command *c)
-{
-    ASSERT(members_have(&d->members, MEMBER_REVERSE));
-    ASSERT(!c->reverse);
-    const enum json_kind kind = d->members.values[MEMBER_REVERSE].kind;
-    if (kind != JSON_KIND_TRUE && kind != JSON_KIND_FALSE) {
-        return refuse_bad(d, "reverse", "expected true or false");
-    }
-    c->reverse = kind == JSON_KIND_TRUE;
-    return RC_OK;
-}
-
 static enum rc take_history(struct decode *d, struct wire_command *c)
 {
     ASSERT(c->type == WIRE_HISTORY);
@@ -405,7 +392,7 @@ static enum rc take_history(struct decode *d, struct wire_command *c)
         rc = take_integer(d, &m->values[MEMBER_LIMIT], "limit", 1, &limit);
     }
     if (rc == RC_OK && members_have(m, MEMBER_REVERSE)) {
-        rc = take_reverse(d, c);
+        rc = take_boolean(d, MEMBER_REVERSE, &c->reverse);
     }
     if (rc != RC_OK) {
         return rc;
@@ -432,7 +419,7 @@ static enum rc take_digest(struct decode *d, struct wire_command *c)
 #define KNOWN_ALWAYS (MEMBER_BIT(TYPE) | MEMBER_BIT(ID))
 #define KNOWN_PUBLISH                                                                              \
     (MEMBER_BIT(CHANNEL) | MEMBER_BIT(DATA) | MEMBER_BIT(DATA_BASE64) | MEMBER_BIT(BATCH) |        \
-     MEMBER_BIT(KEY) | MEMBER_BIT(PRODUCER_SEQ))
+     MEMBER_BIT(KEY) | MEMBER_BIT(PRODUCER_SEQ) | MEMBER_BIT(QUIET))
 
 /* What each type knows beside type and id: of these none may be repeated. */
 static const struct {
@@ -575,7 +562,7 @@ static void syntax_error_write(const struct json_scan *scan, struct wire_error *
                    json_scan_offset(scan));
 }
 
-static enum rc decode(struct bytes text, bool http, const struct json_codec_limits *limits,
+static enum rc decode(struct bytes text, bool http, const struct wire_limits *limits,
                       struct wire_scratch *scratch, struct wire_command *ret_command,
                       struct wire_error *ret_error)
 {
@@ -622,7 +609,7 @@ static enum rc decode(struct bytes text, bool http, const struct json_codec_limi
     return RC_OK;
 }
 
-enum rc json_command_decode(struct bytes text, const struct json_codec_limits *limits,
+enum rc json_command_decode(struct bytes text, const struct wire_limits *limits,
                             struct wire_scratch *scratch, struct wire_command *ret_command,
                             struct wire_error *ret_error)
 {
@@ -630,7 +617,7 @@ enum rc json_command_decode(struct bytes text, const struct json_codec_limits *l
     return decode(text, false, limits, scratch, ret_command, ret_error);
 }
 
-enum rc json_publish_decode(struct bytes text, const struct json_codec_limits *limits,
+enum rc json_publish_decode(struct bytes text, const struct wire_limits *limits,
                             struct wire_scratch *scratch, struct wire_command *ret_command,
                             struct wire_error *ret_error)
 {

@@ -262,8 +262,8 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
     at = put_integer(at, connected->ping_ms);
     at = PUT(at, ",\"durability\":");
     at = put_string(at, durability);
-    at = PUT(at, ",\"features\":[\"batch\",\"data_base64\",\"digest\",\"from_time\",\"history\","
-                 "\"producer\",\"window\"]");
+    at = PUT(at, ",\"features\":[\"batch\",\"binary\",\"cumulative\",\"data_base64\",\"digest\","
+                 "\"from_time\",\"history\",\"producer\",\"quiet\",\"window\"]");
     at = put_limits(at, connected);
     at = PUT(at, ",\"time\":");
     at = put_integer(at, connected->time_ms);

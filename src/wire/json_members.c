@@ -34,6 +34,7 @@ enum member member_of(struct bytes name)
         case 'b': return IF("batch", BATCH);
         case 'e': return IF("epoch", EPOCH);
         case 'l': return IF("limit", LIMIT);
+        case 'q': return IF("quiet", QUIET);
         default: return IF("token", TOKEN);
         }
     case 6: return name.data[0] == 'o' ? IF("on_gap", ON_GAP) : IF("window", WINDOW);

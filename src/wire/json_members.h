@@ -32,7 +32,8 @@
     X(ON_GAP, "on_gap")                                                                            \
     X(WINDOW, "window")                                                                            \
     X(LIMIT, "limit")                                                                              \
-    X(REVERSE, "reverse")
+    X(REVERSE, "reverse")                                                                          \
+    X(QUIET, "quiet")
 
 enum member {
 #define X(name, text) MEMBER_##name,
@@ -62,7 +63,7 @@ struct refusal {
 
 struct decode {
     struct json_scan scan;
-    const struct json_codec_limits *limits;
+    const struct wire_limits *limits;
     struct wire_scratch *scratch;
     size_t text_size;
     bool http;     /* a body of POST /v1/publish */

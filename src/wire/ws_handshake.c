@@ -367,7 +367,7 @@ static enum rc refusal_append(const struct handshake *handshake, struct buf *to)
 }
 
 enum rc ws_handshake(const struct http_request *request, const struct ws_handshake_options *options,
-                     struct buf *to, enum ws_codec *ret_codec, const char **ret_why)
+                     struct buf *to, enum wire_codec *ret_codec, const char **ret_why)
 {
     ASSERT(ret_codec != NULL);
     ASSERT(ret_why != NULL);
@@ -388,7 +388,7 @@ enum rc ws_handshake(const struct http_request *request, const struct ws_handsha
     }
     const enum rc rc = accept_append(&handshake, to);
     if (rc == RC_OK) {
-        *ret_codec = WS_CODEC_JSON;
+        *ret_codec = WIRE_JSON;
     }
     return rc;
 }

@@ -148,7 +148,7 @@ static void on_head(struct echo *echo, struct conn *conn, const struct http_requ
     static const struct bytes any_origin = BYTES_LITERAL("*");
     const struct ws_handshake_options options = {
         .path = "/", .origins = &any_origin, .origin_count = 1, .any_protocol = true};
-    enum ws_codec codec;
+    enum wire_codec codec;
     const char *why;
     const enum rc rc = ws_handshake(request, &options, &conn->out, &codec, &why);
     if (rc == RC_PROTOCOL) {

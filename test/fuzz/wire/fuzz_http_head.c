@@ -44,7 +44,7 @@ static void check_request(const struct http_request *request)
         }
     }
     struct buf answer = {0};
-    enum ws_codec codec = WS_CODEC_JSON;
+    enum wire_codec codec = WIRE_JSON;
     const char *why = NULL;
     const enum rc rc = ws_handshake(request, &options, &answer, &codec, &why);
     check(rc == RC_OK || (rc == RC_PROTOCOL && why != NULL));

@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct json_codec_limits limits = {.message_bytes = 256};
+static const struct wire_limits limits = {.message_bytes = 256};
 static struct wire_scratch scratch;
 static struct bytes text;
 

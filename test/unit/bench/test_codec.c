@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static const struct json_codec_limits limits = {.message_bytes = 1 << 20};
+static const struct wire_limits limits = {.message_bytes = 1 << 20};
 static const struct bench_codec *const codec = &bench_codec_json;
 
 static struct wire_scratch scratch;

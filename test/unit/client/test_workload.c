@@ -120,7 +120,7 @@ static void the_smallest_size_holds_the_largest_numbers(void **state)
 
 static void check_published(uint32_t batch)
 {
-    static const struct json_codec_limits limits = {.message_bytes = MESSAGE_BYTES_MAX};
+    static const struct wire_limits limits = {.message_bytes = MESSAGE_BYTES_MAX};
     struct workload w = make(20, 2, 1, batch, 100);
     struct wire_scratch scratch;
     wire_scratch_init(&scratch);

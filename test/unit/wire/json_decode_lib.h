@@ -16,7 +16,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-static const struct json_codec_limits limits = {.message_bytes = 64};
+static const struct wire_limits limits = {.message_bytes = 64};
 static struct wire_scratch scratch;
 static struct wire_command command;
 static struct wire_error error;

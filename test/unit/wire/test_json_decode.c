@@ -329,7 +329,7 @@ static void a_value_nested_too_deep_is_refused_and_the_id_kept(void **state)
         {"{\"type\":\"publish\",\"channel\":\"c\",\"batch\":[", "],\"id\":12}"},
         {"{\"type\":\"ping\",\"x\":", ",\"id\":12}"},
     };
-    const struct json_codec_limits roomy = {.message_bytes = 4096};
+    const struct wire_limits roomy = {.message_bytes = 4096};
     struct buf text = {0};
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -443,6 +443,10 @@ static void ack_unsubscribe_history_digest_and_ping_are_taken(void **state)
     assert_good("{\"type\":\"digest\",\"channel\":\"o\",\"seq\":0}");
     assert_true(command.has_seq);
     assert_int_equal(command.seq, 0);
+    assert_good("{\"type\":\"publish\",\"channel\":\"o\",\"data\":1,\"quiet\":true}");
+    assert_true(command.quiet);
+    assert_good("{\"type\":\"publish\",\"channel\":\"o\",\"data\":1,\"quiet\":false}");
+    assert_false(command.quiet);
     assert_good("{\"type\":\"ping\",\"id\":5}");
     assert_int_equal(command.type, WIRE_PING);
     assert_int_equal(command.id, 5);

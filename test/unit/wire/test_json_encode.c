@@ -82,8 +82,9 @@ static void connected_tells_who_we_are_and_what_the_limits_are(void **state)
         json_encode_connected(&out, &connected),
         "{\"type\":\"connected\",\"id\":1,\"connection\":\"77\",\"namespace\":\"default\","
         "\"node\":1,\"server\":\"seriatim/" SERIATIM_VERSION "\",\"ping_ms\":25000,"
-        "\"durability\":\"fsync\",\"features\":[\"batch\",\"data_base64\",\"digest\","
-        "\"from_time\",\"history\",\"producer\",\"window\"],\"limits\":{\"message_bytes\":1048576,"
+        "\"durability\":\"fsync\",\"features\":[\"batch\",\"binary\",\"cumulative\","
+        "\"data_base64\",\"digest\",\"from_time\",\"history\",\"producer\",\"quiet\","
+        "\"window\"],\"limits\":{\"message_bytes\":1048576,"
         "\"frame_bytes\":4194304,\"batch_messages\":1000,\"subscriptions\":1024},"
         "\"time\":1780000000000}");
 }
@@ -396,7 +397,7 @@ static void every_reply_survives_the_longest_name_of_nothing_but_escapes(void **
     const struct wire_message message = {
         channel, big, big, big, channel, true, channel, big, BYTES_LITERAL("1"), false};
     const struct wire_published published = {big,        channel, true, big, true,
-                                             UINT32_MAX, big,     big,  true};
+                                             UINT32_MAX, big,     big,  true, 0};
     const struct wire_subscribed subscribed = {big, channel, big, big, big, big, "trimmed"};
     const struct wire_notice notice = {big, channel, "trimmed", true, big, big, big, big, big, big};
     for (unsigned i = 0; i < 6; i++) {

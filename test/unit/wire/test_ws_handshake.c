@@ -265,14 +265,14 @@ static unsigned run(struct bytes request, size_t cut, size_t step,
     }
     buf_clear(response);
     if (event.type == HTTP_EVENT_HEAD) {
-        enum ws_codec codec = (enum ws_codec)99;
+        enum wire_codec codec = (enum wire_codec)99;
         const char *why = NULL;
         const enum rc rc = ws_handshake(event.request, options, response, &codec, &why);
         assert_true(response->size > 12);
         status = (unsigned)((response->data[9] - '0') * 100 + (response->data[10] - '0') * 10 +
                             (response->data[11] - '0'));
         assert_int_equal(rc, status == 101 ? RC_OK : RC_PROTOCOL);
-        assert_int_equal(codec, status == 101 ? WS_CODEC_JSON : (enum ws_codec)99);
+        assert_int_equal(codec, status == 101 ? WIRE_JSON : (enum wire_codec)99);
         assert_int_equal(why == NULL, status == 101);
     } else {
         assert_int_equal(event.type, HTTP_EVENT_ERROR);
@@ -390,7 +390,7 @@ static void a_transfer_coding_is_a_body_whatever_the_parser_made_of_it(void **st
         .field_count = 2,
     };
     struct buf response = {0};
-    enum ws_codec codec = WS_CODEC_JSON;
+    enum wire_codec codec = WIRE_JSON;
     const char *why = NULL;
     assert_int_equal(ws_handshake(&request, &test_options, &response, &codec, &why), RC_PROTOCOL);
     assert_string_equal(why, "an upgrade request has no body");
@@ -410,7 +410,7 @@ static void every_failing_allocation_of_a_handshake_is_told(void **state)
         http_parser_feed(parser, requests[i], &used, &event);
         assert_int_equal(event.type, HTTP_EVENT_HEAD);
         struct buf response = {0};
-        enum ws_codec codec = WS_CODEC_JSON;
+        enum wire_codec codec = WIRE_JSON;
         const char *why = NULL;
         mem_fault_set(1, 0);
         assert_int_equal(ws_handshake(event.request, &test_options, &response, &codec, &why),

@@ -57,7 +57,7 @@ static enum rc shake(struct buf *response)
         .field_count = sizeof(fields) / sizeof(fields[0]),
     };
     const struct ws_handshake_options options = {.path = "/v1/ws"};
-    enum ws_codec codec = WS_CODEC_JSON;
+    enum wire_codec codec = WIRE_JSON;
     const char *why = NULL;
     return ws_handshake(&request, &options, response, &codec, &why);
 }
