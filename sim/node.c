@@ -915,7 +915,8 @@ const char *node_left_over(void)
     }
     for (unsigned i = 0; i < server->threads; i++) {
         const struct reactor *reactor = &server->reactors[i];
-        if (reactor->feeds.bytes_ > 0 || map_count(&reactor->feeds.by_name_) > 0) {
+        if (reactor->feeds.bytes_ > 0 || map_count(&reactor->feeds.by_name_[WIRE_JSON]) > 0 ||
+            map_count(&reactor->feeds.by_name_[WIRE_BINARY]) > 0) {
             return "a feed without followers";
         }
         if (reactor->blocked_count > 0) {

@@ -36,12 +36,12 @@ static void session_watch(const struct reactor *reactor, const struct session *s
 }
 
 /* [I11] A feed keeps what its bound says, or the newest chunk alone. */
-static void feeds_watch(const struct reactor *reactor)
+static void feeds_watch(const struct reactor *reactor, enum wire_codec codec)
 {
     const struct feed_table *table = &reactor->feeds;
     const struct feed *feed;
     size_t at = 0;
-    while ((feed = map_next(&table->by_name_, &at)) != NULL) {
+    while ((feed = map_next(&table->by_name_[codec], &at)) != NULL) {
         if (feed->chunk_count_ > 1 && feed->bytes_ > table->feed_bytes_max_) {
             trace_fail("I11 bounded", "a feed keeps %zu bytes in %u chunks, and may keep %zu",
                        feed->bytes_, feed->chunk_count_, table->feed_bytes_max_);
@@ -114,7 +114,8 @@ void watch_reactor(const struct reactor *reactor)
 {
     ASSERT(reactor->index < REACTORS_MAX);
     conns_watch(reactor);
-    feeds_watch(reactor);
+    feeds_watch(reactor, WIRE_JSON);
+    feeds_watch(reactor, WIRE_BINARY);
     drained_watch(reactor);
     for (unsigned i = 0; i < reactor->server->partitions; i++) {
         if (reactor->hosts[i] != NULL && reactor->hosts[i]->reads_out > tune.host_reads) {

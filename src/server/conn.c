@@ -310,15 +310,21 @@ void conn_on_timer(struct timer *timer, struct reactor *reactor)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
+bool conn_ws_can_take(const struct conn *conn)
+{
+    ASSERT(conn->phase == CONN_WS);
+    return !conn->blocked && session_can_take(conn->session) &&
+           conn_out_size(conn) < tune.out_bytes;
+}
+
+/* Whether bytes from the socket may be taken. */
 static bool can_take(const struct conn *conn)
 {
     switch (conn->phase) {
     case CONN_HTTP:
         return !conn->close_after_out && (conn->exchange == NULL || !conn->exchange->waiting) &&
                conn_out_size(conn) < tune.out_bytes;
-    case CONN_WS:
-        return !conn->blocked && session_can_take(conn->session) &&
-               conn_out_size(conn) < tune.out_bytes;
+    case CONN_WS: return !conn_deferring(conn) && conn_ws_can_take(conn);
     case CONN_CLOSING:
     case CONN_LINGER: return true;
     case CONN_PHASE_COUNT: break;
@@ -353,10 +359,13 @@ static void conn_input(struct conn *conn, uint8_t *data, size_t size)
     }
 }
 
-/* The way back from waiting: first the command that found no room, then what was read behind it. */
+/* The way back from waiting: first what is left of a message, then what was read behind it. */
 static void conn_resume(struct conn *conn)
 {
-    if (conn->blocked || conn->in.size == 0 || !can_take(conn)) {
+    if (conn_deferring(conn) && conn->phase == CONN_WS && conn_ws_can_take(conn)) {
+        conn_ws_resume(conn);
+    }
+    if (conn->dead || conn->blocked || conn->in.size == 0 || !can_take(conn)) {
         return;
     }
     MARK("conn: input that has waited is taken");
@@ -548,6 +557,13 @@ static void check_session(struct conn *conn)
     }
 }
 
+static void session_out(struct conn *conn)
+{
+    if (conn->phase == CONN_WS && session_flush(conn->session) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+}
+
 static void interest_update(struct conn *conn)
 {
     const bool was_reading = conn->reading;
@@ -567,6 +583,15 @@ static void interest_update(struct conn *conn)
     }
 }
 
+/* What has waited and may be taken now. */
+static bool has_input(const struct conn *conn)
+{
+    if (conn->phase == CONN_WS && conn_deferring(conn)) {
+        return conn_ws_can_take(conn);
+    }
+    return conn->in.size > 0 && can_take(conn) && !conn->blocked;
+}
+
 static void conn_turn(struct conn *conn)
 {
     conn->more = false;
@@ -575,6 +600,9 @@ static void conn_turn(struct conn *conn)
     }
     if (!conn->dead) {
         check_session(conn);
+    }
+    if (!conn->dead) {
+        session_out(conn);
     }
     if (!conn->dead) {
         conn_flush(conn);
@@ -588,7 +616,7 @@ static void conn_turn(struct conn *conn)
     list_remove(&conn->dirty_link);
     if (conn->dead) {
         conn_destroy(conn);
-    } else if (conn->more || (conn->in.size > 0 && can_take(conn) && !conn->blocked)) {
+    } else if (conn->more || has_input(conn)) {
         conn_wake(conn);
     }
 }
@@ -609,14 +637,14 @@ void conns_flush(struct reactor *reactor)
 
 /* ---- what others tell it --------------------------------------------------------------------- */
 
-void conn_block(struct conn *conn, size_t size)
+void conn_block(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
     ASSERT(!conn->blocked);
     conn->blocked = true;
     conn->blocked_partition = reactor->full_partition;
     MARK("credit: a publish waits for room");
-    conn->blocked_size = size;
+    conn->blocked_size = reactor->full_size;
     list_push_back(&reactor->blocked[conn->blocked_partition], &conn->blocked_link);
     reactor->blocked_count++;
 }
@@ -661,86 +689,6 @@ void conns_unblock(struct reactor *reactor)
         unblock_partition(reactor, i);
     }
     reactor->unblocking = false;
-}
-
-void conn_on_published(struct conn *conn, uint64_t id, const struct publish_result *result,
-                       size_t size)
-{
-    if (conn->phase == CONN_HTTP) {
-        http_on_published(conn, result);
-    } else if (conn->session != NULL &&
-               session_on_published(conn->session, id, result, size) != RC_OK) {
-        conn_kill(conn, "out of memory");
-    }
-    conn_wake(conn);
-}
-
-void conn_on_answer(struct conn *conn, const struct session_answer *answer)
-{
-    if (conn->session != NULL && session_on_subscribed(conn->session, answer) != RC_OK) {
-        conn_kill(conn, "out of memory");
-    }
-    conn_wake(conn);
-}
-
-static enum rc give_catch_up(struct conn *conn, struct mail_read *read)
-{
-    struct session_read give = {
-        .sub_id = read->sub_id,
-        .channel = read->channel,
-        .rc = read->rc,
-        .chunk = read->chunk == NULL ? NULL : &read->chunk->chunk,
-        .trimmed = read->trimmed,
-        .damaged_end = read->damaged_count > 0 ? read->damaged[0].to + 1 : 0,
-        .position = read->position,
-    };
-    read->chunk = NULL; /* the reference goes to the session */
-    return session_on_read(conn->session, &give);
-}
-
-static enum rc give_history(struct conn *conn, struct mail_read *read)
-{
-    const struct session_history give = {
-        .id = read->id,
-        .channel = read->channel,
-        .rc = read->rc,
-        .position = read->position,
-        .messages = buf_bytes(&read->elements),
-        .damaged = read->damaged,
-        .damaged_count = read->damaged_count,
-        .more = read->more,
-    };
-    return session_on_history(conn->session, &give);
-}
-
-static enum rc give_digest(struct conn *conn, const struct mail_read *read)
-{
-    const struct session_digest give = mail_digest(read);
-    return session_on_digest(conn->session, &give);
-}
-
-static enum rc give_read(struct conn *conn, struct mail_read *read)
-{
-    switch (read->purpose) {
-    case READ_CATCH_UP: return give_catch_up(conn, read);
-    case READ_HISTORY: return give_history(conn, read);
-    case READ_DIGEST: return give_digest(conn, read);
-    }
-    UNREACHABLE();
-}
-
-void conn_on_read(struct conn *conn, struct mail_read *read)
-{
-    enum rc rc = RC_OK;
-    if (conn->phase == CONN_HTTP) {
-        http_on_read(conn, read);
-    } else if (conn->session != NULL) {
-        rc = give_read(conn, read);
-    }
-    if (rc != RC_OK) {
-        conn_kill(conn, "out of memory");
-    }
-    conn_wake(conn);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

@@ -79,7 +79,8 @@ struct conn {
     struct buf out;      /* bytes to send before anything else … */
     size_t out_at;       /* … from here on */
     struct buf in;       /* bytes read and not looked at yet */
-    struct buf deferred; /* the command that found no room */
+    struct buf deferred; /* a message with a command that found no room, or had to wait … */
+    size_t deferred_at;  /* … from here on */
     struct buf pong;     /* the latest ping's payload, to be answered when there is room */
     struct ws_decoder decoder;
     struct session *session;
@@ -93,6 +94,13 @@ static inline size_t conn_out_size(const struct conn *conn)
     return conn->out.size - conn->out_at;
 }
 
+static inline bool conn_deferring(const struct conn *conn)
+{
+    return conn->deferred.size > conn->deferred_at;
+}
+
+/* Whether the next command of a session may be fed. */
+bool conn_ws_can_take(const struct conn *conn);
 void conn_move(struct conn *conn, enum conn_phase next);
 /* Freed at the end of the phase; nothing more is sent. */
 void conn_kill(struct conn *conn, const char *why);
@@ -103,8 +111,8 @@ void conn_ws_goaway(struct conn *conn);
 /* A Close frame and the way out. */
 void conn_ws_close(struct conn *conn, uint16_t code, const char *text);
 
-/* Its publish of `size` bytes has just been refused for want of room: it waits for its turn. */
-void conn_block(struct conn *conn, size_t size);
+/* Its publish has just been refused for want of room: it waits for its turn. */
+void conn_block(struct conn *conn);
 /* It waits no more. Allowed when it does not. */
 void conn_block_end(struct conn *conn);
 
@@ -112,7 +120,9 @@ void conn_block_end(struct conn *conn);
 size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size);
 /* Carries out the deferred command: there is room for it now. */
 void conn_ws_retry(struct conn *conn);
-void conn_ws_open(struct conn *conn);
+/* Goes on with what is left of the message that the deferred command came in. */
+void conn_ws_resume(struct conn *conn);
+void conn_ws_open(struct conn *conn, enum wire_codec codec);
 
 /* http_api.c */
 size_t http_input(struct conn *conn, const uint8_t *data, size_t size);

@@ -3,14 +3,16 @@
 #include "base/prng.h"
 #include "server/conn_private.h"
 #include "server/logger.h"
+#include "wire/codec.h"
 
 #define PONG_AT_ONCE_BYTES 4096u
 
-void conn_ws_open(struct conn *conn)
+void conn_ws_open(struct conn *conn, enum wire_codec codec)
 {
     struct reactor *reactor = conn->reactor;
     ws_decoder_init(&conn->decoder, WS_SERVER);
-    if (session_open(&reactor->env, conn->handle, conn, &conn->out, &conn->session) != RC_OK) {
+    if (session_open(&reactor->env, codec, conn->handle, conn, &conn->out, &conn->session) !=
+        RC_OK) {
         conn_kill(conn, "out of memory");
         return;
     }
@@ -42,10 +44,13 @@ void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
                   FIELD_TEXT("peer", conn->peer), FIELD_U64("code", code), FIELD_TEXT("why", text));
     }
     conn->close_sent = true;
+    const enum rc rc = session_flush(conn->session);
     session_close(conn->session);
     conn->session = NULL;
     conn_block_end(conn);
-    if (ws_close_append(&conn->out, code, text) != RC_OK) {
+    buf_deinit(&conn->deferred);
+    conn->deferred_at = 0;
+    if (rc != RC_OK || ws_close_append(&conn->out, code, text) != RC_OK) {
         conn_kill(conn, "out of memory");
         return;
     }
@@ -96,36 +101,19 @@ static void on_ping(struct conn *conn, struct bytes payload)
     conn_wake(conn);
 }
 
-static void block(struct conn *conn, struct bytes text)
+/* Keeps what is left of a message, for conn_ws_resume(). */
+static void defer(struct conn *conn, struct bytes rest)
 {
+    ASSERT(!conn_deferring(conn));
     buf_clear(&conn->deferred);
-    if (buf_append(&conn->deferred, text) != RC_OK) {
+    conn->deferred_at = 0;
+    if (buf_append(&conn->deferred, rest) != RC_OK) {
         conn_kill(conn, "out of memory");
-        return;
     }
-    conn_block(conn, text.size);
 }
 
-static void on_message(struct conn *conn, const struct ws_event *event)
+static void check_closing(struct conn *conn)
 {
-    if (event->opcode != WS_TEXT) {
-        /* [P 1] seriatim.v1.json: text frames */
-        MARK("conn: a binary message");
-        conn_ws_close(conn, WS_CLOSE_UNSUPPORTED, "this subprotocol has text frames only");
-        return;
-    }
-    const bool was_ready = session_ready(conn->session);
-    const enum rc rc = session_on_text(conn->session, event->payload, conn->reactor->wall_ms);
-    if (conn->reactor->draining && !was_ready && session_ready(conn->session)) {
-        /* [P 9] It was upgraded before, and all the others have been told already. */
-        MARK("conn: goaway to one that connects while the server drains");
-        conn_ws_goaway(conn);
-    }
-    if (rc == RC_FULL) {
-        block(conn, event->payload);
-    } else if (rc != RC_OK) {
-        conn_kill(conn, "out of memory");
-    }
     uint16_t code;
     const char *text;
     if (!conn->dead && conn->phase == CONN_WS && session_closing(conn->session, &code, &text)) {
@@ -133,15 +121,75 @@ static void on_message(struct conn *conn, const struct ws_event *event)
     }
 }
 
-void conn_ws_retry(struct conn *conn)
+/* Feeds one command. False: none behind it may be fed now. */
+static bool command_take(struct conn *conn, struct bytes *rest)
 {
-    const enum rc rc =
-        session_on_text(conn->session, buf_bytes(&conn->deferred), conn->reactor->wall_ms);
-    ASSERT(rc != RC_FULL); /* there was room */
-    buf_deinit(&conn->deferred);
-    if (rc != RC_OK) {
+    const bool was_ready = session_ready(conn->session);
+    const enum rc rc = session_on_message(conn->session, rest, conn->reactor->wall_ms);
+    if (conn->reactor->draining && !was_ready && session_ready(conn->session)) {
+        /* [P 9] It was upgraded before, and all the others have been told already. */
+        MARK("conn: goaway to one that connects while the server drains");
+        conn_ws_goaway(conn);
+    }
+    if (rc == RC_FULL) {
+        conn_block(conn);
+    } else if (rc != RC_OK) {
         conn_kill(conn, "out of memory");
     }
+    return rc == RC_OK && conn_ws_can_take(conn);
+}
+
+/* [P 15] One message may be many commands: they are taken as far as the bounds let them, as if each
+ * had come alone. */
+static void on_message(struct conn *conn, const struct ws_event *event)
+{
+    const enum wire_codec codec = session_codec(conn->session);
+    if (event->opcode != codec_opcode(codec)) {
+        /* [P 2] each subprotocol has one kind of frames */
+        MARK("conn: a message of the wrong kind");
+        conn_ws_close(conn, WS_CLOSE_UNSUPPORTED,
+                      codec == WIRE_JSON ? "this subprotocol has text frames only"
+                                         : "this subprotocol has binary frames only");
+        return;
+    }
+    struct bytes rest = event->payload;
+    while (command_take(conn, &rest) && rest.size > 0) {
+    }
+    if (rest.size > 0 && !conn->dead) {
+        MARK_IF(!conn->blocked, "conn: the rest of a message waits");
+        defer(conn, rest);
+    }
+    check_closing(conn);
+}
+
+/* Takes commands of what was deferred; `all` false: one. */
+static void deferred_take(struct conn *conn, bool all)
+{
+    struct bytes rest =
+        bytes_of(conn->deferred.data + conn->deferred_at, conn->deferred.size - conn->deferred_at);
+    while (command_take(conn, &rest) && rest.size > 0 && all) {
+    }
+    conn->deferred_at = conn->deferred.size - rest.size;
+    if (rest.size == 0) {
+        buf_deinit(&conn->deferred);
+        conn->deferred_at = 0;
+    }
+}
+
+/* Only the one that there is room for: whoever waits behind it comes next. */
+void conn_ws_retry(struct conn *conn)
+{
+    ASSERT(conn_deferring(conn));
+    deferred_take(conn, false);
+    ASSERT(!conn->blocked); /* there was room */
+}
+
+void conn_ws_resume(struct conn *conn)
+{
+    ASSERT(conn_deferring(conn) && !conn->blocked);
+    MARK("conn: the rest of a message is taken");
+    deferred_take(conn, true);
+    check_closing(conn);
 }
 
 /* A gathered message is freed by the next call on the decoder, which may be long in coming. */

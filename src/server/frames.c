@@ -2,10 +2,10 @@
 
 #include "base/mem.h"
 #include "core/snowflake.h"
-#include "wire/json_codec.h"
-#include "wire/ws.h"
+#include "wire/codec.h"
 
-struct shared_chunk *shared_chunk_new(struct bytes channel, uint64_t first_seq)
+struct shared_chunk *shared_chunk_new(enum wire_codec codec, struct bytes channel,
+                                      uint64_t first_seq)
 {
     struct shared_chunk *chunk = mem_calloc(1, sizeof(*chunk) + channel.size);
     if (chunk == NULL) {
@@ -13,6 +13,7 @@ struct shared_chunk *shared_chunk_new(struct bytes channel, uint64_t first_seq)
     }
     uint8_t *copy = (uint8_t *)(chunk + 1);
     bytes_copy(copy, channel.data, channel.size);
+    chunk->codec = codec;
     chunk->channel = bytes_of(copy, channel.size);
     chunk->chunk.first_seq = first_seq;
     share_init(&chunk->share);
@@ -36,12 +37,8 @@ enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *
     ASSERT(scratch->size == 0);
     enum rc rc = buf_reserve(&chunk->ends_, sizeof(uint32_t));
     if (rc == RC_OK) {
-        rc = json_encode_message(scratch, message, true);
+        rc = codec_encode_message_frame(chunk->codec, &chunk->bytes_, message, scratch);
     }
-    if (rc == RC_OK) {
-        rc = ws_frame_append(&chunk->bytes_, WS_TEXT, buf_bytes(scratch));
-    }
-    buf_clear(scratch);
     /* Either may have moved, also where there was no memory for the rest. */
     chunk->chunk.ends = (const uint32_t *)(const void *)chunk->ends_.data;
     chunk->chunk.bytes = chunk->bytes_.data;

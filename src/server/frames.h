@@ -1,4 +1,5 @@
-/* Runs of messages encoded once, as frames, for every subscriber of a channel on every reactor.
+/* Runs of messages encoded once for each codec, as frames, for every subscriber of a channel on
+ * every reactor.
  *
  * Built by one thread, then never changed; counted references (ring/share.h).
  *
@@ -16,11 +17,13 @@ struct shared_chunk {
     struct share share;
     struct buf bytes_;
     struct buf ends_;
+    enum wire_codec codec;
     struct bytes channel; /* behind the struct */
 };
 
 /* An empty run that will begin with `first_seq`. NULL: out of memory. */
-MUST_USE struct shared_chunk *shared_chunk_new(struct bytes channel, uint64_t first_seq);
+MUST_USE struct shared_chunk *shared_chunk_new(enum wire_codec codec, struct bytes channel,
+                                               uint64_t first_seq);
 /* Adds the next message; `scratch` is empty before and after. RC_NOMEM: unchanged. */
 MUST_USE enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
                                   struct buf *scratch);

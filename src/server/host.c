@@ -172,29 +172,38 @@ static struct topic *topic_of(struct host *host, struct channel *channel, uint64
     return channel->user;
 }
 
-static void topic_add(struct host *host, struct topic *topic, uint64_t first_seq,
-                      const struct command_publish *publish)
+static struct shared_chunk *topic_chunk(struct host *host, struct topic *topic,
+                                        enum wire_codec codec, uint64_t first_seq)
 {
-    if (topic->open == NULL) {
-        topic->open = shared_chunk_new(topic->name, first_seq);
-        must(topic->open == NULL ? RC_NOMEM : RC_OK);
-        list_push_back(&host->open_topics, &topic->open_link);
+    if (topic->open[codec] == NULL) {
+        topic->open[codec] = shared_chunk_new(codec, topic->name, first_seq);
+        must(topic->open[codec] == NULL ? RC_NOMEM : RC_OK);
+        if (list_empty(&topic->open_link)) {
+            list_push_back(&host->open_topics, &topic->open_link);
+        }
     }
-    if (host->tail_bytes > tune.tail_bytes || shared_chunk_skipped(topic->open)) {
+    return topic->open[codec];
+}
+
+static void topic_add(struct host *host, struct topic *topic, enum wire_codec codec,
+                      uint64_t first_seq, const struct command_publish *publish)
+{
+    struct shared_chunk *chunk = topic_chunk(host, topic, codec, first_seq);
+    if (host->tail_bytes > tune.tail_bytes || shared_chunk_skipped(chunk)) {
         MARK("host: one batch is too much for those who follow");
-        shared_chunk_skip(topic->open, publish->count);
+        shared_chunk_skip(chunk, publish->count);
         return;
     }
-    const size_t before = topic->open->bytes_.size;
+    const size_t before = chunk->bytes_.size;
     struct bytes rest = publish->messages;
     struct command_message message;
     for (uint32_t nth = 0; command_message_next(&rest, &message); nth++) {
         struct wire_message wire;
         frames_message(&wire, publish, &message, first_seq, nth,
                        (unsigned)host->server->config->node);
-        must(shared_chunk_add(topic->open, &wire, &host->reactor->encode));
+        must(shared_chunk_add(chunk, &wire, &host->reactor->encode));
     }
-    host->tail_bytes += topic->open->bytes_.size - before;
+    host->tail_bytes += chunk->bytes_.size - before;
 }
 
 static void on_messages(void *ctx, struct channel *channel, uint64_t first_seq,
@@ -202,18 +211,20 @@ static void on_messages(void *ctx, struct channel *channel, uint64_t first_seq,
 {
     struct host *host = ctx;
     struct topic *topic = topic_of(host, channel, first_seq);
-    if (topic != NULL) {
-        topic_add(host, topic, first_seq, publish);
+    for (unsigned codec = 0; topic != NULL && codec < WIRE_CODEC_COUNT; codec++) {
+        if (topic->watchers[codec] != 0) {
+            topic_add(host, topic, (enum wire_codec)codec, first_seq, publish);
+        }
     }
 }
 
 /* Sends one topic's chunk to every reactor that follows it: one encoding for all of them. */
-static void topic_send(struct host *host, struct topic *topic)
+static void topic_send(struct host *host, struct topic *topic, enum wire_codec codec)
 {
-    struct shared_chunk *chunk = topic->open;
-    topic->open = NULL;
-    for (unsigned to = 0; to < host->server->threads; to++) {
-        if ((topic->watchers >> to & 1u) == 0) {
+    struct shared_chunk *chunk = topic->open[codec];
+    topic->open[codec] = NULL;
+    for (unsigned to = 0; chunk != NULL && to < host->server->threads; to++) {
+        if ((topic->watchers[codec] >> to & 1u) == 0) {
             continue;
         }
         struct mail_tail *tail =
@@ -230,7 +241,10 @@ static void topics_flush(struct host *host)
 {
     struct list *node;
     while ((node = list_pop_front(&host->open_topics)) != NULL) {
-        topic_send(host, CONTAINER_OF(node, struct topic, open_link));
+        struct topic *topic = CONTAINER_OF(node, struct topic, open_link);
+        for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+            topic_send(host, topic, (enum wire_codec)codec);
+        }
     }
     host->tail_bytes = 0;
 }
@@ -590,7 +604,9 @@ void host_close(struct host *host)
     size_t at = 0;
     struct topic *topic;
     while ((topic = map_next(&host->topics, &at)) != NULL) {
-        shared_chunk_unref(topic->open);
+        for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+            shared_chunk_unref(topic->open[codec]);
+        }
         mem_free(topic);
     }
     map_deinit(&host->topics);

@@ -7,11 +7,12 @@
 #include "server/host.h"
 #include "server/server_private.h"
 
-/* A channel that somebody follows. */
+/* A channel that somebody follows: encoded once for each codec that somebody follows it in. */
 struct topic {
-    struct bytes name;         /* behind the struct */
-    uint64_t watchers;         /* bit per reactor */
-    struct shared_chunk *open; /* of the batch that is being applied */
+    struct bytes name;                   /* behind the struct */
+    uint64_t watchers[WIRE_CODEC_COUNT]; /* who follows it in which codec: a bit per reactor */
+    /* Of the batch that is being applied, where somebody follows in that codec. */
+    struct shared_chunk *open[WIRE_CODEC_COUNT];
     struct list open_link;
 };
 

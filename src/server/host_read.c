@@ -11,6 +11,7 @@
 #include "core/digest.h"
 #include "server/host_private.h"
 #include "server/logger.h"
+#include "wire/binary_codec.h"
 #include "wire/json_codec.h"
 
 static void send_back(struct host *host, struct mail *mail, enum mail_kind kind)
@@ -47,13 +48,24 @@ static struct topic *topic_open(struct host *host, struct bytes name)
     return topic;
 }
 
+static bool is_watched(const struct topic *topic)
+{
+    bool watched = false;
+    for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+        ASSERT(topic->open[codec] == NULL);
+        watched = watched || topic->watchers[codec] != 0;
+    }
+    return watched;
+}
+
 void host_on_detach(struct host *host, struct mail_channel *mail)
 {
     struct topic *topic = map_find(&host->topics, mail->channel);
     if (topic != NULL) {
-        topic->watchers &= ~(UINT64_C(1) << mail->mail.from);
-        ASSERT(topic->open == NULL);
-        if (topic->watchers == 0) {
+        topic->watchers[mail->codec] &= ~(UINT64_C(1) << mail->mail.from);
+        if (is_watched(topic)) {
+            MARK("host: a channel is still followed elsewhere, or in the other codec");
+        } else {
             struct channel *channel = partition_channel_find(host->partition, topic->name);
             if (channel != NULL) {
                 MARK("host: nobody follows a channel any more");
@@ -74,7 +86,7 @@ static void answer(struct host *host, struct mail_ask *ask)
     if (topic == NULL) {
         ask->answer.failed = true;
     } else {
-        topic->watchers |= UINT64_C(1) << ask->mail.from;
+        topic->watchers[ask->ask.codec] |= UINT64_C(1) << ask->mail.from;
     }
     send_back(host, &ask->mail, MAIL_ANSWER);
 }
@@ -195,7 +207,7 @@ static void ask_run(struct host *host, struct mail_ask *ask)
 static enum rc add_frame(struct mail_read *read, const struct wire_message *message)
 {
     if (read->chunk == NULL) {
-        read->chunk = shared_chunk_new(read->channel, message->seq);
+        read->chunk = shared_chunk_new(read->codec, read->channel, message->seq);
         if (read->chunk == NULL) {
             return RC_NOMEM;
         }
@@ -206,7 +218,9 @@ static enum rc add_frame(struct mail_read *read, const struct wire_message *mess
 /* [P 3] history: at most 1 MiB a reply, always at least one message. */
 static enum rc add_element(struct mail_read *read, const struct wire_message *message)
 {
-    const enum rc rc = json_encode_message(&read->encode, message, false);
+    const bool json = read->codec == WIRE_JSON;
+    const enum rc rc = json ? json_encode_message(&read->encode, message, false)
+                            : binary_encode_element(&read->encode, message);
     if (rc != RC_OK) {
         return rc;
     }
@@ -218,7 +232,7 @@ static enum rc add_element(struct mail_read *read, const struct wire_message *me
     if (buf_reserve(&read->elements, read->encode.size + 1) != RC_OK) {
         return RC_NOMEM;
     }
-    if (read->count > 0) {
+    if (read->count > 0 && json) {
         buf_put_u8(&read->elements, ',');
     }
     buf_put(&read->elements, read->encode.data, read->encode.size);

@@ -160,7 +160,7 @@ static void answer_publish(struct conn *conn)
                             (const void *)command.items);
     }
     if (rc == RC_FULL) {
-        conn_block(conn, conn->exchange->body.size);
+        conn_block(conn);
         conn->exchange->waiting = true;
     } else if (rc != RC_OK) {
         conn_kill(conn, "out of memory");
@@ -223,7 +223,7 @@ static void answer_messages(struct conn *conn)
         .reverse = exchange->reverse,
     };
     exchange->waiting = true;
-    if (router_history(conn->reactor, conn->handle, &command) != RC_OK) {
+    if (router_history(conn->reactor, conn->handle, WIRE_JSON, &command) != RC_OK) {
         conn_kill(conn, "out of memory");
     }
 }
@@ -279,7 +279,7 @@ static void on_digest(struct conn *conn, const struct mail_read *read)
                             : digest.missing != NULL ? wire_error_status(WIRE_ERROR_GAP)
                                                      : 200;
     struct buf *encode = &conn->reactor->encode;
-    if (digest_encode(encode, &digest, false) != RC_OK) {
+    if (digest_encode_http(encode, &digest) != RC_OK) {
         conn_kill(conn, "out of memory");
     } else {
         respond(conn, status, buf_bytes(encode));
@@ -530,7 +530,7 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
     const char *why = "";
     const enum rc rc = ws_handshake(request, &options, &conn->out, &codec, &why);
     if (rc == RC_OK) {
-        conn_ws_open(conn);
+        conn_ws_open(conn, codec);
     } else if (rc == RC_PROTOCOL) {
         log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", conn->peer),
                   FIELD_TEXT("why", why),

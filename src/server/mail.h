@@ -21,14 +21,14 @@ enum mail_kind {
     MAIL_REPLIES,    /* struct mail_replies: their results, back */
     MAIL_ASK,        /* struct mail_ask: a subscribe, to the owner */
     MAIL_ANSWER,     /* struct mail_ask, back */
-    MAIL_DETACH,     /* struct mail_channel: nobody follows the channel there any more */
-    MAIL_TAIL,       /* struct mail_tail: newly committed messages, to who follows */
-    MAIL_READ,       /* struct mail_read: older messages wanted, to the owner */
-    MAIL_READ_DONE,  /* struct mail_read, back */
-    MAIL_DRAIN,      /* struct mail: begin to stop (from the main thread) */
-    MAIL_CLOSE,      /* struct mail: close every connection, with a word */
-    MAIL_STOP,       /* struct mail: stop now */
-    MAIL_DRAINED,    /* struct mail: nothing is in flight here (to the main thread) */
+    MAIL_DETACH, /* struct mail_channel: nobody follows the channel in that codec there any more */
+    MAIL_TAIL,   /* struct mail_tail: newly committed messages, to who follows */
+    MAIL_READ,   /* struct mail_read: older messages wanted, to the owner */
+    MAIL_READ_DONE, /* struct mail_read, back */
+    MAIL_DRAIN,     /* struct mail: begin to stop (from the main thread) */
+    MAIL_CLOSE,     /* struct mail: close every connection, with a word */
+    MAIL_STOP,      /* struct mail: stop now */
+    MAIL_DRAINED,   /* struct mail: nothing is in flight here (to the main thread) */
 };
 
 struct mail {
@@ -80,6 +80,7 @@ struct reply_entry {
 struct mail_channel {
     struct mail mail;
     uint32_t partition;
+    enum wire_codec codec;
     struct bytes channel; /* behind the struct */
 };
 
@@ -114,6 +115,7 @@ struct mail_read {
     enum read_purpose purpose;
     uint32_t partition;
     uint64_t handle;
+    enum wire_codec codec;
     struct bytes channel; /* behind the struct */
     /* wanted */
     uint64_t sub_id; /* READ_CATCH_UP */

@@ -66,6 +66,7 @@ struct reactor {
                               * the    order they came; who comes later waits behind */
     uint32_t blocked_count;  /* in all of them */
     unsigned full_partition; /* of the last publish that found no room */
+    size_t full_size;        /* and its size */
     bool unblocking;         /* they have their turn */
     bool room_made;          /* this turn: the blocked may try again */
 
@@ -137,7 +138,7 @@ extern const struct session_ops router_session_ops;
 MUST_USE enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, size_t size,
                                 const struct command_publish *head,
                                 const struct command_message *messages);
-MUST_USE enum rc router_history(struct reactor *reactor, uint64_t handle,
+MUST_USE enum rc router_history(struct reactor *reactor, uint64_t handle, enum wire_codec codec,
                                 const struct wire_command *command);
 MUST_USE enum rc router_digest(struct reactor *reactor, uint64_t handle,
                                const struct wire_command *command);

@@ -92,6 +92,7 @@ enum rc router_publish(struct reactor *reactor, uint64_t handle, uint64_t id, si
     MARK_IF(behind, "credit: a publish waits behind others");
     if (behind || !router_has_room(reactor, partition, size)) {
         reactor->full_partition = partition;
+        reactor->full_size = size;
         return RC_FULL;
     }
     struct mail_parcel *parcel = parcel_for(reactor, partition);
@@ -118,7 +119,8 @@ void router_flush(struct reactor *reactor)
     }
 }
 
-enum rc router_history(struct reactor *reactor, uint64_t handle, const struct wire_command *command)
+enum rc router_history(struct reactor *reactor, uint64_t handle, enum wire_codec codec,
+                       const struct wire_command *command)
 {
     struct bytes channel;
     struct mail_read *read =
@@ -127,6 +129,7 @@ enum rc router_history(struct reactor *reactor, uint64_t handle, const struct wi
         return RC_NOMEM;
     }
     read->purpose = READ_HISTORY;
+    read->codec = codec;
     read->partition = partition_of(reactor, channel);
     read->handle = handle;
     read->channel = channel;
@@ -183,7 +186,7 @@ static enum rc on_subscribe(void *ctx, struct session *session, const struct ses
     return RC_OK;
 }
 
-static void detach(struct reactor *reactor, struct bytes name)
+static void detach(struct reactor *reactor, enum wire_codec codec, struct bytes name)
 {
     struct bytes channel;
     struct mail_channel *mail = mail_new(MAIL_DETACH, sizeof(struct mail_channel), name, &channel);
@@ -191,13 +194,14 @@ static void detach(struct reactor *reactor, struct bytes name)
         return; /* the owner goes on sending; the next tail that comes for no feed tries again */
     }
     mail->partition = partition_of(reactor, channel);
+    mail->codec = codec;
     mail->channel = channel;
     send_owner(reactor, mail->partition, &mail->mail);
 }
 
 static void on_detach(void *ctx, const struct feed *feed)
 {
-    detach(ctx, feed->name);
+    detach(ctx, feed->codec, feed->name);
 }
 
 static enum rc on_read(void *ctx, struct session *session, const struct subscription *sub,
@@ -211,6 +215,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
         return RC_NOMEM;
     }
     read->purpose = READ_CATCH_UP;
+    read->codec = sub->feed->codec;
     read->partition = partition_of(reactor, channel);
     read->handle = conn_handle(session_user(session));
     read->channel = channel;
@@ -225,7 +230,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
 
 static enum rc on_history(void *ctx, struct session *session, const struct wire_command *command)
 {
-    return router_history(ctx, conn_handle(session_user(session)), command);
+    return router_history(ctx, conn_handle(session_user(session)), session_codec(session), command);
 }
 
 static enum rc on_digest(void *ctx, struct session *session, const struct wire_command *command)
@@ -283,9 +288,9 @@ static void on_replies(struct reactor *reactor, struct mail_replies *replies)
 static void on_answer(struct reactor *reactor, struct mail_ask *ask)
 {
     /* Nobody is left: the detach of its feed has overtaken the ask, which waited at the owner. */
-    if (feed_find(&reactor->feeds, ask->answer.channel) == NULL) {
+    if (feed_find(&reactor->feeds, ask->ask.codec, ask->answer.channel) == NULL) {
         MARK("router: an answer for nobody");
-        detach(reactor, ask->answer.channel);
+        detach(reactor, ask->ask.codec, ask->answer.channel);
     }
     struct conn *conn = conn_find(reactor, ask->handle);
     if (conn != NULL) {
@@ -296,11 +301,12 @@ static void on_answer(struct reactor *reactor, struct mail_ask *ask)
 
 static void on_tail(struct reactor *reactor, struct mail_tail *tail)
 {
-    struct feed *feed = feed_find(&reactor->feeds, tail->chunk->channel);
+    const struct shared_chunk *told = tail->chunk;
+    struct feed *feed = feed_find(&reactor->feeds, told->codec, told->channel);
     if (feed == NULL) {
         MARK("router: a tail for nobody");
         /* An answer that was still waiting at the owner made us a follower after we had gone. */
-        detach(reactor, tail->chunk->channel);
+        detach(reactor, told->codec, told->channel);
     } else {
         struct shared_chunk *chunk = tail->chunk;
         tail->chunk = NULL; /* the reference goes to the feed */

@@ -244,7 +244,7 @@ static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reas
     };
     enum rc rc;
     if (sub->on_gap_reset) {
-        rc = json_encode_gap(session->env->encode, &notice);
+        rc = codec_encode_gap(session->codec, session->env->encode, &notice);
         sub->cursor = end;
         sub->acked = end - 1;
         subscription_move(sub, SUB_BEHIND);
@@ -256,7 +256,7 @@ static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reas
         subscription_wake(sub);
     } else {
         MARK("gap: it ends the subscription");
-        rc = json_encode_unsubscribed(session->env->encode, &notice);
+        rc = codec_encode_unsubscribed(session->codec, session->env->encode, &notice);
         subscription_end(sub);
     }
     return rc == RC_OK ? session_send_encoded(session) : rc;
@@ -269,7 +269,7 @@ static enum rc tell_failure(struct subscription *sub)
     ASSERT(sub->session->env->encode->size == 0);
     struct session *session = sub->session;
     const struct wire_notice notice = {.channel = sub->feed->name, .reason = "unavailable"};
-    const enum rc rc = json_encode_unsubscribed(session->env->encode, &notice);
+    const enum rc rc = codec_encode_unsubscribed(session->codec, session->env->encode, &notice);
     subscription_end(sub);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }

@@ -2,6 +2,7 @@
  *
  * Thread: the owning reactor.  Memory: none. */
 #include "session/session_private.h"
+#include "wire/json_codec.h"
 
 #include <stdio.h>
 
@@ -42,22 +43,32 @@ static struct wire_error error_of(const struct session_digest *digest)
     return error;
 }
 
-enum rc digest_encode(struct buf *to, const struct session_digest *digest, bool with_type)
+static bool is_missing(const struct session_digest *digest)
 {
-    if (digest->rc != RC_OK || digest->missing != NULL) {
-        const struct wire_error error = error_of(digest);
-        return json_encode_error(to, &error, with_type);
-    }
+    return digest->rc != RC_OK || digest->missing != NULL;
+}
+
+static struct wire_digest reply_of(const struct session_digest *digest)
+{
     ASSERT(digest->seq + 1 >= digest->position.earliest);
     ASSERT(digest->seq <= digest->position.latest);
-    const struct wire_digest reply = {
+    return (struct wire_digest){
         .id = digest->id,
         .channel = digest->channel,
         .epoch = digest->position.epoch,
         .seq = digest->seq,
         .digest = digest->digest,
     };
-    return json_encode_digest(to, &reply, with_type);
+}
+
+enum rc digest_encode_http(struct buf *to, const struct session_digest *digest)
+{
+    if (is_missing(digest)) {
+        const struct wire_error error = error_of(digest);
+        return json_encode_error(to, &error, false);
+    }
+    const struct wire_digest reply = reply_of(digest);
+    return json_encode_digest(to, &reply, false);
 }
 
 enum rc session_on_digest(struct session *session, const struct session_digest *digest)
@@ -69,6 +80,11 @@ enum rc session_on_digest(struct session *session, const struct session_digest *
     if (session->state == SESSION_CLOSING) {
         return RC_OK;
     }
-    const enum rc rc = digest_encode(session->env->encode, digest, true);
+    if (is_missing(digest)) {
+        const struct wire_error error = error_of(digest);
+        return session_send_error(session, &error);
+    }
+    const struct wire_digest reply = reply_of(digest);
+    const enum rc rc = codec_encode_digest(session->codec, session->env->encode, &reply);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }

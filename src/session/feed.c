@@ -27,16 +27,20 @@ void feed_table_init(struct feed_table *table, const struct session_ops *ops, vo
         .ops_ = ops,
         .ctx_ = ctx,
     };
-    map_init(&table->by_name_, hash_seed, feed_key);
+    for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+        map_init(&table->by_name_[codec], hash_seed, feed_key);
+    }
     list_init(&table->dirty_);
 }
 
 void feed_table_deinit(struct feed_table *table)
 {
     ASSERT(list_empty(&table->dirty_));
-    ASSERT(map_count(&table->by_name_) == 0);
     ASSERT(table->bytes_ == 0);
-    map_deinit(&table->by_name_);
+    for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+        ASSERT(map_count(&table->by_name_[codec]) == 0);
+        map_deinit(&table->by_name_[codec]);
+    }
 }
 
 uint64_t feed_table_next_id(struct feed_table *table)
@@ -45,16 +49,18 @@ uint64_t feed_table_next_id(struct feed_table *table)
     return table->next_id_++;
 }
 
-struct feed *feed_find(const struct feed_table *table, struct bytes name)
+struct feed *feed_find(const struct feed_table *table, enum wire_codec codec, struct bytes name)
 {
+    ASSERT_HOT(codec < WIRE_CODEC_COUNT);
     ASSERT_HOT(name.size > 0);
-    return map_find(&table->by_name_, name);
+    return map_find(&table->by_name_[codec], name);
 }
 
-enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret_feed)
+enum rc feed_open(struct feed_table *table, enum wire_codec codec, struct bytes name,
+                  struct feed **ret_feed)
 {
     ASSERT(name.size > 0 && name.size <= CHANNEL_NAME_BYTES_MAX);
-    struct feed *feed = feed_find(table, name);
+    struct feed *feed = feed_find(table, codec, name);
     if (feed != NULL) {
         *ret_feed = feed;
         return RC_OK;
@@ -66,10 +72,11 @@ enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret
     uint8_t *copy = (uint8_t *)(feed + 1);
     bytes_copy(copy, name.data, name.size);
     feed->name = bytes_of(copy, name.size);
+    feed->codec = codec;
     feed->id = feed_table_next_id(table);
     list_init(&feed->subs);
     list_init(&feed->dirty_link_);
-    if (map_insert(&table->by_name_, feed) != RC_OK) {
+    if (map_insert(&table->by_name_[codec], feed) != RC_OK) {
         mem_free(feed);
         return RC_NOMEM;
     }
@@ -116,7 +123,7 @@ void feed_close_if_unused(struct feed_table *table, struct feed *feed)
     }
     ASSERT(feed->bytes_ == 0);
     list_remove(&feed->dirty_link_);
-    (void)map_remove(&table->by_name_, feed->name);
+    (void)map_remove(&table->by_name_[feed->codec], feed->name);
     table->ops_->detach(table->ctx_, feed);
     mem_free(feed->chunks_);
     mem_free(feed);

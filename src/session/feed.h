@@ -1,4 +1,4 @@
-/* The committed tail of a channel on one reactor, and the cursors that follow it.
+/* The committed tail of a channel on one reactor, in one codec, and the cursors that follow it.
  *
  * A chunk is a run of messages encoded once, as the frames that go to every subscriber. A feed
  * holds the newest chunks of its channel, bounded in bytes; each subscription is a cursor that
@@ -20,6 +20,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "wire/command.h"
 
 struct session;
 struct session_ops;
@@ -46,6 +47,7 @@ static inline uint64_t chunk_end_seq(const struct chunk *chunk)
 
 struct feed {
     struct bytes name; /* owned: the channel */
+    enum wire_codec codec;
     uint64_t id;   /* never used again on this reactor: answers to an earlier feed are told apart */
     bool attached; /* the owner's tail arrives here */
     uint64_t next_seq; /* one past the newest message that has arrived */
@@ -88,7 +90,7 @@ struct subscription {
 
 /* All feeds of a reactor. */
 struct feed_table {
-    struct map by_name_;
+    struct map by_name_[WIRE_CODEC_COUNT];
     struct list dirty_;
     uint64_t next_id_;
     size_t bytes_; /* held by all feeds together */
@@ -105,9 +107,10 @@ void feed_table_init(struct feed_table *table, const struct session_ops *ops, vo
 void feed_table_deinit(struct feed_table *table);
 uint64_t feed_table_next_id(struct feed_table *table);
 
-struct feed *feed_find(const struct feed_table *table, struct bytes name);
+struct feed *feed_find(const struct feed_table *table, enum wire_codec codec, struct bytes name);
 /* Finds or makes. RC_NOMEM */
-MUST_USE enum rc feed_open(struct feed_table *table, struct bytes name, struct feed **ret_feed);
+MUST_USE enum rc feed_open(struct feed_table *table, enum wire_codec codec, struct bytes name,
+                           struct feed **ret_feed);
 /* Ends a feed without subscriptions, and tells the owner (ops->detach). */
 void feed_close_if_unused(struct feed_table *table, struct feed *feed);
 

@@ -48,9 +48,10 @@ void session_close_with(struct session *session, uint16_t code, const char *text
     session->env->ops->wake(session->env->ctx, session);
 }
 
-enum rc session_open(const struct session_env *env, uint64_t connection, void *user,
-                     struct buf *out, struct session **ret_session)
+enum rc session_open(const struct session_env *env, enum wire_codec codec, uint64_t connection,
+                     void *user, struct buf *out, struct session **ret_session)
 {
+    ASSERT(codec < WIRE_CODEC_COUNT);
     ASSERT(env->encode->size == 0);
     ASSERT(out != env->encode);
     ASSERT(env->inflight_max > 0);
@@ -60,6 +61,7 @@ enum rc session_open(const struct session_env *env, uint64_t connection, void *u
         return RC_NOMEM;
     }
     session->env = env;
+    session->codec = codec;
     session->out = out;
     session->user = user;
     session->connection = connection;
@@ -89,6 +91,7 @@ void session_close(struct session *session)
     ASSERT(session->read_count == 0);
     map_deinit(&session->subs);
     mem_free(session->producer_id);
+    mem_free(session->run);
     mem_free(session);
 }
 
@@ -97,6 +100,12 @@ void *session_user(const struct session *session)
     ASSERT(session->state < SESSION_STATE_COUNT);
     ASSERT(session->env != NULL);
     return session->user;
+}
+
+enum wire_codec session_codec(const struct session *session)
+{
+    ASSERT_HOT(session->codec < WIRE_CODEC_COUNT);
+    return session->codec;
 }
 
 bool session_ready(const struct session *session)
@@ -139,7 +148,8 @@ enum rc session_send_encoded(struct session *session)
 {
     ASSERT_HOT(session->env->encode->size > 0);
     struct buf *encoded = session->env->encode;
-    const enum rc rc = ws_frame_append(session->out, WS_TEXT, buf_bytes(encoded));
+    const enum rc rc =
+        ws_frame_append(session->out, codec_opcode(session->codec), buf_bytes(encoded));
     buf_clear(encoded);
     ASSERT_HOT(rc == RC_OK || rc == RC_NOMEM);
     if (rc == RC_OK) {
@@ -153,7 +163,7 @@ enum rc session_send_error(struct session *session, const struct wire_error *err
     ASSERT(session->env->encode->size == 0);
     ASSERT(error->code < WIRE_ERROR_COUNT);
     ASSERT(error->message[0] != '\0');
-    const enum rc rc = json_encode_error(session->env->encode, error, true);
+    const enum rc rc = codec_encode_error(session->codec, session->env->encode, error);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
@@ -171,7 +181,8 @@ enum rc session_goaway(struct session *session, const char *reason, uint64_t rec
 {
     ASSERT(session->env->encode->size == 0);
     ASSERT(reason[0] != '\0');
-    const enum rc rc = json_encode_goaway(session->env->encode, reason, reconnect_ms);
+    const enum rc rc =
+        codec_encode_goaway(session->codec, session->env->encode, reason, reconnect_ms);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
@@ -206,6 +217,12 @@ static enum rc on_connect(struct session *session, const struct wire_command *co
         return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
                               "this connection is connected already");
     }
+    if (command->cumulative) {
+        session->run = mem_calloc(1, sizeof(*session->run));
+        if (session->run == NULL) {
+            return RC_NOMEM;
+        }
+    }
     if (command->producer.id.size > 0) {
         session->producer_id = mem_alloc(command->producer.id.size);
         if (session->producer_id == NULL) {
@@ -229,7 +246,7 @@ static enum rc on_connect(struct session *session, const struct wire_command *co
         .subscriptions = env->subscriptions_max,
         .time_ms = now_ms,
     };
-    const enum rc rc = json_encode_connected(env->encode, &connected);
+    const enum rc rc = codec_encode_connected(session->codec, env->encode, &connected);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
@@ -265,7 +282,8 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
     }
     /* The wire's item and the log's message are one and the same layout (asserted above). */
     const struct command_message *messages = (const void *)command->items;
-    const enum rc rc = env->ops->publish(env->ctx, session, &head, messages, command->id, size);
+    const enum rc rc =
+        env->ops->publish(env->ctx, session, &head, messages, session_tag(command), size);
     if (rc == RC_OK) {
         session->inflight_count++;
         session->inflight_bytes += size;
@@ -292,7 +310,7 @@ static enum rc on_ping(struct session *session, const struct wire_command *comma
 {
     ASSERT(session->state == SESSION_READY);
     ASSERT(command->type == WIRE_PING);
-    const enum rc rc = json_encode_pong(session->env->encode, command->id);
+    const enum rc rc = codec_encode_pong(session->codec, session->env->encode, command->id);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
 
@@ -314,14 +332,18 @@ static enum rc dispatch(struct session *session, const struct wire_command *comm
     UNREACHABLE();
 }
 
-/* [P 3] "A frame that is not a JSON object is answered with bad_request and close code 4400". */
+/* [P 3] "A frame that is not a JSON object is answered with bad_request and close code 4400", and
+ * [P 15] one that is not made of whole units. */
 static enum rc on_not_a_command(struct session *session)
 {
     ASSERT(session->state != SESSION_CLOSING);
     ASSERT(session->env->encode->size == 0);
-    const enum rc rc =
-        session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST, "the frame is not a JSON object");
-    session_close_with(session, WS_CLOSE_BAD_REQUEST, "not a JSON object");
+    const bool binary = session->codec == WIRE_BINARY;
+    const enum rc rc = session_refuse(session, 0, WIRE_ERROR_BAD_REQUEST,
+                                      binary ? "the frame is not made of whole commands"
+                                             : "the frame is not a JSON object");
+    session_close_with(session, WS_CLOSE_BAD_REQUEST,
+                       binary ? "not made of whole commands" : "not a JSON object");
     return rc;
 }
 
@@ -336,119 +358,48 @@ static enum rc on_early(struct session *session, uint64_t id)
     return rc;
 }
 
-enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms)
+static enum rc on_refused(struct session *session, const struct wire_error *error)
+{
+    ASSERT(session->state != SESSION_CLOSING);
+    ASSERT(error->code < WIRE_ERROR_COUNT);
+    MARK("session: a command that is not right");
+    const enum rc sent = session_send_error(session, error);
+    if (session->state == SESSION_OPENING) {
+        session_close_with(session, WS_CLOSE_UNAUTHORIZED, "the first command must be connect");
+    }
+    return sent;
+}
+
+enum rc session_on_message(struct session *session, struct bytes *rest, uint64_t now_ms)
 {
     ASSERT_HOT(session->env->encode->size == 0);
+    ASSERT_HOT(rest->size == 0 || rest->data != NULL);
+    struct bytes left = *rest;
     if (session->state == SESSION_CLOSING) {
-        return RC_OK; /* the peer may still talk; we no longer listen */
+        *rest = (struct bytes){0}; /* the peer may still talk; we no longer listen */
+        return RC_OK;
     }
     const struct wire_limits limits = {.message_bytes = session->env->message_bytes_max};
     struct wire_command command = {0};
     struct wire_error error = {0};
-    const enum rc rc = json_command_decode(text, &limits, session->env->scratch, &command, &error);
+    enum rc rc = codec_command_decode(session->codec, &left, &limits, session->env->scratch,
+                                      &command, &error);
     if (rc == RC_BAD) {
-        MARK("session: a text that is no object");
-        return on_not_a_command(session);
-    }
-    if (rc == RC_PROTOCOL) {
-        MARK("session: a command that is not right");
-        const enum rc sent = session_send_error(session, &error);
-        if (session->state == SESSION_OPENING) {
-            session_close_with(session, WS_CLOSE_UNAUTHORIZED, "the first command must be connect");
-        }
-        return sent;
-    }
-    if (rc != RC_OK) {
-        return rc;
-    }
-    if (session->state == SESSION_OPENING && command.type != WIRE_CONNECT) {
+        MARK("session: a message that is no command");
+        left = (struct bytes){0};
+        rc = on_not_a_command(session);
+    } else if (rc == RC_PROTOCOL) {
+        rc = on_refused(session, &error);
+    } else if (rc == RC_OK && session->state == SESSION_OPENING && command.type != WIRE_CONNECT) {
         MARK("session: the first command is not connect");
-        return on_early(session, command.id);
+        rc = on_early(session, command.id);
+    } else if (rc == RC_OK) {
+        rc = dispatch(session, &command, rest->size - left.size, now_ms);
     }
-    return dispatch(session, &command, text.size, now_ms);
-}
-
-void publish_error(struct wire_error *ret_error, uint64_t id, const struct publish_result *result)
-{
-    struct wire_error error = {.id = id};
-    switch (result->verdict) {
-    case PUBLISH_OUT_OF_SEQUENCE:
-        error.code = WIRE_ERROR_OUT_OF_SEQUENCE;
-        error.has_expected = true;
-        error.expected = result->expected;
-        (void)snprintf(error.message, sizeof(error.message), "expected producer_seq %llu",
-                       (unsigned long long)result->expected);
-        break;
-    case PUBLISH_PRODUCER_UNKNOWN:
-        error.code = WIRE_ERROR_PRODUCER_UNKNOWN;
-        (void)snprintf(error.message, sizeof(error.message),
-                       "this channel knows no such producer and epoch: begin with producer_seq 1");
-        break;
-    case PUBLISH_PRODUCER_FENCED:
-        error.code = WIRE_ERROR_PRODUCER_FENCED;
-        (void)snprintf(error.message, sizeof(error.message),
-                       "a higher epoch of this producer has published to this channel");
-        break;
-    case PUBLISH_UNAVAILABLE:
-        error.code = WIRE_ERROR_UNAVAILABLE;
-        error.retry_after_ms = 1000;
-        (void)snprintf(error.message, sizeof(error.message),
-                       "the log cannot accept commands now; nothing was stored");
-        break;
-    case PUBLISH_LIMIT:
-        error.code = WIRE_ERROR_LIMIT_EXCEEDED;
-        (void)snprintf(error.message, sizeof(error.message),
-                       "too many channels, or too many producers in this channel");
-        break;
-    case PUBLISH_ACCEPTED:
-    case PUBLISH_DUPLICATE: UNREACHABLE();
-    }
-    *ret_error = error;
-}
-
-enum rc session_on_published(struct session *session, uint64_t id,
-                             const struct publish_result *result, size_t size)
-{
-    ASSERT(session->inflight_count > 0);
-    ASSERT(session->inflight_bytes >= size);
-    session->inflight_count--;
-    session->inflight_bytes -= size;
-    session_check(session);
-    if (result->verdict != PUBLISH_ACCEPTED && result->verdict != PUBLISH_DUPLICATE) {
-        struct wire_error error;
-        publish_error(&error, id, result);
-        return session_send_error(session, &error);
-    }
-    ASSERT_HOT(result->count > 0);
-    const struct wire_published published = {
-        .id = id,
-        .channel = result->channel,
-        .has_seq = result->has_seq,
-        .seq = result->seq,
-        .is_batch = result->is_batch,
-        .count = result->count,
-        .message_id = result->message_id,
-        .epoch = result->epoch,
-        .duplicate = result->verdict == PUBLISH_DUPLICATE,
-    };
-    const enum rc rc = json_encode_published(session->env->encode, &published, true);
-    return rc == RC_OK ? session_send_encoded(session) : rc;
-}
-
-static enum rc history_encode(struct buf *to, const struct session_history *history)
-{
-    ASSERT(to->size == 0);
-    ASSERT(history->rc == RC_OK);
-    ASSERT(history->position.earliest <= history->position.latest + 1);
-    enum rc rc =
-        json_encode_history_head(to, history->id, history->channel, history->position.epoch,
-                                 history->position.earliest, history->position.latest, true);
     if (rc == RC_OK) {
-        rc = buf_append(to, history->messages);
+        *rest = left;
     }
-    return rc == RC_OK ? json_encode_history_tail_damaged(to, history->damaged,
-                                                          history->damaged_count, history->more)
-                       : rc;
+    return rc;
 }
 
 enum rc session_on_history(struct session *session, const struct session_history *history)
@@ -467,10 +418,17 @@ enum rc session_on_history(struct session *session, const struct session_history
         return session_refuse(session, history->id, WIRE_ERROR_UNAVAILABLE,
                               "the log could not be read");
     }
-    const enum rc rc = history_encode(session->env->encode, history);
-    if (rc != RC_OK) {
-        buf_clear(session->env->encode);
-        return rc;
-    }
-    return session_send_encoded(session);
+    const struct wire_history reply = {
+        .id = history->id,
+        .channel = history->channel,
+        .epoch = history->position.epoch,
+        .earliest = history->position.earliest,
+        .latest = history->position.latest,
+        .elements = history->messages,
+        .damaged = history->damaged,
+        .damaged_count = history->damaged_count,
+        .more = history->more,
+    };
+    const enum rc rc = codec_encode_history(session->codec, session->env->encode, &reply);
+    return rc == RC_OK ? session_send_encoded(session) : rc;
 }

@@ -25,8 +25,9 @@ struct session_ask {
     uint64_t feed_id;
     uint64_t sub_id;
     struct bytes channel;
+    enum wire_codec codec; /* of the feed that is to get the tail */
     enum wire_from from;
-    bool has_epoch; /* WIRE_FROM_EPOCH_SEQ whose text is an epoch of ours */
+    bool has_epoch; /* WIRE_FROM_EPOCH_SEQ of what may be an epoch of ours */
     uint64_t epoch;
     uint64_t seq;
     uint64_t time_ms;
@@ -60,7 +61,7 @@ struct session_history {
     struct bytes channel;
     enum rc rc;
     struct position position;
-    struct bytes messages;            /* encoded elements with commas between them */
+    struct bytes messages;            /* encoded elements, in JSON with commas between them */
     const struct wire_range *damaged; /* what had to be left out */
     size_t damaged_count;
     bool more;
@@ -79,12 +80,12 @@ struct session_digest {
 
 /* What a session asks of its surroundings. Calls return at once; answers come later. */
 struct session_ops {
-    /* `size` counts against the bounds and comes back with the answer.
+    /* `tag` and `size`, which counts against the bounds, come back with the answer.
      * RC_OK         the answer comes through session_on_published()
-     * RC_FULL       no room now: the caller of session_on_text() keeps the text and comes again
+     * RC_FULL       no room now: the caller of session_on_message() keeps the rest and comes again
      * RC_NOMEM */
     enum rc (*publish)(void *ctx, struct session *session, const struct command_publish *head,
-                       const struct command_message *messages, uint64_t id, size_t size);
+                       const struct command_message *messages, uint64_t tag, size_t size);
     enum rc (*subscribe)(void *ctx, struct session *session, const struct session_ask *ask);
     void (*detach)(void *ctx, const struct feed *feed);
     /* Messages of the channel from sub->cursor on, at most `count_max`. RC_NOMEM */
@@ -115,18 +116,22 @@ struct session_env {
 };
 
 /* `out` is the connection's and outlives the session. RC_NOMEM */
-MUST_USE enum rc session_open(const struct session_env *env, uint64_t connection, void *user,
-                              struct buf *out, struct session **ret_session);
+MUST_USE enum rc session_open(const struct session_env *env, enum wire_codec codec,
+                              uint64_t connection, void *user, struct buf *out,
+                              struct session **ret_session);
 /* NULL is allowed. Ends its subscriptions. */
 void session_close(struct session *session);
 void *session_user(const struct session *session);
+enum wire_codec session_codec(const struct session *session);
 
-/* A whole text message.
+/* A whole message, text or binary as its codec has it. Takes one command off the front of `*rest`,
+ * in JSON the only one; as long as something is left, call again once session_can_take().
  * RC_OK    taken (also when it was refused by an error reply)
- * RC_FULL  a publish that cannot be taken now: keep it, call again later, feed nothing else before
+ * RC_FULL  a publish that cannot be taken now: keep `*rest`, call again later, feed nothing else
+ *          before
  * RC_NOMEM close the connection */
-MUST_USE enum rc session_on_text(struct session *session, struct bytes text, uint64_t now_ms);
-/* Whether the next message may be fed: not closing, and below its limits. */
+MUST_USE enum rc session_on_message(struct session *session, struct bytes *rest, uint64_t now_ms);
+/* Whether the next command may be fed: not closing, and below its limits. */
 bool session_can_take(const struct session *session);
 /* `connect` has been answered. */
 bool session_ready(const struct session *session);
@@ -143,17 +148,19 @@ uint32_t session_inflight(const struct session *session);
 
 /* ---- answers; RC_NOMEM: close the connection ------------------------------------------------ */
 
-/* `size`: the bytes that session_ops.publish was given (its inflight share). */
-MUST_USE enum rc session_on_published(struct session *session, uint64_t id,
+/* `tag`, `size`: what session_ops.publish was given. */
+MUST_USE enum rc session_on_published(struct session *session, uint64_t tag,
                                       const struct publish_result *result, size_t size);
+/* Puts into `out` what was held back to be told together. Before each write. RC_NOMEM */
+MUST_USE enum rc session_flush(struct session *session);
 MUST_USE enum rc session_on_subscribed(struct session *session,
                                        const struct session_answer *answer);
 MUST_USE enum rc session_on_read(struct session *session, const struct session_read *read);
 MUST_USE enum rc session_on_history(struct session *session, const struct session_history *history);
 MUST_USE enum rc session_on_digest(struct session *session, const struct session_digest *digest);
 
-/* [P 8] The reply to `digest`, or the error; shared with the HTTP API. RC_NOMEM */
-MUST_USE enum rc digest_encode(struct buf *to, const struct session_digest *digest, bool with_type);
+/* [P 8] The reply to `digest`, or the error, as HTTP has it. RC_NOMEM */
+MUST_USE enum rc digest_encode_http(struct buf *to, const struct session_digest *digest);
 /* The error for a refused publish; shared with the HTTP API. */
 void publish_error(struct wire_error *ret_error, uint64_t id, const struct publish_result *result);
 

@@ -5,7 +5,7 @@
 #define SESSION_SESSION_PRIVATE_H
 
 #include "session/session.h"
-#include "wire/json_codec.h"
+#include "wire/codec.h"
 #include "wire/ws.h"
 
 enum session_state {
@@ -15,8 +15,17 @@ enum session_state {
     SESSION_STATE_COUNT,
 };
 
+/* [P 15] Publishes that are stored and not told yet, since the next one may be told with them. */
+struct run {
+    uint32_t publishes;           /* 0: none is held back */
+    uint64_t id;                  /* of the first */
+    struct publish_result result; /* of the first, but `count` is that of all; its channel: */
+    uint8_t channel[CHANNEL_NAME_BYTES_MAX];
+};
+
 struct session {
     const struct session_env *env;
+    enum wire_codec codec;
     struct buf *out;
     void *user;
     uint64_t connection;
@@ -26,6 +35,7 @@ struct session {
     uint8_t *producer_id; /* owned; NULL: none */
     uint8_t producer_id_size;
     uint64_t producer_epoch;
+    struct run *run; /* owned; NULL: each publish is answered on its own */
     uint32_t inflight_count;
     size_t inflight_bytes;
     struct map subs;     /* by channel name */
@@ -39,14 +49,16 @@ void session_move(struct session *session, enum session_state next);
 /* Asks for the connection to be closed; the first code given stands. */
 void session_close_with(struct session *session, uint16_t code, const char *text);
 
-/* Encodes with one of the json_encode functions and frames it: begin, encode into the buffer given,
- * end. RC_NOMEM: nothing was appended. */
+/* Encodes with one of the codec_encode functions and frames it: begin, encode into the buffer
+ * given, end. RC_NOMEM: nothing was appended. */
 MUST_USE enum rc session_send_error(struct session *session, const struct wire_error *error);
 MUST_USE enum rc session_send_encoded(struct session *session);
 /* An error reply made of a code and a sentence. */
 MUST_USE enum rc session_refuse(struct session *session, uint64_t id, enum wire_error_code code,
                                 const char *message);
 
+/* How a publish's tag is made: the command's id, and whether only an error is to be told. */
+uint64_t session_tag(const struct wire_command *command);
 MUST_USE enum rc session_subscribe(struct session *session, const struct wire_command *command);
 MUST_USE enum rc session_ack(struct session *session, const struct wire_command *command);
 MUST_USE enum rc session_unsubscribe(struct session *session, const struct wire_command *command);

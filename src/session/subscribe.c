@@ -120,7 +120,7 @@ static enum rc subscription_open(struct session *session, struct bytes channel,
     ASSERT(session_sub_find(session, channel) == NULL);
     struct feed_table *feeds = session->env->feeds;
     struct feed *feed;
-    if (feed_open(feeds, channel, &feed) != RC_OK) {
+    if (feed_open(feeds, session->codec, channel, &feed) != RC_OK) {
         return RC_NOMEM;
     }
     struct subscription *sub = mem_calloc(1, sizeof(*sub));
@@ -173,12 +173,16 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
         .feed_id = sub->feed->id,
         .sub_id = sub->id,
         .channel = sub->feed->name,
+        .codec = session->codec,
         .from = command->from,
         .seq = command->seq,
         .time_ms = command->time_ms,
         .on_gap_reset = command->on_gap_reset,
     };
-    if (command->from == WIRE_FROM_EPOCH_SEQ) {
+    if (command->from == WIRE_FROM_EPOCH_SEQ && session->codec == WIRE_BINARY) {
+        ask.has_epoch = true;
+        ask.epoch = command->epoch_number;
+    } else if (command->from == WIRE_FROM_EPOCH_SEQ) {
         ask.has_epoch = wire_epoch_parse(command->epoch, &ask.epoch);
     }
     const enum rc rc = env->ops->subscribe(env->ctx, session, &ask);
@@ -246,7 +250,7 @@ static enum rc start(struct subscription *sub, const struct session_answer *answ
         .latest = answer->position.latest,
         .reset_reason = answer->verdict == POSITION_OK ? NULL : gap_reason(answer->verdict),
     };
-    enum rc rc = json_encode_subscribed(session->env->encode, &subscribed);
+    enum rc rc = codec_encode_subscribed(session->codec, session->env->encode, &subscribed);
     if (rc == RC_OK) {
         rc = session_send_encoded(session);
     }
@@ -333,7 +337,7 @@ enum rc session_unsubscribe(struct session *session, const struct wire_command *
     subscription_end(sub);
     const struct wire_notice notice = {.id = command->id, .channel = command->channel};
     if (rc == RC_OK) {
-        rc = json_encode_unsubscribed(session->env->encode, &notice);
+        rc = codec_encode_unsubscribed(session->codec, session->env->encode, &notice);
     }
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }

@@ -19,7 +19,11 @@
 #define PROTOCOLS_MAX 32u
 
 static const struct bytes ws_guid = BYTES_LITERAL("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-static const struct bytes ws_protocol_json = BYTES_LITERAL("seriatim.v1.json");
+/* By codec. */
+static const struct bytes ws_protocols[WIRE_CODEC_COUNT] = {
+    [WIRE_JSON] = BYTES_LITERAL("seriatim.v1.json"),
+    [WIRE_BINARY] = BYTES_LITERAL("seriatim.v1.binary"),
+};
 
 /* [HTTP 9110 15.5.22] 426 names the protocol wanted; [WS 4.2.2] and the version. */
 #define EXTRA_UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -27,7 +31,8 @@ static const struct bytes ws_protocol_json = BYTES_LITERAL("seriatim.v1.json");
 struct handshake {
     const struct http_request *request;
     const struct ws_handshake_options *options;
-    bool json; /* the client offered seriatim.v1.json */
+    bool named;            /* the client offered one of ours, the first of them … */
+    enum wire_codec codec; /* … for this one */
     unsigned status;
     const char *why;
     const char *extra; /* field lines of a refusal, or NULL */
@@ -242,11 +247,24 @@ static bool protocols_add(struct bytes list, struct bytes seen[static PROTOCOLS_
     return true;
 }
 
+/* [WS 4.1] 10: the client's order is that of its preference. */
+static void protocol_choose(struct handshake *handshake, struct bytes protocol)
+{
+    ASSERT(!handshake->named);
+    ASSERT(protocol.size > 0);
+    for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+        if (bytes_equal(protocol, ws_protocols[codec])) {
+            handshake->named = true;
+            handshake->codec = (enum wire_codec)codec;
+        }
+    }
+}
+
 /* [WS 4.2.2] 5, [P 1]: one of the client's list, or none if it offers none. */
 static bool check_protocol(struct handshake *handshake)
 {
     ASSERT(handshake->status == 0);
-    ASSERT(!handshake->json);
+    ASSERT(!handshake->named);
     const struct http_request *request = handshake->request;
     const struct bytes name = BYTES_LITERAL("sec-websocket-protocol");
     struct bytes seen[PROTOCOLS_MAX];
@@ -261,14 +279,16 @@ static bool check_protocol(struct handshake *handshake)
         }
     }
     ASSERT(seen_count <= PROTOCOLS_MAX);
-    for (size_t i = 0; i < seen_count; i++) {
-        handshake->json = handshake->json || bytes_equal(seen[i], ws_protocol_json);
+    for (size_t i = 0; i < seen_count && !handshake->named; i++) {
+        protocol_choose(handshake, seen[i]);
     }
     if (offered && seen_count == 0) {
         return refuse(handshake, 400, "malformed Sec-WebSocket-Protocol");
     }
-    if (offered && !handshake->json && !handshake->options->any_protocol) {
-        return refuse(handshake, 400, "none of the subprotocols is known; try seriatim.v1.json");
+    if (offered && !handshake->named && !handshake->options->any_protocol) {
+        return refuse(handshake, 400,
+                      "none of the subprotocols is known; try seriatim.v1.json or "
+                      "seriatim.v1.binary");
     }
     return true;
 }
@@ -338,7 +358,7 @@ static enum rc accept_append(const struct handshake *handshake, struct buf *to)
     if (rc != RC_OK) {
         return rc;
     }
-    const bool name_json = handshake->json && !handshake->options->any_protocol;
+    const bool name = handshake->named && !handshake->options->any_protocol;
     char head[256];
     const int size =
         snprintf(head, sizeof(head),
@@ -346,8 +366,9 @@ static enum rc accept_append(const struct handshake *handshake, struct buf *to)
                  "Upgrade: websocket\r\n"
                  "Connection: Upgrade\r\n"
                  "Sec-WebSocket-Accept: %s\r\n"
-                 "%s\r\n",
-                 accept, name_json ? "Sec-WebSocket-Protocol: seriatim.v1.json\r\n" : "");
+                 "%s%s%s\r\n",
+                 accept, name ? "Sec-WebSocket-Protocol: " : "",
+                 name ? (const char *)ws_protocols[handshake->codec].data : "", name ? "\r\n" : "");
     ASSERT(size > 0 && (size_t)size < sizeof(head));
     return buf_append(to, bytes_of(head, (size_t)size));
 }
@@ -388,7 +409,7 @@ enum rc ws_handshake(const struct http_request *request, const struct ws_handsha
     }
     const enum rc rc = accept_append(&handshake, to);
     if (rc == RC_OK) {
-        *ret_codec = WIRE_JSON;
+        *ret_codec = handshake.codec;
     }
     return rc;
 }

@@ -180,7 +180,7 @@ void packed_command(struct buf *to, const struct wire_command *command)
     buf_deinit(&content);
 }
 
-void packed_text(struct buf *to, struct bytes text)
+bool packed_text(struct buf *to, struct bytes text)
 {
     static const struct wire_limits limits = {.message_bytes = MESSAGE_BYTES_MAX};
     struct wire_scratch scratch;
@@ -188,9 +188,11 @@ void packed_text(struct buf *to, struct bytes text)
     struct wire_error error = {0};
     wire_scratch_init(&scratch);
     const enum rc rc = json_command_decode(text, &limits, &scratch, &command, &error);
-    ASSERT(rc == RC_OK);
-    packed_command(to, &command);
+    if (rc == RC_OK) {
+        packed_command(to, &command);
+    }
     wire_scratch_deinit(&scratch);
+    return rc == RC_OK;
 }
 
 /* ---- from bytes ------------------------------------------------------------------------------ */

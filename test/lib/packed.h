@@ -11,8 +11,8 @@
 /* Appends the unit of a command. An epoch that is text and none of ours becomes one that nobody
  * has. */
 void packed_command(struct buf *to, const struct wire_command *command);
-/* The same from a command's JSON text. */
-void packed_text(struct buf *to, struct bytes text);
+/* The same from a command's JSON text. False: it is none. */
+bool packed_text(struct buf *to, struct bytes text);
 /* Takes a unit of the server's off the front of `*rest`, and appends its JSON object. NULL: done;
  * else what is wrong with it. */
 const char *packed_reply(struct bytes *rest, struct buf *to);

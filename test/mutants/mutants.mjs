@@ -18,7 +18,7 @@ export const canary = {
   name: 'canary',
   breaks: 'I2',
   what: 'publishers are told the next message\'s number',
-  file: 'src/session/session.c',
+  file: 'src/session/published.c',
   find: '        .seq = result->seq,',
   replace: '        .seq = result->seq + 1,',
   by: ['sim'],

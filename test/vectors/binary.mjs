@@ -14,7 +14,8 @@ const commands = [
   '{"type":"connect","id":1,"producer":{"id":"p-81f3","epoch":2}}',
   `{"type":"connect","id":${MAX},"producer":{"id":"${long}","epoch":${MAX}},"token":"grüße"}`,
   '{"type":"connect","id":3,"token":""}',
-  '{"type":"publish","id":7,"channel":"orders","data":{"n":1},"key":"customer-9","producer_seq":41}',
+  '{"type":"publish","id":7,"channel":"orders","data":{"n":1},"key":"customer-9",' +
+    '"producer_seq":41}',
   '{"type":"publish","channel":"a","data":0}',
   '{"type":"publish","id":63,"channel":"a","data":null,"quiet":true}',
   '{"type":"publish","id":64,"channel":"a","data":{"a": 1,\t"a":1.0e0 , "\\u0061":"\\ud800"}}',
@@ -30,7 +31,8 @@ const commands = [
   '{"type":"subscribe","channel":"orders","from":{"seq":1},"window":1}',
   '{"type":"subscribe","id":2,"channel":"orders","from":{"epoch":"k3v","seq":43},"window":256}',
   `{"type":"subscribe","id":2,"channel":"orders","from":{"epoch":"fvvvvvvvvvvvv","seq":${MAX}}}`,
-  `{"type":"subscribe","id":2,"channel":"o","from":{"time":${T}},"on_gap":"reset","window":1000000}`,
+  `{"type":"subscribe","id":2,"channel":"o","from":{"time":${T}},"on_gap":"reset",` +
+    '"window":1000000}',
   '{"type":"ack","channel":"orders","seq":43}',
   `{"type":"ack","id":1,"channel":"orders","seq":${MAX}}`,
   '{"type":"unsubscribe","id":3,"channel":"orders"}',
@@ -53,10 +55,10 @@ const element = (flags, ...fields) => {
 };
 const E = u64(20607); // "k3v" in base 32
 const ID = u64(7218000000000000123n);
-const ERROR = '{"type":"error","id":7,"code":"out_of_sequence","message":"expected producer_seq 41",' +
-  '"expected":41}';
-const GAP = '{"type":"error","code":"gap","message":"no","epoch":"k3v","earliest":81,"latest":1042,' +
-  '"reason":"trimmed"}';
+const ERROR = '{"type":"error","id":7,"code":"out_of_sequence",' +
+  '"message":"expected producer_seq 41","expected":41}';
+const GAP = '{"type":"error","code":"gap","message":"no","epoch":"k3v","earliest":81,' +
+  '"latest":1042,"reason":"trimmed"}';
 const GOAWAY = '{"type":"goaway","reason":"draining","reconnect_after_ms":3120}';
 
 const replies = [
@@ -144,7 +146,8 @@ const refused = [
   ['bytes behind a publish', 'bad_request', 9, pub(0, a, item(0, json('1')), byte(0))],
   ['no channel', 'bad_request', 9, pub(0)],
   ['an empty channel', 'bad_request', 9, pub(0, text(''), item(0, json('1')))],
-  ['a channel beyond the unit', 'bad_request', 9, unit(byte(5), byte(0), int(9), byte(2), byte(97))],
+  ['a channel beyond the unit', 'bad_request', 9,
+    unit(byte(5), byte(0), int(9), byte(2), byte(97))],
   ['a channel that is not UTF-8', 'bad_request', 9,
     unit(byte(5), byte(0), int(9), byte(1), byte(255))],
   ['a channel with a control character', 'bad_request', 9,

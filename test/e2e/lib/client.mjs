@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import { WebSocket } from 'ws';
 
+import { BinarySocket } from './binary.mjs';
+
 const REPLY_MS = 15_000;
 
 const isText = (x) => typeof x === 'string' && x.length > 0;
@@ -112,8 +114,9 @@ export class Client {
   }
 
   /** A WebSocket that is open, without `connect`. */
-  static async open(url, { protocols = ['seriatim.v1.json'], ...options } = {}) {
-    const ws = new WebSocket(url, protocols, { perMessageDeflate: false, ...options });
+  static async open(url, { protocols = ['seriatim.v1.json'], binary = false, ...options } = {}) {
+    const all = { perMessageDeflate: false, ...options };
+    const ws = binary ? new BinarySocket(url, all) : new WebSocket(url, protocols, all);
     const client = new Client(ws);
     await new Promise((resolve, reject) => {
       ws.once('open', resolve);
@@ -123,9 +126,10 @@ export class Client {
   }
 
   /** Open and connected. */
-  static async connect(url, { producer, ...options } = {}) {
+  static async connect(url, { producer, cumulative, ...options } = {}) {
     const client = await Client.open(url, options);
     const command = { type: 'connect' };
+    if (cumulative) command.cumulative = true; // binary only
     if (producer !== undefined) command.producer = producer;
     client.connected = await client.request(command);
     return client;

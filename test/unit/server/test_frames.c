@@ -32,26 +32,25 @@ static struct wire_message message(const struct shared_chunk *chunk)
     };
 }
 
-/* The ends rise to the size of all, and each frame begins with a text frame's head. */
+/* The ends rise to the size of all, and each frame begins with the head of its codec's frames. */
 static void check(const struct shared_chunk *shared, uint32_t count)
 {
     const struct chunk *chunk = &shared->chunk;
     assert_int_equal(chunk->count, count);
     uint32_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
-        assert_int_equal(chunk->bytes[at], 0x81);
+        assert_int_equal(chunk->bytes[at], shared->codec == WIRE_JSON ? 0x81 : 0x82);
         assert_true(chunk->ends[i] > at);
         at = chunk->ends[i];
     }
     assert_int_equal(at, shared->bytes_.size);
 }
 
-static void a_message_that_finds_no_memory_leaves_the_run_as_it_was(void **state)
+static void check_all(enum wire_codec codec)
 {
-    (void)state;
     uint64_t refused = 0;
     for (uint64_t k = 1;; k++) {
-        struct shared_chunk *chunk = shared_chunk_new(BYTES_LITERAL("orders"), 1);
+        struct shared_chunk *chunk = shared_chunk_new(codec, BYTES_LITERAL("orders"), 1);
         struct buf scratch = {0};
         assert_non_null(chunk);
         mem_fault_set(k, 0);
@@ -74,6 +73,13 @@ static void a_message_that_finds_no_memory_leaves_the_run_as_it_was(void **state
         refused++;
     }
     assert_true(refused > 5);
+}
+
+static void a_message_that_finds_no_memory_leaves_the_run_as_it_was(void **state)
+{
+    (void)state;
+    check_all(WIRE_JSON);
+    check_all(WIRE_BINARY);
 }
 
 int main(void)

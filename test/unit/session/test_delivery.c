@@ -270,7 +270,7 @@ static void a_session_may_close_in_every_state(void **state)
         world_close(&w, 0);
         world_run(&w);
         assert_int_equal(w.chunks_live, 0);
-        assert_null(feed_find(&w.feeds, BYTES_LITERAL("a")));
+        assert_null(feed_find(&w.feeds, WIRE_JSON, BYTES_LITERAL("a")));
     }
     assert_true(w.marks.late > 0);
 }

@@ -510,6 +510,7 @@ static void run_seed(uint64_t seed)
         .read_bytes_max = sizes[below(5)],
         .gather_bytes_max = sizes[below(5)],
         .inflight_max = 2,
+        .codec = seed % 3 == 0 ? WIRE_BINARY : WIRE_JSON,
     };
     struct world *w = &here.world;
     world_init(w, &limits);

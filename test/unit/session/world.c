@@ -3,6 +3,7 @@
 #include "world_owner.h"
 
 #include "base/mem.h"
+#include "test/lib/packed.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,8 +115,8 @@ void world_open(struct world *w, unsigned nth)
     client->close_code = 0;
     ws_decoder_init(&client->decoder, WS_CLIENT);
     world_enter(w);
-    const enum rc rc =
-        session_open(&w->env, client->handle, client, &client->out, &client->session);
+    const enum rc rc = session_open(&w->env, w->limits.codec, client->handle, client, &client->out,
+                                    &client->session);
     world_leave(w);
     world_check(client, rc);
 }
@@ -147,8 +148,25 @@ enum rc world_text(struct world_client *client, const char *text)
     if (client->session == NULL) {
         return RC_CLOSED;
     }
+    struct buf packed = {0};
+    struct bytes message = bytes_of_text(text);
+    if (client->world->limits.codec == WIRE_BINARY) {
+        ASSERT(packed_text(&packed, message));
+        message = buf_bytes(&packed);
+    }
+    const enum rc rc = world_message(client, &message);
+    ASSERT(rc != RC_OK || message.size == 0);
+    buf_deinit(&packed);
+    return rc;
+}
+
+enum rc world_message(struct world_client *client, struct bytes *rest)
+{
+    if (client->session == NULL) {
+        return RC_CLOSED;
+    }
     world_enter(client->world);
-    const enum rc rc = session_on_text(client->session, bytes_of_text(text), 1780000000000u);
+    const enum rc rc = session_on_message(client->session, rest, 1780000000000u);
     world_leave(client->world);
     world_check(client, rc);
     return rc;
@@ -285,12 +303,10 @@ static void check_text(struct world_client *client, json_t *text)
     }
 }
 
-static void on_frame(struct world_client *client, const struct ws_event *event)
+static void on_text(struct world_client *client, struct bytes payload)
 {
-    ASSERT(event->type == WS_EVENT_MESSAGE);
-    ASSERT(event->opcode == WS_TEXT);
-    json_t *text = json_loadb((const char *)event->payload.data, event->payload.size,
-                              JSON_REJECT_DUPLICATES, NULL);
+    json_t *text =
+        json_loadb((const char *)payload.data, payload.size, JSON_REJECT_DUPLICATES, NULL);
     ASSERT(json_is_object(text));
     check_text(client, text);
     if (client->on_text != NULL) {
@@ -298,6 +314,23 @@ static void on_frame(struct world_client *client, const struct ws_event *event)
         json_decref(text);
     } else {
         ASSERT(json_array_append_new(client->inbox, text) == 0);
+    }
+}
+
+static void on_frame(struct world_client *client, const struct ws_event *event)
+{
+    ASSERT(event->type == WS_EVENT_MESSAGE);
+    if (client->world->limits.codec == WIRE_JSON) {
+        ASSERT(event->opcode == WS_TEXT);
+        on_text(client, event->payload);
+        return;
+    }
+    ASSERT(event->opcode == WS_BINARY);
+    for (struct bytes rest = event->payload; rest.size > 0;) {
+        struct buf text = {0};
+        ASSERT(packed_reply(&rest, &text) == NULL);
+        on_text(client, buf_bytes(&text));
+        buf_deinit(&text);
     }
 }
 
@@ -366,9 +399,12 @@ static size_t write_once(struct world_client *client, size_t size)
     unsigned count = 0;
     if (client->session != NULL) {
         world_enter(client->world);
-        count = session_gather(client->session, slices, pieces, SESSION_SLICES_MAX,
-                               client->world->limits.gather_bytes_max);
+        const enum rc rc = session_flush(client->session);
+        count = rc != RC_OK ? 0
+                            : session_gather(client->session, slices, pieces, SESSION_SLICES_MAX,
+                                             client->world->limits.gather_bytes_max);
         world_leave(client->world);
+        world_check(client, rc);
     }
     size_t total = client->out.size;
     for (unsigned i = 0; i < count; i++) {

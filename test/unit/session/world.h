@@ -84,6 +84,7 @@ struct world_marks {
 
 /* Zero fields take the defaults of world.c. */
 struct world_limits {
+    enum wire_codec codec; /* of all clients; texts are JSON in any case */
     size_t feed_bytes_max;
     size_t table_bytes_max;
     size_t read_bytes_max; /* a chunk read from the log ends with the first message beyond */
@@ -145,6 +146,8 @@ struct world_client *world_connect(struct world *w, unsigned client);
 void world_close(struct world *w, unsigned client);
 /* A text from the client. RC_NOMEM closes it. */
 enum rc world_text(struct world_client *client, const char *text);
+/* The next command of a message, as it is on the wire. */
+enum rc world_message(struct world_client *client, struct bytes *rest);
 enum rc world_textf(struct world_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The socket takes `size` bytes; what comes is decoded. Returns how many it took. */

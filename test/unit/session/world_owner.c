@@ -1,6 +1,8 @@
 #include "world_owner.h"
 
 #include "base/mem.h"
+#include "wire/binary_codec.h"
+#include "wire/codec.h"
 #include "wire/json_codec.h"
 
 #include <stdio.h>
@@ -65,11 +67,13 @@ void world_data(unsigned channel, uint64_t seq, char data[static WORLD_DATA_SIZE
                    (int)(seq * 7 % 19), pad);
 }
 
-static void encode_message(struct world *w, unsigned channel, uint64_t seq, bool with_type,
+/* A frame, or an element of a history. */
+static void encode_message(struct world *w, unsigned channel, uint64_t seq, bool frame,
                            struct buf *to)
 {
     char data[WORLD_DATA_SIZE];
     char quoted[WORLD_DATA_SIZE + 2];
+    struct buf scratch = {0};
     world_data(channel, seq, data);
     (void)snprintf(quoted, sizeof(quoted), "\"%s\"", data);
     const struct wire_message message = {
@@ -79,7 +83,11 @@ static void encode_message(struct world *w, unsigned channel, uint64_t seq, bool
         .time_ms = world_time(seq),
         .data = bytes_of_text(quoted),
     };
-    ASSERT(json_encode_message(to, &message, with_type) == RC_OK);
+    const bool json = w->limits.codec == WIRE_JSON;
+    ASSERT((frame  ? codec_encode_message_frame(w->limits.codec, to, &message, &scratch)
+            : json ? json_encode_message(to, &message, false)
+                   : binary_encode_element(to, &message)) == RC_OK);
+    buf_deinit(&scratch);
 }
 
 /* The run from … to, as the owner or the reader thread encodes it. */
@@ -91,12 +99,9 @@ static struct chunk *chunk_new(struct world *w, unsigned channel, uint64_t from,
     made->refs = 1;
     made->chunk.first_seq = from;
     for (uint64_t seq = from; seq <= to && made->bytes.size < bytes_max; seq++) {
-        struct buf text = {0};
-        encode_message(w, channel, seq, true, &text);
-        ASSERT(ws_frame_append(&made->bytes, WS_TEXT, buf_bytes(&text)) == RC_OK);
+        encode_message(w, channel, seq, true, &made->bytes);
         const uint32_t end = (uint32_t)made->bytes.size;
         ASSERT(buf_append(&made->ends, bytes_of(&end, sizeof(end))) == RC_OK);
-        buf_deinit(&text);
         made->chunk.count++;
     }
     made->chunk.bytes = made->bytes.data;
@@ -478,7 +483,7 @@ static void history_done(struct world *w, struct world_mail *mail)
     const uint64_t from = mail->from < at->earliest ? at->earliest : mail->from;
     uint64_t seq = from;
     for (; seq <= mail->latest && seq - from < mail->count_max; seq++) {
-        if (seq > from) {
+        if (seq > from && w->limits.codec == WIRE_JSON) {
             ASSERT(buf_append(&mail->elements, BYTES_LITERAL(",")) == RC_OK);
         }
         encode_message(w, mail->channel, seq, false, &mail->elements);
@@ -568,7 +573,8 @@ static struct world_client *client_find(struct world *w, uint64_t handle)
 
 static void deliver_tail(struct world *w, struct world_mail *mail)
 {
-    struct feed *feed = feed_find(&w->feeds, bytes_of_text(w->channels[mail->channel].name));
+    struct feed *feed =
+        feed_find(&w->feeds, w->limits.codec, bytes_of_text(w->channels[mail->channel].name));
     if (feed != NULL) {
         struct chunk *chunk = mail->chunk;
         mail->chunk = NULL; /* the reference goes to the feed */

@@ -396,7 +396,7 @@ static void every_reply_survives_the_longest_name_of_nothing_but_escapes(void **
     const uint64_t big = UINT64_MAX >> 1;
     const struct wire_message message = {
         channel, big, big, big, channel, true, channel, big, BYTES_LITERAL("1"), false};
-    const struct wire_published published = {big,        channel, true, big, true,
+    const struct wire_published published = {big,        channel, true, big,  true,
                                              UINT32_MAX, big,     big,  true, 0};
     const struct wire_subscribed subscribed = {big, channel, big, big, big, big, "trimmed"};
     const struct wire_notice notice = {big, channel, "trimmed", true, big, big, big, big, big, big};

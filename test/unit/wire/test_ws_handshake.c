@@ -21,13 +21,14 @@
 #define END     "\r\n"
 #define GOOD    GET HOST UPGRADE CONN VERSION KEY
 
-#define ACCEPT     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-#define SWITCHING  "HTTP/1.1 101 Switching Protocols\r\n"
-#define JSON_ECHO  "Sec-WebSocket-Protocol: seriatim.v1.json\r\n"
-#define PROTOCOL   "Sec-WebSocket-Protocol: "
-#define EXTENSIONS "Sec-WebSocket-Extensions: "
-#define ORIGIN     "Origin: "
-#define TEN(x)     x x x x x x x x x x
+#define ACCEPT      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+#define SWITCHING   "HTTP/1.1 101 Switching Protocols\r\n"
+#define JSON_ECHO   "Sec-WebSocket-Protocol: seriatim.v1.json\r\n"
+#define BINARY_ECHO "Sec-WebSocket-Protocol: seriatim.v1.binary\r\n"
+#define PROTOCOL    "Sec-WebSocket-Protocol: "
+#define EXTENSIONS  "Sec-WebSocket-Extensions: "
+#define ORIGIN      "Origin: "
+#define TEN(x)      x x x x x x x x x x
 
 struct row {
     const char *name;
@@ -74,8 +75,8 @@ static const struct row rows[] = {
         SWITCHING),
     ROW("seriatim.v1.json", 101, GOOD PROTOCOL "seriatim.v1.json\r\n" END, JSON_ECHO),
     ROW("json among others", 101, GOOD PROTOCOL "x, seriatim.v1.json,y\r\n" END, JSON_ECHO),
-    ROW("json on a second line", 101,
-        GOOD PROTOCOL "seriatim.v1.binary\r\n" PROTOCOL "seriatim.v1.json\r\n" END, JSON_ECHO),
+    ROW("json on a second line", 101, GOOD PROTOCOL "chat\r\n" PROTOCOL "seriatim.v1.json\r\n" END,
+        JSON_ECHO),
     ROW("an extension is declined", 101,
         GOOD EXTENSIONS "permessage-deflate; client_max_window_bits\r\n" END, ACCEPT),
     ROW("extensions with values", 101,
@@ -184,7 +185,16 @@ static const struct row rows[] = {
     /* [WS 4.1] 10, [P 1]: subprotocols. */
     ROW("unknown subprotocol", 400, GOOD PROTOCOL "chat\r\n" END, NULL),
     ROW("several unknown", 400, GOOD PROTOCOL "chat, superchat\r\n" END, NULL),
-    ROW("binary is not spoken yet", 400, GOOD PROTOCOL "seriatim.v1.binary\r\n" END, NULL),
+    ROW("binary", 101, GOOD PROTOCOL "seriatim.v1.binary\r\n" END, BINARY_ECHO),
+    ROW("both, binary first", 101, GOOD PROTOCOL "seriatim.v1.binary, seriatim.v1.json\r\n" END,
+        BINARY_ECHO),
+    ROW("both, json first", 101, GOOD PROTOCOL "seriatim.v1.json, seriatim.v1.binary\r\n" END,
+        JSON_ECHO),
+    ROW("both on two lines behind another", 101,
+        GOOD PROTOCOL "chat\r\n" PROTOCOL "seriatim.v1.binary,seriatim.v1.json\r\n" END,
+        BINARY_ECHO),
+    ROW("twice binary", 400, GOOD PROTOCOL "seriatim.v1.binary, seriatim.v1.binary\r\n" END, NULL),
+    ROW("a name that begins as binary", 400, GOOD PROTOCOL "seriatim.v1.binar\r\n" END, NULL),
     ROW("json in other letters", 400, GOOD PROTOCOL "Seriatim.v1.JSON\r\n" END, NULL),
     ROW("a longer name", 400, GOOD PROTOCOL "seriatim.v1.json2\r\n" END, NULL),
     ROW("empty subprotocol", 400, GOOD PROTOCOL "\r\n" END, NULL),
@@ -246,6 +256,11 @@ static const struct ws_handshake_options test_options = {
     .origin_count = 1,
 };
 
+static bool response_has(const struct buf *response, const char *text)
+{
+    return memmem(response->data, response->size, text, strlen(text)) != NULL;
+}
+
 /* Feeds `request` in pieces: a first one of `cut` bytes, then of `step`. Returns the status. */
 static unsigned run(struct bytes request, size_t cut, size_t step,
                     const struct ws_handshake_options *options, struct buf *response)
@@ -272,7 +287,9 @@ static unsigned run(struct bytes request, size_t cut, size_t step,
         status = (unsigned)((response->data[9] - '0') * 100 + (response->data[10] - '0') * 10 +
                             (response->data[11] - '0'));
         assert_int_equal(rc, status == 101 ? RC_OK : RC_PROTOCOL);
-        assert_int_equal(codec, status == 101 ? WIRE_JSON : (enum wire_codec)99);
+        assert_int_equal(codec, status != 101                         ? (enum wire_codec)99
+                                : response_has(response, BINARY_ECHO) ? WIRE_BINARY
+                                                                      : WIRE_JSON);
         assert_int_equal(why == NULL, status == 101);
     } else {
         assert_int_equal(event.type, HTTP_EVENT_ERROR);
@@ -280,11 +297,6 @@ static unsigned run(struct bytes request, size_t cut, size_t step,
     }
     http_parser_free(parser);
     return status;
-}
-
-static bool response_has(const struct buf *response, const char *text)
-{
-    return memmem(response->data, response->size, text, strlen(text)) != NULL;
 }
 
 static void every_row_of_the_table_gets_its_status_however_it_is_cut(void **state)
@@ -332,7 +344,8 @@ static void every_refusal_closes_and_every_101_is_bare(void **state)
         assert_false(response_has(&response, "\r\nSec-WebSocket-Extensions:"));
         if (switching) {
             assert_memory_equal(response.data + response.size - 4, "\r\n\r\n", 4);
-            const bool offered = rows[i].has != NULL && strcmp(rows[i].has, JSON_ECHO) == 0;
+            const bool offered = rows[i].has != NULL && (strcmp(rows[i].has, JSON_ECHO) == 0 ||
+                                                         strcmp(rows[i].has, BINARY_ECHO) == 0);
             assert_int_equal(response_has(&response, "\r\nSec-WebSocket-Protocol:"), offered);
         }
     }
