@@ -147,6 +147,20 @@ fail_feed:
     return RC_NOMEM;
 }
 
+/* False: no epoch that a channel could have; that is never 0. */
+static bool epoch_take(const struct session *session, const struct wire_command *command,
+                       uint64_t *ret_epoch)
+{
+    ASSERT(command->from == WIRE_FROM_EPOCH_SEQ);
+    ASSERT(session->codec == WIRE_JSON || command->epoch.data == NULL);
+    if (session->codec == WIRE_BINARY) {
+        *ret_epoch = command->epoch_number;
+    } else if (!wire_epoch_parse(command->epoch, ret_epoch)) {
+        return false;
+    }
+    return *ret_epoch != 0;
+}
+
 enum rc session_subscribe(struct session *session, const struct wire_command *command)
 {
     ASSERT(session->state == SESSION_READY);
@@ -179,11 +193,8 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
         .time_ms = command->time_ms,
         .on_gap_reset = command->on_gap_reset,
     };
-    if (command->from == WIRE_FROM_EPOCH_SEQ && session->codec == WIRE_BINARY) {
-        ask.has_epoch = true;
-        ask.epoch = command->epoch_number;
-    } else if (command->from == WIRE_FROM_EPOCH_SEQ) {
-        ask.has_epoch = wire_epoch_parse(command->epoch, &ask.epoch);
+    if (command->from == WIRE_FROM_EPOCH_SEQ) {
+        ask.has_epoch = epoch_take(session, command, &ask.epoch);
     }
     const enum rc rc = env->ops->subscribe(env->ctx, session, &ask);
     if (rc == RC_OK) {

@@ -130,7 +130,7 @@ test('beyond latest+1 with reset starts at latest+1 and says ahead', async () =>
   });
 });
 
-for (const epoch of ['zzz-not-an-epoch', 'a', '', 'é'.repeat(50)]) {
+for (const epoch of ['zzz-not-an-epoch', 'a', '', '0', 'é'.repeat(50)]) {
   test(`the unknown epoch ${JSON.stringify(epoch.slice(0, 20))} is a gap`, async () => {
     await withClient(async (c) => {
       const { channel, epoch: now } = await filled(c, 3);

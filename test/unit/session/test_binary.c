@@ -145,13 +145,11 @@ static void a_publish_without_room_stays_in_its_message(void **state)
     buf_deinit(&message);
 }
 
-static void an_epoch_of_another_history_is_a_number_like_any_other(void **state)
+static void check_epochs(struct world_client *client)
 {
-    (void)state;
-    struct world_client *client = connected();
     world_publish(&w, 0, 3, 3);
     (void)world_text(client, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"a\","
-                             "\"from\":{\"epoch\":\"none of ours\",\"seq\":2}}");
+                             "\"from\":{\"epoch\":\"0\",\"seq\":2}}");
     world_run(&w);
     world_expect(client, "{\"type\":\"error\",\"id\":2,\"code\":\"gap\",\"reason\":\"epoch\"}");
     char epoch[WIRE_EPOCH_TEXT_SIZE];
@@ -164,6 +162,21 @@ static void an_epoch_of_another_history_is_a_number_like_any_other(void **state)
     world_expect(client, "{\"type\":\"subscribed\",\"id\":3,\"next\":2}");
     world_expect(client, "{\"type\":\"message\",\"seq\":2}");
     world_expect(client, "{\"type\":\"message\",\"seq\":3}");
+}
+
+/* 0 is the epoch of no channel. */
+static void an_epoch_that_no_channel_could_have_is_a_gap_in_either_codec(void **state)
+{
+    (void)state;
+    check_epochs(connected());
+    world_deinit(&w);
+    const struct world_limits limits = {.codec = WIRE_JSON};
+    world_init(&w, &limits);
+    (void)world_channel(&w, "a");
+    struct world_client *client = world_connect(&w, 0);
+    world_run(&w);
+    world_expect(client, "{\"type\":\"connected\",\"id\":1}");
+    check_epochs(client);
 }
 
 /* ---- quiet ----------------------------------------------------------------------------------- */
@@ -336,7 +349,7 @@ int main(void)
         cmocka_unit_test_teardown(an_empty_message_ends_it, close_world),
         cmocka_unit_test_teardown(what_comes_before_connect_ends_it, close_world),
         cmocka_unit_test_teardown(a_publish_without_room_stays_in_its_message, close_world),
-        cmocka_unit_test_teardown(an_epoch_of_another_history_is_a_number_like_any_other,
+        cmocka_unit_test_teardown(an_epoch_that_no_channel_could_have_is_a_gap_in_either_codec,
                                   close_world),
         cmocka_unit_test_teardown(a_quiet_publish_is_answered_only_by_an_error, close_world),
         cmocka_unit_test_teardown(a_run_of_publishes_is_answered_once, close_world),

@@ -324,6 +324,7 @@ static void mail_free(struct world *w, struct world_mail *mail)
 
 static enum position_verdict judge(const struct world_channel *at, const struct session_ask *ask)
 {
+    ASSERT(!ask->has_epoch || ask->epoch != 0); /* a channel's is never 0 */
     if (ask->from == WIRE_FROM_EPOCH_SEQ && (!ask->has_epoch || ask->epoch != WORLD_EPOCH)) {
         return POSITION_EPOCH;
     }
