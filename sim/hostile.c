@@ -4,6 +4,7 @@
 #include "sim/client.h"
 #include "sim/faults.h"
 #include "sim/trace.h"
+#include "test/lib/packed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct hostile {
     struct net_client net; /* second */
     struct net_conn *conn;
     unsigned stage;
+    bool binary; /* it has said that it speaks seriatim.v1.binary */
 };
 
 static void on_bytes(struct net_client *net, const uint8_t *data, size_t size)
@@ -27,30 +29,59 @@ static void on_end(struct net_client *net)
     ((struct hostile *)(void *)((char *)net - offsetof(struct hostile, net)))->conn = NULL;
 }
 
-static void send_frame(struct hostile *hostile, enum ws_opcode opcode, const char *text)
+static void send_frame(struct hostile *hostile, enum ws_opcode opcode, struct bytes payload)
 {
     uint8_t head[WS_HEADER_SIZE_MAX];
     static const uint8_t mask[4];
-    const size_t size = strlen(text);
-    net_send(hostile->conn, head, ws_header_encode(head, opcode, size, mask));
-    net_send(hostile->conn, text, sim_chance(90) ? size : size / 2);
+    net_send(hostile->conn, head, ws_header_encode(head, opcode, payload.size, mask));
+    net_send(hostile->conn, payload.data, sim_chance(90) ? payload.size : payload.size / 2);
 }
 
+/* Bytes changed, left out at the end, or too many: sizes, types and flags are among them. */
+static void spoil(struct buf *units)
+{
+    for (uint64_t left = sim_below(3); left > 0; left--) {
+        units->data[sim_below(units->size)] = (uint8_t)sim_below(256);
+    }
+    if (sim_chance(30)) {
+        units->size = (size_t)sim_below(units->size) + 1;
+    } else if (sim_chance(30)) {
+        const enum rc rc = buf_append(units, bytes_of(units->data, 1 + units->size / 2));
+        ASSERT(rc == RC_OK);
+    }
+}
+
+/* In the codec that it has named, or in the other one; in binary maybe several at once, or what is
+ * nearly a command. A text that is no command goes as it is. */
 static void send_text(struct hostile *hostile, const char *text)
 {
-    send_frame(hostile, WS_TEXT, text);
+    struct buf units = {0};
+    const struct bytes plain = bytes_of_text(text);
+    if (!hostile->binary || sim_chance(3) || !packed_text(&units, plain)) {
+        send_frame(hostile, hostile->binary && sim_chance(50) ? WS_BINARY : WS_TEXT, plain);
+        return;
+    }
+    for (uint64_t left = sim_below(3); left > 0; left--) {
+        (void)packed_text(&units, plain);
+    }
+    if (sim_chance(40)) {
+        spoil(&units);
+    }
+    send_frame(hostile, WS_BINARY, buf_bytes(&units));
+    buf_deinit(&units);
 }
 
 /* What a WebSocket client may do and ours do not, and what it may not. */
 static void send_control(struct hostile *hostile)
 {
-    switch (sim_below(6)) {
-    case 0: send_frame(hostile, WS_BINARY, "\x01\x02"); break;
-    case 1: send_frame(hostile, WS_CLOSE, "\x03\xE8 bye"); break;
-    case 2: send_frame(hostile, WS_TEXT, "\"\xFF\xFE\""); break;
+    switch (sim_below(7)) {
+    case 0: send_frame(hostile, WS_BINARY, BYTES_LITERAL("\x01\x02")); break;
+    case 1: send_frame(hostile, WS_CLOSE, BYTES_LITERAL("\x03\xE8 bye")); break;
+    case 2: send_frame(hostile, WS_TEXT, BYTES_LITERAL("\"\xFF\xFE\"")); break;
+    case 3: send_frame(hostile, WS_BINARY, (struct bytes){0}); break;
     default:
         for (uint64_t left = sim_between(1, 20); left > 0; left--) {
-            send_frame(hostile, WS_PING, "are you there?");
+            send_frame(hostile, WS_PING, BYTES_LITERAL("are you there?"));
         }
         break;
     }
@@ -97,8 +128,10 @@ static void send_others(struct hostile *hostile)
         }
     }
     const char *format =
-        sim_chance(70) ? "{\"type\":\"publish\",\"channel\":\"other-%u\",\"data\":[]}"
-                       : "{\"type\":\"subscribe\",\"channel\":\"other-%u\",\"from\":\"earliest\"}";
+        sim_chance(35) ? "{\"type\":\"publish\",\"channel\":\"other-%u\",\"data\":[]}"
+        : sim_chance(50)
+            ? "{\"type\":\"publish\",\"channel\":\"other-%u\",\"data\":[],\"quiet\":true}"
+            : "{\"type\":\"subscribe\",\"channel\":\"other-%u\",\"from\":\"earliest\"}";
     const unsigned number = (unsigned)sim_below(4); /* drawn second with every compiler */
     (void)snprintf(text, sizeof(text), format, number);
     send_text(hostile, text);
@@ -108,7 +141,7 @@ static void act(struct client *client)
 {
     static const char request[] =
         "GET /v1/ws HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     struct hostile *hostile = (struct hostile *)client;
     if (hostile->conn == NULL) {
         const struct net_nature nature = link_nature(&clients_plan, false);
@@ -117,7 +150,11 @@ static void act(struct client *client)
         return;
     }
     if (hostile->stage++ == 0) {
+        hostile->binary = sim_chance(33);
+        const char *end =
+            hostile->binary ? "Sec-WebSocket-Protocol: seriatim.v1.binary\r\n\r\n" : "\r\n";
         net_send(hostile->conn, request, sim_chance(85) ? sizeof(request) - 1 : sim_below(100));
+        net_send(hostile->conn, end, strlen(end));
         if (sim_chance(80)) {
             send_text(hostile, "{\"type\":\"connect\",\"id\":1}");
         }

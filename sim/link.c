@@ -4,6 +4,7 @@
 #include "sim/faults.h"
 #include "sim/node.h"
 #include "sim/trace.h"
+#include "test/lib/packed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 static void on_bytes(struct net_client *client, const uint8_t *data, size_t size);
 static void on_end(struct net_client *client);
 static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struct bytes payload);
+static void held_send(struct link *link);
 
 void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number)
 {
@@ -24,6 +26,7 @@ static void reset(struct link *link)
 {
     ws_decoder_deinit(&link->decoder);
     buf_deinit(&link->head);
+    buf_deinit(&link->held);
     link->conn = NULL;
     link->state = LINK_DOWN;
     link->goaway = false;
@@ -67,6 +70,7 @@ void link_close(struct link *link)
 
 void link_fits(struct link *link)
 {
+    held_send(link);
     if (link->conn != NULL && fault_happens(FAULT_LEAVES)) {
         link_close(link);
     }
@@ -114,19 +118,41 @@ void link_open(struct link *link, const struct plan *plan, bool calm)
         link->try_us = sim_now_us + 100000 + sim_below(500000);
         return;
     }
+    link->binary = sim_chance(33);
+    link->cumulative = link->binary && sim_chance(50);
     static const char request[] =
         "GET /v1/ws HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const char *end = link->binary ? "Sec-WebSocket-Protocol: seriatim.v1.binary\r\n\r\n" : "\r\n";
     net_send(link->conn, request, sizeof(request) - 1);
+    net_send(link->conn, end, strlen(end));
     link->state = LINK_UPGRADING;
     link->since_us = sim_now_us;
     ws_decoder_init(&link->decoder, WS_CLIENT);
+}
+
+static void connect_send_binary(struct link *link, uint64_t id)
+{
+    char producer[16];
+    struct wire_command connect = {.type = WIRE_CONNECT, .id = id, .cumulative = link->cumulative};
+    (void)snprintf(producer, sizeof(producer), "p%u", link->producer);
+    if (link->epoch > 0) {
+        connect.producer =
+            (struct wire_producer){.id = bytes_of_text(producer), .epoch = link->epoch};
+    }
+    packed_command(&link->held, &connect);
+    held_send(link);
 }
 
 static void connect_send(struct link *link)
 {
     char text[200];
     const struct link_ask *ask = link_ask(link, ASK_CONNECT, 0);
+    link->state = LINK_CONNECTING;
+    if (link->binary) {
+        connect_send_binary(link, ask->id);
+        return;
+    }
     int size = snprintf(text, sizeof(text), "{\"type\":\"connect\",\"id\":%llu",
                         (unsigned long long)ask->id);
     if (link->epoch > 0) {
@@ -136,7 +162,6 @@ static void connect_send(struct link *link)
     }
     size += snprintf(text + size, sizeof(text) - (size_t)size, "}");
     link_send(link, bytes_of(text, (size_t)size));
-    link->state = LINK_CONNECTING;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -158,15 +183,37 @@ static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struc
     buf_deinit(&masked);
 }
 
-void link_send(struct link *link, struct bytes text)
+static void message_send(struct link *link, enum ws_opcode opcode, struct bytes message)
 {
-    if (sim_chance(4) && text.size > 2) {
-        const size_t cut = (size_t)sim_between(1, text.size - 1);
-        frame_send(link, WS_TEXT, false, bytes_of(text.data, cut));
-        frame_send(link, WS_CONTINUATION, true, bytes_of(text.data + cut, text.size - cut));
+    if (sim_chance(4) && message.size > 2) {
+        const size_t cut = (size_t)sim_between(1, message.size - 1);
+        frame_send(link, opcode, false, bytes_of(message.data, cut));
+        frame_send(link, WS_CONTINUATION, true, bytes_of(message.data + cut, message.size - cut));
         return;
     }
-    frame_send(link, WS_TEXT, true, text);
+    frame_send(link, opcode, true, message);
+}
+
+static void held_send(struct link *link)
+{
+    if (link->held.size > 0) {
+        ASSERT(link->conn != NULL && link->state >= LINK_CONNECTING);
+        message_send(link, WS_BINARY, buf_bytes(&link->held));
+        buf_deinit(&link->held);
+    }
+}
+
+void link_send(struct link *link, struct bytes text)
+{
+    if (!link->binary) {
+        message_send(link, WS_TEXT, text);
+        return;
+    }
+    const bool packed = packed_text(&link->held, text);
+    ASSERT(packed);
+    if (sim_chance(60)) {
+        held_send(link);
+    }
 }
 
 struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel)
@@ -197,6 +244,7 @@ unsigned link_asks_out(const struct link *link, enum ask_kind kind)
 
 void link_check_time(struct link *link)
 {
+    held_send(link);
     bool late = link->state != LINK_DOWN && link->state != LINK_READY &&
                 link->since_us + PATIENCE_US < sim_now_us;
     for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
@@ -273,6 +321,72 @@ static void on_text(struct link *link, struct bytes text)
     on_object(link, object);
 }
 
+/* [P 15] Each publish of a run is told by itself to who sent it. */
+static void on_run(struct link *link, const struct value *object)
+{
+    const struct net_conn *conn = link->conn;
+    const uint64_t id = member_u64(object, "id");
+    const uint64_t publishes = member_u64(object, "publishes");
+    const uint64_t end = member_u64(object, "seq") + member_u64(object, "count");
+    uint64_t seq = member_u64(object, "seq");
+    char rest[300]; /* the table of values has room for one object */
+    (void)snprintf(rest, sizeof(rest), "\"channel\":\"%s\",\"epoch\":\"%s\"}",
+                   member_text(object, "channel"), member_text(object, "epoch"));
+    if (!link->cumulative || publishes < 2 || value_member(object, "duplicate") != NULL) {
+        trace_fail("P20 replies", "link %u: a run that was not asked for, or is none",
+                   link->number);
+    }
+    for (uint64_t i = 0; i < publishes; i++) {
+        char text[400];
+        const int head = snprintf(text, sizeof(text), "{\"type\":\"published\",\"id\":%llu,",
+                                  (unsigned long long)(id + i));
+        const int size = snprintf(text + head, sizeof(text) - (size_t)head, "\"seq\":%llu,%s",
+                                  (unsigned long long)seq, rest);
+        const struct value *one = value_read((uint8_t *)text, (size_t)(head + size));
+        seq += ask_of(link, one)->count;
+        on_object(link, one);
+        if (link->conn != conn) {
+            return;
+        }
+    }
+    if (seq != end) {
+        trace_fail("P20 replies", "link %u: a run up to %llu, told to end at %llu", link->number,
+                   (unsigned long long)seq - 1, (unsigned long long)end - 1);
+    }
+}
+
+static void on_units(struct link *link, struct bytes message)
+{
+    const struct net_conn *conn = link->conn;
+    while (message.size > 0 && link->conn == conn) {
+        struct buf text = {0};
+        const char *wrong = packed_reply(&message, &text);
+        const struct value *object = wrong == NULL ? value_read(text.data, text.size) : NULL;
+        if (object == NULL) {
+            trace_fail("protocol", "link %u: a unit that is none: %s: %.*s", link->number,
+                       wrong == NULL ? "no JSON" : wrong, (int)text.size, (const char *)text.data);
+        }
+        if (value_member(object, "publishes") != NULL) {
+            on_run(link, object);
+        } else {
+            on_object(link, object);
+        }
+        buf_deinit(&text);
+    }
+}
+
+static void on_message(struct link *link, const struct ws_event *event)
+{
+    if (event->opcode != (link->binary ? WS_BINARY : WS_TEXT)) {
+        trace_fail("protocol", "link %u: a frame of the other codec", link->number);
+    }
+    if (link->binary) {
+        on_units(link, event->payload);
+    } else {
+        on_text(link, event->payload);
+    }
+}
+
 static bool memory_was_short(void)
 {
     return fault_counts()[FAULT_NO_MEMORY] > 0 || fault_counts()[FAULT_NO_MEMORY_APPLYING] > 0;
@@ -308,7 +422,7 @@ static void close_check(const struct link *link, const struct ws_event *event)
 static bool on_event(struct link *link, const struct ws_event *event)
 {
     switch (event->type) {
-    case WS_EVENT_MESSAGE: on_text(link, event->payload); break;
+    case WS_EVENT_MESSAGE: on_message(link, event); break;
     case WS_EVENT_PING: frame_send(link, WS_PONG, true, event->payload); break;
     case WS_EVENT_CLOSE:
         trace("link %u: closed with %u", link->number, event->code);

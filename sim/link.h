@@ -1,5 +1,9 @@
 /* A client's WebSocket conversation: upgrade, connect, commands with ids, replies matched to them.
  *
+ * Its users speak JSON in any case. About a third of the connections are seriatim.v1.binary: there
+ * a text becomes a unit, several of which may go out in one message, and what comes becomes a text
+ * again (test/lib/packed.h); a run of publishes becomes a `published` for each.
+ *
  * Checked here for everybody: exactly one reply an id, and `published` of one channel in order.
  *
  * Thread: one.  Memory: link_deinit() frees. */
@@ -65,6 +69,9 @@ struct link {
     bool goaway;      /* the server has said that it will close */
     uint64_t pong_us; /* how long the server waits for a word, and for a connect */
     uint64_t connect_us;
+    bool binary;
+    bool cumulative; /* binary: it has asked for runs of published */
+    struct buf held; /* binary: units that will go out together */
     struct ws_decoder decoder;
     struct buf head;
     struct link_ask asks[LINK_ASKS_MAX];
@@ -85,7 +92,7 @@ void link_fits(struct link *link);
 /* A free ask with an id, or NULL: too many are out. */
 struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel);
 void link_send(struct link *link, struct bytes text);
-/* Gives up on a server that does not answer. */
+/* Gives up on a server that does not answer; sends what is held. */
 void link_check_time(struct link *link);
 unsigned link_asks_out(const struct link *link, enum ask_kind kind);
 
