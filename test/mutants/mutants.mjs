@@ -569,6 +569,45 @@ const server = [
     by: ['sim', 'e2e:bounds/more under way than there is room'],
   },
   {
+    name: 'rest-of-a-message-twice',
+    breaks: 'P20',
+    what: 'what was taken of a binary message that had to wait is taken again',
+    file: 'src/server/conn_ws.c',
+    find: '    conn->deferred_at = conn->deferred.size - rest.size;',
+    replace: '    conn->deferred_at = rest.size == 0 ? conn->deferred.size : conn->deferred_at;',
+    by: ['sim', 'e2e:binary/more commands than may be under way'],
+  },
+  {
+    name: 'run-over-a-hole',
+    breaks: 'I2 P20',
+    what: 'one published answers publishes that do not stand next to one another',
+    file: 'src/session/published.c',
+    find: `    return id == run->id + run->publishes && result->seq == before->seq + before->count &&
+           result->epoch`,
+    replace: `    return id == run->id + run->publishes &&
+           result->epoch`,
+    by: ['sim', 'test:session/binary'],
+  },
+  {
+    name: 'detached-from-both-codecs',
+    breaks: 'I12',
+    what: 'when the last of one codec leaves, those of the other are not told of messages either',
+    file: 'src/server/host_read.c',
+    find: '        topic->watchers[mail->codec] &= ~(UINT64_C(1) << mail->mail.from);',
+    replace: `        topic->watchers[WIRE_JSON] &= ~(UINT64_C(1) << mail->mail.from);
+        topic->watchers[WIRE_BINARY] &= ~(UINT64_C(1) << mail->mail.from);`,
+    by: ['sim'],
+  },
+  {
+    name: 'bytes-behind-a-command',
+    breaks: 'I13',
+    what: 'what is left over behind the last field of a binary command is passed over',
+    file: 'src/wire/binary_decode.c',
+    find: '    if (rc == RC_OK && d->rest.size > 0) {',
+    replace: '    if (rc == RC_OK && d->rest.size > UINT16_MAX) {',
+    by: ['test:wire/binary', 'e2e:binary/a bad command is refused'],
+  },
+  {
     name: 'in-flight-one-too-many',
     breaks: 'I11 P22',
     what: 'a connection may have one command more under way than the limit',

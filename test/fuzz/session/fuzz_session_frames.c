@@ -1,6 +1,7 @@
-/* Texts, answers and the progress of sockets in any order, in the world of the unit tests, which
- * judges all that comes out: consecutive seqs, named holes, nothing after the end, no reference
- * leaked. Each step is a byte that says what, and a few that say how. */
+/* Texts, answers and the progress of sockets in any order, first in JSON and then the same in
+ * binary, in the world of the unit tests, which judges all that comes out: consecutive seqs, named
+ * holes, nothing after the end, no reference leaked. Each step is a byte that says what, and a few
+ * that say how. */
 #include "world.h"
 
 #include <stdio.h>
@@ -28,12 +29,38 @@ static void feed_text(struct world_client *client, const char *text)
     }
 }
 
+/* A binary message: as many commands as there are in it. */
+static void feed_message(struct world_client *client, struct bytes rest)
+{
+    do {
+        if (client->session == NULL || !session_can_take(client->session)) {
+            return;
+        }
+        const size_t before = rest.size;
+        enum rc rc = world_message(client, &rest);
+        if (rc == RC_FULL) {
+            ASSERT(rest.size == before);
+            w.publish_full = false; /* the rest is kept until there is room */
+            rc = world_message(client, &rest);
+        }
+        ASSERT(rc == RC_OK || rc == RC_NOMEM);
+        ASSERT(rest.size < before || before == 0 || rc == RC_NOMEM);
+        if (rc != RC_OK) {
+            return;
+        }
+    } while (rest.size > 0);
+}
+
 static void feed_raw(struct world_client *client, struct bytes_reader *in)
 {
     char text[RAW_SIZE_MAX + 1] = "";
     const struct bytes raw = reader_take(in, reader_u8(in) % RAW_SIZE_MAX);
     bytes_copy(text, raw.data, raw.size);
     if (client->session == NULL) {
+        return;
+    }
+    if (w.limits.codec == WIRE_BINARY) {
+        feed_message(client, raw);
         return;
     }
     if (memchr(text, 0, raw.size) != NULL || !utf8_valid(bytes_of(text, raw.size))) {
@@ -165,13 +192,11 @@ static void step(struct bytes_reader *in)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(enum wire_codec codec, const uint8_t *data, size_t size)
 {
-    if (size > INPUT_MAX) {
-        return -1;
-    }
     struct bytes_reader in = {.rest = bytes_of(data, size)};
     const struct world_limits limits = {
+        .codec = codec,
         .feed_bytes_max = 1u + reader_u8(&in) * 4u,
         .read_bytes_max = 1u + reader_u8(&in) * 4u,
         .subscriptions_max = 2,
@@ -187,5 +212,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     world_run(&w);
     world_deinit(&w);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size > INPUT_MAX) {
+        return -1;
+    }
+    run(WIRE_JSON, data, size);
+    run(WIRE_BINARY, data, size);
     return 0;
 }
