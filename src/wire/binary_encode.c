@@ -45,13 +45,17 @@ static inline uint8_t *put_short(uint8_t *at, struct bytes text)
 static uint8_t *put_reason(uint8_t *at, const char *reason)
 {
     ASSERT(reason != NULL);
-#define X(number, text)                                                                            \
-    if (strcmp(reason, text) == 0) {                                                               \
-        return put_byte(at, number);                                                               \
-    }
-    BINARY_REASON_LIST(X)
+    static const char *const reasons[] = {
+#define X(number, text) [number] = text,
+        BINARY_REASON_LIST(X)
 #undef X
-    UNREACHABLE();
+    };
+    unsigned number = 1;
+    while (strcmp(reasons[number], reason) != 0) {
+        number++;
+        ASSERT(number < sizeof(reasons) / sizeof(reasons[0]));
+    }
+    return put_byte(at, number);
 }
 
 /* ---- units ----------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * commands and messages there and back through test/lib/packed, and memory that runs out. */
 #include "wire/binary_codec.h"
 
+#include "base/mem.h"
 #include "base/prng.h"
 #include "test/lib/packed.h"
 #include "wire/binary_int.h"
@@ -336,7 +337,7 @@ static enum rc encode_published(struct buf *to, const json_t *o)
         .channel = text_of(o, "channel"),
         .has_seq = json_object_get(o, "seq") != NULL,
         .seq = number_of(o, "seq"),
-        .is_batch = json_object_get(o, "count") != NULL,
+        .is_batch = json_object_get(o, "count") != NULL && json_object_get(o, "publishes") == NULL,
         .count = (uint32_t)number_of(o, "count"),
         .message_id = decimal_of(o, "message_id"),
         .epoch = epoch_of(o),
@@ -444,8 +445,12 @@ static enum rc encode_history(struct buf *to, const json_t *o)
         uint8_t decoded[100];
         char *raw = json_dumps(message, JSON_COMPACT);
         const struct wire_message wire = message_of(message, bytes_of_text(raw), decoded);
-        assert_int_equal(binary_encode_element(&elements, &wire), RC_OK);
+        const enum rc rc = binary_encode_element(&elements, &wire);
         free(raw);
+        if (rc != RC_OK) {
+            buf_deinit(&elements);
+            return rc;
+        }
     }
     const json_t *range;
     json_array_foreach(damaged, index, range)
@@ -493,10 +498,11 @@ static enum rc encode_message(struct buf *to, const json_t *o, struct bytes raw)
     struct buf frame = {0};
     struct buf unused = {0};
     const struct wire_message message = message_of(o, raw, decoded);
-    const enum rc rc = codec_encode_message_frame(WIRE_BINARY, &frame, &message, &unused);
-    assert_int_equal(rc, RC_OK);
-    const size_t head = header_size(&frame);
-    assert_int_equal(buf_append(to, bytes_of(frame.data + head, frame.size - head)), RC_OK);
+    enum rc rc = codec_encode_message_frame(WIRE_BINARY, &frame, &message, &unused);
+    if (rc == RC_OK) {
+        const size_t head = header_size(&frame);
+        rc = buf_append(to, bytes_of(frame.data + head, frame.size - head));
+    }
     buf_deinit(&frame);
     return rc;
 }
@@ -543,20 +549,77 @@ static void replies_encode_to_the_bytes_of_the_vectors(void **state)
     assert_true(index >= 30);
 }
 
+static const struct wire_connected connected = {
+    .id = 3,
+    .connection = 17,
+    .namespace_name = "default",
+    .node = 1,
+    .ping_ms = 25000,
+    .durability = "fsync",
+    .message_bytes = 1,
+    .frame_bytes = 2,
+};
+
+/* Each allocation fails in turn: nothing is appended, and nothing in front of it is lost. */
+static void what_finds_no_memory_leaves_the_buffer_as_it_was(void **state)
+{
+    (void)state;
+    size_t index;
+    const json_t *vector;
+    unsigned refused = 0;
+    json_array_foreach(vectors_of("replies"), index, vector)
+    {
+        const struct bytes raw = text_of(vector, "json");
+        json_t *object = json_loadb((const char *)raw.data, raw.size, 0, NULL);
+        enum rc rc = RC_NOMEM;
+        for (uint64_t k = 1; rc != RC_OK; k++) {
+            struct buf encoded = {0};
+            assert_int_equal(buf_append(&encoded, BYTES_LITERAL("before")), RC_OK);
+            mem_fault_set(k, 0);
+            rc = encode_reply(&encoded, object, raw);
+            mem_fault_set(0, 0);
+            assert_memory_equal(encoded.data, "before", 6);
+            assert_int_equal(encoded.size > 6, rc == RC_OK);
+            refused += rc != RC_OK;
+            buf_deinit(&encoded);
+        }
+        json_decref(object);
+    }
+    for (uint64_t k = 1; k <= 2; k++) {
+        struct buf encoded = {0};
+        mem_fault_set(k, 0);
+        assert_int_equal(codec_encode_connected(WIRE_BINARY, &encoded, &connected), RC_NOMEM);
+        mem_fault_set(0, 0);
+        assert_int_equal(encoded.size, 0);
+        buf_deinit(&encoded);
+    }
+    assert_true(refused >= index);
+}
+
+static void a_batch_that_finds_no_memory_is_not_taken_off(void **state)
+{
+    (void)state;
+    static const uint8_t unit[] = {8 << 2, 2, 2, 9 << 2, 1, 'a', 1 << 2, 2, 0};
+    struct wire_scratch empty;
+    struct wire_command command = {0};
+    struct wire_error error = {0};
+    struct bytes rest = bytes_of(unit, sizeof(unit));
+    wire_scratch_init(&empty);
+    mem_fault_set(1, 0);
+    assert_int_equal(codec_command_decode(WIRE_BINARY, &rest, &limits, &empty, &command, &error),
+                     RC_NOMEM);
+    mem_fault_set(0, 0);
+    assert_int_equal(rest.size, sizeof(unit));
+    assert_int_equal(codec_command_decode(WIRE_BINARY, &rest, &limits, &empty, &command, &error),
+                     RC_OK);
+    assert_int_equal(rest.size, 0);
+    wire_scratch_deinit(&empty);
+}
+
 /* What is in the buffer stays in front of what is encoded. */
 static void connected_is_the_object_of_the_other_codec(void **state)
 {
     (void)state;
-    const struct wire_connected connected = {
-        .id = 3,
-        .connection = 17,
-        .namespace_name = "default",
-        .node = 1,
-        .ping_ms = 25000,
-        .durability = "fsync",
-        .message_bytes = 1,
-        .frame_bytes = 2,
-    };
     struct buf binary = {0};
     struct buf json = {0};
     assert_int_equal(buf_append(&binary, BYTES_LITERAL("before")), RC_OK);
@@ -670,6 +733,8 @@ int main(void)
         cmocka_unit_test(every_cut_of_every_command_is_refused),
         cmocka_unit_test(every_flipped_bit_is_refused_or_another_command),
         cmocka_unit_test(replies_encode_to_the_bytes_of_the_vectors),
+        cmocka_unit_test(what_finds_no_memory_leaves_the_buffer_as_it_was),
+        cmocka_unit_test(a_batch_that_finds_no_memory_is_not_taken_off),
         cmocka_unit_test(connected_is_the_object_of_the_other_codec),
         cmocka_unit_test(every_int_comes_back_and_has_one_form),
         cmocka_unit_test(random_messages_are_read_by_a_client_as_they_were),
