@@ -399,11 +399,8 @@ static enum rc take_command(struct decode *d, struct wire_command *c)
 {
     ASSERT_HOT(d->expected == NULL);
     ASSERT_HOT(d->rest.size > 0);
-    unsigned type = 0;
-    enum rc rc = take_byte(d, "type", &type);
-    if (rc == RC_OK) {
-        rc = take_byte(d, "flags", &d->flags);
-    }
+    const unsigned type = cut(&d->rest, 1).data[0]; /* no unit is empty */
+    enum rc rc = take_byte(d, "flags", &d->flags);
     if (rc == RC_OK) {
         rc = take_int(d, "id", 0, &c->id);
     }

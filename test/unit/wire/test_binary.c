@@ -596,6 +596,37 @@ static void what_finds_no_memory_leaves_the_buffer_as_it_was(void **state)
     assert_true(refused >= index);
 }
 
+static void a_history_in_json_that_finds_no_memory_leaves_the_buffer_as_it_was(void **state)
+{
+    (void)state;
+    static char elements[5000];
+    (void)memset(elements, '1', sizeof(elements));
+    const struct wire_range damaged = {7, 9};
+    const struct wire_history history = {
+        .id = 4,
+        .channel = BYTES_LITERAL("orders"),
+        .epoch = 5,
+        .earliest = 1,
+        .latest = 10,
+        .elements = bytes_of(elements, sizeof(elements)),
+        .damaged = &damaged,
+        .damaged_count = 1,
+        .more = true,
+    };
+    enum rc rc = RC_NOMEM;
+    unsigned refused = 0;
+    for (uint64_t k = 1; rc != RC_OK; k++) {
+        struct buf encoded = {0};
+        mem_fault_set(k, 0);
+        rc = codec_encode_history(WIRE_JSON, &encoded, &history);
+        mem_fault_set(0, 0);
+        assert_int_equal(encoded.size > 0, rc == RC_OK);
+        refused += rc != RC_OK;
+        buf_deinit(&encoded);
+    }
+    assert_true(refused >= 2);
+}
+
 static void a_batch_that_finds_no_memory_is_not_taken_off(void **state)
 {
     (void)state;
@@ -734,6 +765,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_refused_or_another_command),
         cmocka_unit_test(replies_encode_to_the_bytes_of_the_vectors),
         cmocka_unit_test(what_finds_no_memory_leaves_the_buffer_as_it_was),
+        cmocka_unit_test(a_history_in_json_that_finds_no_memory_leaves_the_buffer_as_it_was),
         cmocka_unit_test(a_batch_that_finds_no_memory_is_not_taken_off),
         cmocka_unit_test(connected_is_the_object_of_the_other_codec),
         cmocka_unit_test(every_int_comes_back_and_has_one_form),
