@@ -45,12 +45,13 @@ static enum rc compare_row(struct audit *audit, struct index_pages *pages,
     const struct index_channel *computed =
         audit->index == NULL ? NULL : segment_index_find(audit->index, row->channel_id);
     if (computed == NULL || computed->entry_count != row->entry_count ||
-        computed->first_seq != row->first_seq || computed->end_seq != row->end_seq) {
+        index_channel_first_seq(computed) != row->first_seq ||
+        index_channel_end_seq(computed) != row->end_seq) {
         audit->report(audit->ctx, head->number, ".idx", index_file_entry_at(head, row, 0),
                       "index differs from the log");
         return RC_CORRUPT;
     }
-    struct index_cursor cursor = {.chunk = computed->first_};
+    struct index_cursor cursor = index_channel_begin(computed);
     for (uint32_t e = 0; e < row->entry_count; e++, index_cursor_next(&cursor)) {
         struct index_entry entry;
         uint32_t crc;

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/slots.h"
 
 #include <stdalign.h>
 
@@ -31,37 +32,53 @@ static_assert(sizeof(struct index_chunk) + CHUNK_ENTRIES_MAX * sizeof(struct ind
                   ARENA_BLOCK_MAX,
               "the largest chunk fits a block");
 
+/* Channels stand in pages, so that nothing is moved when one more comes. */
+#define PAGE_CHANNELS       64u
+#define PAGE_CAPACITY_FIRST 4u
+
 struct segment_index {
     struct arena_block *blocks;
-    struct index_channel *channels;
+    struct index_channel **pages;
+    size_t page_count;
+    size_t page_capacity;
     size_t channel_count;
-    size_t channel_capacity;
-    uint32_t *slots; /* channel's place in `channels` + 1; 0: free */
-    size_t slot_count;
+    struct slots slots; /* channel's place + 1, by its number */
     uint64_t entry_count;
 };
 
-/* The table is at most half full, and each channel in it has an entry. */
+/* Each channel in the table has an entry, and stands in a page. */
 static void index_check(const struct segment_index *index)
 {
-    ASSERT_HOT(index->channel_count <= index->channel_capacity);
-    ASSERT_HOT((index->slot_count & (index->slot_count - 1)) == 0);
-    ASSERT_HOT(index->channel_count * 2 <= index->slot_count);
+    ASSERT_HOT(index->page_count <= index->page_capacity);
+    ASSERT_HOT(index->channel_count <= index->page_count * PAGE_CHANNELS);
+    ASSERT_HOT(index->channel_count == slots_count(&index->slots));
     ASSERT_HOT(index->channel_count <= index->entry_count);
     ASSERT_HOT(index->entry_count == 0 || index->blocks != NULL);
+}
+
+static inline const struct index_entry *newest_of(const struct index_channel *channel)
+{
+    ASSERT_HOT(channel->entry_count > 0);
+    if (channel->entry_count == 1) {
+        return &channel->entries_.one;
+    }
+    const struct index_chunk *last = channel->entries_.many.last;
+    ASSERT_HOT(last->count > 0);
+    return &last->entries[last->count - 1];
 }
 
 /* A channel's seqs and times rise, and its last chunk holds the last of them. */
 static void channel_check(const struct index_channel *channel)
 {
     ASSERT_HOT(channel->entry_count > 0);
-    ASSERT_HOT(channel->first_seq < channel->end_seq);
-    ASSERT_HOT(channel->first_time_ms <= channel->last_time_ms);
-    ASSERT_HOT(channel->first_ != NULL);
-    ASSERT_HOT(channel->first_->prev == NULL);
-    ASSERT_HOT(channel->last_->next == NULL);
-    ASSERT_HOT(channel->last_->count > 0);
-    ASSERT_HOT(channel->last_->count <= channel->last_->capacity);
+    ASSERT_HOT(index_channel_first(channel)->first_seq < index_channel_end_seq(channel));
+    ASSERT_HOT(index_channel_first(channel)->time_ms <= newest_of(channel)->time_ms);
+    if (channel->entry_count > 1) {
+        ASSERT_HOT(channel->entries_.many.first->prev == NULL);
+        ASSERT_HOT(channel->entries_.many.last->next == NULL);
+        ASSERT_HOT(channel->entries_.many.last->count > 0);
+        ASSERT_HOT(channel->entries_.many.last->count <= channel->entries_.many.last->capacity);
+    }
 }
 
 enum rc segment_index_open(struct segment_index **ret_index)
@@ -86,8 +103,8 @@ void segment_index_close(struct segment_index *index)
         index->blocks = block->next;
         mem_free(block);
     }
-    mem_free(index->channels);
-    mem_free(index->slots);
+    mem_free(index->pages);
+    slots_deinit(&index->slots);
     mem_free(index);
 }
 
@@ -118,83 +135,127 @@ static void *arena_take(struct segment_index *index, size_t size)
 }
 
 /* Channel ids are small and dense; spread them. */
-static size_t slot_of(const struct segment_index *index, uint64_t id)
+static uint32_t id_hash(uint32_t id)
 {
-    ASSERT_HOT(index->slot_count > 0);
-    uint64_t z = id * 0x9E3779B97F4A7C15u;
-    z ^= z >> 32;
-    return (size_t)z & (index->slot_count - 1);
+    ASSERT_HOT(id != 0);
+    return (uint32_t)((id * 0x9E3779B97F4A7C15u) >> 32);
 }
 
-static uint32_t *slot_find(const struct segment_index *index, uint64_t id)
+static struct index_channel *channel_at(const struct segment_index *index, size_t i)
 {
-    ASSERT_HOT(index->channel_count * 2 <= index->slot_count);
-    for (size_t i = slot_of(index, id);; i = (i + 1) & (index->slot_count - 1)) {
-        uint32_t *slot = &index->slots[i];
-        ASSERT_HOT(*slot <= index->channel_count);
-        if (*slot == 0 || index->channels[*slot - 1].id == id) {
-            return slot;
-        }
-    }
+    ASSERT_HOT(i < index->page_count * PAGE_CHANNELS);
+    ASSERT_HOT(index->pages[i / PAGE_CHANNELS] != NULL);
+    return &index->pages[i / PAGE_CHANNELS][i % PAGE_CHANNELS];
+}
+
+static bool id_match(const void *ctx, uint32_t number, const void *key)
+{
+    const struct segment_index *index = ctx;
+    ASSERT_HOT(number >= 1);
+    ASSERT_HOT(number <= index->channel_count);
+    return channel_at(index, number - 1)->id == *(const uint32_t *)key;
+}
+
+static struct index_channel *channel_find(const struct segment_index *index, uint32_t id)
+{
+    ASSERT_HOT(index->channel_count == slots_count(&index->slots));
+    ASSERT_HOT(id != 0);
+    const uint32_t number = slots_find(&index->slots, id_hash(id), id_match, index, &id);
+    return number == 0 ? NULL : channel_at(index, number - 1);
 }
 
 const struct index_channel *segment_index_find(const struct segment_index *index,
                                                uint64_t channel_id)
 {
     index_check(index);
-    if (index->channel_count == 0) {
-        return NULL;
-    }
-    const uint32_t *slot = slot_find(index, channel_id);
-    return *slot == 0 ? NULL : &index->channels[*slot - 1];
+    ASSERT_HOT(channel_id != 0);
+    return channel_id > UINT32_MAX ? NULL : channel_find(index, (uint32_t)channel_id);
 }
 
-/* Makes room for one more channel, in the table (at most half full) and in the array. */
-static enum rc channels_grow(struct segment_index *index)
+/* Makes room for one more channel. RC_NOMEM */
+static enum rc pages_grow(struct segment_index *index)
 {
-    if (index->channel_count == index->channel_capacity) {
-        const size_t capacity = index->channel_capacity == 0 ? 8 : index->channel_capacity * 2;
-        struct index_channel *channels = mem_realloc(index->channels, capacity * sizeof(*channels));
-        if (channels == NULL) {
+    ASSERT_HOT(index->page_count <= index->page_capacity);
+    if (index->channel_count < index->page_count * PAGE_CHANNELS) {
+        return RC_OK;
+    }
+    if (index->page_count == index->page_capacity) {
+        const size_t capacity =
+            index->page_capacity == 0 ? PAGE_CAPACITY_FIRST : index->page_capacity * 2;
+        struct index_channel **pages =
+            mem_realloc(index->pages, capacity * sizeof(struct index_channel *));
+        if (pages == NULL) {
             return RC_NOMEM;
         }
-        index->channels = channels;
-        index->channel_capacity = capacity;
+        index->pages = pages;
+        index->page_capacity = capacity;
     }
-    if ((index->channel_count + 1) * 2 > index->slot_count) {
-        const size_t count = index->slot_count == 0 ? 16 : index->slot_count * 2;
-        uint32_t *slots = mem_calloc(count, sizeof(*slots));
-        if (slots == NULL) {
-            return RC_NOMEM;
-        }
-        mem_free(index->slots);
-        index->slots = slots;
-        index->slot_count = count;
-        for (size_t i = 0; i < index->channel_count; i++) {
-            *slot_find(index, index->channels[i].id) = (uint32_t)(i + 1);
-        }
+    struct index_channel *page = arena_take(index, PAGE_CHANNELS * sizeof(*page));
+    if (page == NULL) {
+        return RC_NOMEM;
     }
-    ASSERT_HOT(index->channel_count < index->channel_capacity);
-    ASSERT_HOT((index->channel_count + 1) * 2 <= index->slot_count);
+    index->pages[index->page_count++] = page;
+    ASSERT_HOT(index->channel_count < index->page_count * PAGE_CHANNELS);
     return RC_OK;
 }
 
-/* Room for one more entry of the channel: its last chunk, or a new one. */
-static struct index_chunk *chunk_with_room(struct segment_index *index,
-                                           const struct index_channel *channel)
+/* A channel's first entry. RC_NOMEM: unchanged */
+static enum rc channel_add(struct segment_index *index, uint32_t id,
+                           const struct index_entry *entry)
 {
-    struct index_chunk *last = channel == NULL ? NULL : channel->last_;
-    ASSERT_HOT(last == NULL || last->next == NULL);
-    if (last != NULL && last->count < last->capacity) {
-        return last;
+    ASSERT_HOT(channel_find(index, id) == NULL);
+    ASSERT(index->channel_count < SLOTS_NUMBER_MAX);
+    enum rc rc = pages_grow(index);
+    if (rc == RC_OK) {
+        rc = slots_insert(&index->slots, id_hash(id), (uint32_t)index->channel_count + 1);
     }
-    uint32_t capacity = last == NULL ? CHUNK_ENTRIES_FIRST : last->capacity * 2;
-    capacity = capacity > CHUNK_ENTRIES_MAX ? CHUNK_ENTRIES_MAX : capacity;
+    if (rc == RC_OK) {
+        struct index_channel *channel = channel_at(index, index->channel_count++);
+        *channel = (struct index_channel){.id = id, .entry_count = 1, .entries_ = {.one = *entry}};
+        channel_check(channel);
+    }
+    return rc;
+}
+
+static struct index_chunk *chunk_make(struct segment_index *index, uint32_t capacity,
+                                      struct index_chunk *prev)
+{
     ASSERT_HOT(capacity >= CHUNK_ENTRIES_FIRST);
+    ASSERT_HOT(capacity <= CHUNK_ENTRIES_MAX);
     struct index_chunk *chunk =
         arena_take(index, sizeof(*chunk) + capacity * sizeof(struct index_entry));
     if (chunk != NULL) {
-        *chunk = (struct index_chunk){.prev = last, .capacity = capacity};
+        *chunk = (struct index_chunk){.prev = prev, .capacity = capacity};
+    }
+    return chunk;
+}
+
+/* Room for one more entry of a channel that has some: its last chunk, or a new one. NULL: out of
+ * memory, unchanged. */
+static struct index_chunk *chunk_with_room(struct segment_index *index,
+                                           struct index_channel *channel)
+{
+    ASSERT_HOT(channel->entry_count >= 1);
+    if (channel->entry_count == 1) {
+        struct index_chunk *chunk = chunk_make(index, CHUNK_ENTRIES_FIRST, NULL);
+        if (chunk != NULL) {
+            chunk->entries[chunk->count++] = channel->entries_.one;
+            channel->entries_.many.first = chunk;
+            channel->entries_.many.last = chunk;
+        }
+        return chunk;
+    }
+    struct index_chunk *last = channel->entries_.many.last;
+    ASSERT_HOT(last->next == NULL);
+    if (last->count < last->capacity) {
+        return last;
+    }
+    const uint32_t capacity = last->capacity * 2;
+    struct index_chunk *chunk =
+        chunk_make(index, capacity > CHUNK_ENTRIES_MAX ? CHUNK_ENTRIES_MAX : capacity, last);
+    if (chunk != NULL) {
+        last->next = chunk;
+        channel->entries_.many.last = chunk;
     }
     return chunk;
 }
@@ -204,39 +265,24 @@ enum rc segment_index_add(struct segment_index *index, uint64_t channel_id,
 {
     ASSERT_HOT(entry->at % 8 == 0);
     ASSERT_HOT(entry->count > 0);
-    enum rc rc = channels_grow(index);
-    if (rc != RC_OK) {
+    ASSERT(channel_id != 0 && channel_id <= UINT32_MAX);
+    struct index_channel *channel = channel_find(index, (uint32_t)channel_id);
+    if (channel == NULL) {
+        const enum rc rc = channel_add(index, (uint32_t)channel_id, entry);
+        index->entry_count += rc == RC_OK;
+        index_check(index);
         return rc;
     }
-    uint32_t *slot = slot_find(index, channel_id);
-    struct index_channel *channel = *slot == 0 ? NULL : &index->channels[*slot - 1];
+    const struct index_entry *last = newest_of(channel);
+    ASSERT(entry->first_seq >= last->first_seq + last->count);
+    ASSERT_HOT(entry->time_ms >= last->time_ms);
     struct index_chunk *chunk = chunk_with_room(index, channel);
     if (chunk == NULL) {
         return RC_NOMEM;
     }
-    if (channel == NULL) {
-        channel = &index->channels[index->channel_count++];
-        *slot = (uint32_t)index->channel_count;
-        *channel = (struct index_channel){
-            .id = channel_id,
-            .first_seq = entry->first_seq,
-            .first_time_ms = entry->time_ms,
-            .first_ = chunk,
-        };
-    }
-    ASSERT(entry->first_seq >= channel->end_seq);
-    ASSERT_HOT(entry->time_ms >= channel->last_time_ms);
-    if (chunk != channel->last_) {
-        if (channel->last_ != NULL) {
-            channel->last_->next = chunk;
-        }
-        channel->last_ = chunk;
-    }
     ASSERT_HOT(chunk->count < chunk->capacity);
     ASSERT_HOT(chunk->count == 0 || chunk->entries[chunk->count - 1].at <= entry->at);
     chunk->entries[chunk->count++] = *entry;
-    channel->end_seq = entry->first_seq + entry->count;
-    channel->last_time_ms = entry->time_ms;
     channel->entry_count++;
     index->entry_count++;
     channel_check(channel);
@@ -258,9 +304,43 @@ uint64_t segment_index_entry_count(const struct segment_index *index)
 
 const struct index_channel *segment_index_channel_at(const struct segment_index *index, size_t i)
 {
-    ASSERT_HOT(index->channels[i].entry_count > 0);
     ASSERT(i < index->channel_count);
-    return &index->channels[i];
+    ASSERT_HOT(channel_at(index, i)->entry_count > 0);
+    return channel_at(index, i);
+}
+
+const struct index_entry *index_channel_first(const struct index_channel *channel)
+{
+    ASSERT_HOT(channel->entry_count > 0);
+    ASSERT_HOT(channel->entry_count == 1 || channel->entries_.many.first->count > 0);
+    return channel->entry_count == 1 ? &channel->entries_.one
+                                     : &channel->entries_.many.first->entries[0];
+}
+
+const struct index_entry *index_channel_last(const struct index_channel *channel)
+{
+    channel_check(channel);
+    return newest_of(channel);
+}
+
+uint64_t index_channel_first_seq(const struct index_channel *channel)
+{
+    ASSERT_HOT(channel->entry_count > 0);
+    return index_channel_first(channel)->first_seq;
+}
+
+uint64_t index_channel_end_seq(const struct index_channel *channel)
+{
+    const struct index_entry *last = newest_of(channel);
+    ASSERT_HOT(last->count > 0);
+    return last->first_seq + last->count;
+}
+
+struct index_cursor index_channel_begin(const struct index_channel *channel)
+{
+    channel_check(channel);
+    return channel->entry_count == 1 ? (struct index_cursor){.one = &channel->entries_.one}
+                                     : (struct index_cursor){.chunk = channel->entries_.many.first};
 }
 
 static bool entry_reaches(const struct index_entry *entry, uint64_t seq, uint64_t time_ms)
@@ -273,11 +353,14 @@ struct index_cursor index_channel_seek(const struct index_channel *channel, uint
                                        uint64_t time_ms)
 {
     channel_check(channel);
-    /* From the back: who asks mostly wants something recent. */
-    const struct index_chunk *chunk = channel->last_;
-    if (!entry_reaches(&chunk->entries[chunk->count - 1], seq, time_ms)) {
+    if (!entry_reaches(index_channel_last(channel), seq, time_ms)) {
         return (struct index_cursor){0};
     }
+    if (channel->entry_count == 1) {
+        return index_channel_begin(channel);
+    }
+    /* From the back: who asks mostly wants something recent. */
+    const struct index_chunk *chunk = channel->entries_.many.last;
     while (chunk->prev != NULL &&
            entry_reaches(&chunk->prev->entries[chunk->prev->count - 1], seq, time_ms)) {
         chunk = chunk->prev;
@@ -302,7 +385,11 @@ struct index_cursor index_channel_seek(const struct index_channel *channel, uint
 struct index_cursor index_channel_seek_back(const struct index_channel *channel, uint64_t seq)
 {
     channel_check(channel);
-    const struct index_chunk *chunk = channel->last_;
+    if (channel->entry_count == 1) {
+        return channel->entries_.one.first_seq > seq ? (struct index_cursor){0}
+                                                     : index_channel_begin(channel);
+    }
+    const struct index_chunk *chunk = channel->entries_.many.last;
     while (chunk != NULL && chunk->entries[0].first_seq > seq) {
         chunk = chunk->prev;
     }
@@ -329,14 +416,19 @@ struct index_cursor index_channel_seek_back(const struct index_channel *channel,
 const struct index_entry *index_cursor_entry(const struct index_cursor *cursor)
 {
     ASSERT_HOT(cursor->chunk == NULL || cursor->i < cursor->chunk->count);
-    return cursor->chunk == NULL ? NULL : &cursor->chunk->entries[cursor->i];
+    ASSERT_HOT(cursor->chunk == NULL || cursor->one == NULL);
+    return cursor->chunk == NULL ? cursor->one : &cursor->chunk->entries[cursor->i];
 }
 
 void index_cursor_next(struct index_cursor *cursor)
 {
-    ASSERT_HOT(cursor->i < cursor->chunk->count);
-    ASSERT(cursor->chunk != NULL);
+    ASSERT(index_cursor_entry(cursor) != NULL);
+    cursor->one = NULL;
+    if (cursor->chunk == NULL) {
+        return;
+    }
     cursor->i++;
+    ASSERT_HOT(cursor->i <= cursor->chunk->count);
     if (cursor->i == cursor->chunk->count) {
         cursor->chunk = cursor->chunk->next;
         cursor->i = 0;
@@ -345,8 +437,11 @@ void index_cursor_next(struct index_cursor *cursor)
 
 void index_cursor_prev(struct index_cursor *cursor)
 {
-    ASSERT_HOT(cursor->i < cursor->chunk->count);
-    ASSERT(cursor->chunk != NULL);
+    ASSERT(index_cursor_entry(cursor) != NULL);
+    cursor->one = NULL;
+    if (cursor->chunk == NULL) {
+        return;
+    }
     if (cursor->i > 0) {
         cursor->i--;
         return;

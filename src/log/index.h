@@ -22,15 +22,17 @@ struct index_entry {
 
 struct index_chunk; /* private: some entries of one channel */
 
+/* There may be a million in one segment, nearly all with a single record, which needs no chunk. */
 struct index_channel {
-    uint64_t id;
-    uint64_t first_seq;
-    uint64_t end_seq;
-    uint64_t first_time_ms;
-    uint64_t last_time_ms;
+    uint32_t id;
     uint32_t entry_count;
-    struct index_chunk *first_; /* oldest */
-    struct index_chunk *last_;
+    union {
+        struct index_entry one; /* entry_count 1 */
+        struct {
+            struct index_chunk *first; /* oldest */
+            struct index_chunk *last;
+        } many;
+    } entries_;
 };
 
 struct segment_index; /* opaque */
@@ -38,7 +40,7 @@ struct segment_index; /* opaque */
 MUST_USE enum rc segment_index_open(struct segment_index **ret_index);
 void segment_index_close(struct segment_index *index); /* NULL is allowed */
 
-/* In order of position. Seqs of a channel rise. RC_NOMEM: unchanged */
+/* In order of position. Seqs of a channel rise; its number fits 32 bits. RC_NOMEM: unchanged */
 MUST_USE enum rc segment_index_add(struct segment_index *index, uint64_t channel_id,
                                    const struct index_entry *entry);
 /* NULL: the segment holds nothing of the channel. */
@@ -48,11 +50,20 @@ size_t segment_index_channel_count(const struct segment_index *index);
 uint64_t segment_index_entry_count(const struct segment_index *index);
 const struct index_channel *segment_index_channel_at(const struct segment_index *index, size_t i);
 
-/* A place in a channel's row. */
+/* A channel's oldest and newest entry. Borrowed until the next one is added. */
+const struct index_entry *index_channel_first(const struct index_channel *channel);
+const struct index_entry *index_channel_last(const struct index_channel *channel);
+uint64_t index_channel_first_seq(const struct index_channel *channel);
+uint64_t index_channel_end_seq(const struct index_channel *channel);
+
+/* A place in a channel's row; beyond either end both pointers are NULL. */
 struct index_cursor {
-    const struct index_chunk *chunk; /* NULL: beyond either end */
+    const struct index_chunk *chunk;
     uint32_t i;
+    const struct index_entry *one; /* the only entry of a channel without chunks */
 };
+/* At the oldest entry. */
+struct index_cursor index_channel_begin(const struct index_channel *channel);
 /* The first entry that ends behind `seq` and is not older than time_ms. */
 struct index_cursor index_channel_seek(const struct index_channel *channel, uint64_t seq,
                                        uint64_t time_ms);

@@ -180,17 +180,19 @@ static enum rc write_rows(struct page_writer *writer, const struct index_channel
     for (uint64_t i = 0; i < count; i++) {
         const struct index_channel *channel = channels[i];
         ASSERT_HOT(i == 0 || channels[i - 1]->id < channel->id);
-        ASSERT_HOT(channel->first_seq < channel->end_seq);
+        const struct index_entry *first = index_channel_first(channel);
+        const struct index_entry *last = index_channel_last(channel);
+        ASSERT_HOT(first->first_seq < last->first_seq + last->count);
         uint8_t *to;
         const enum rc rc = page_room(writer, ROW_SIZE, &to);
         if (rc != RC_OK) {
             return rc;
         }
         bytes_store_u64(to, channel->id);
-        bytes_store_u64(to + 8, channel->first_seq);
-        bytes_store_u64(to + 16, channel->end_seq);
-        bytes_store_u64(to + 24, channel->first_time_ms);
-        bytes_store_u64(to + 32, channel->last_time_ms);
+        bytes_store_u64(to + 8, first->first_seq);
+        bytes_store_u64(to + 16, last->first_seq + last->count);
+        bytes_store_u64(to + 24, first->time_ms);
+        bytes_store_u64(to + 32, last->time_ms);
         bytes_store_u32(to + 40, entries_first);
         bytes_store_u32(to + 44, channel->entry_count);
         entries_first += channel->entry_count;
@@ -227,9 +229,9 @@ static enum rc write_channel_entries(struct page_writer *writer,
                                      const struct index_check *checks, size_t check_count)
 {
     ASSERT_HOT(channel->entry_count > 0);
-    struct index_cursor cursor = {.chunk = channel->first_};
-    for (; cursor.chunk != NULL; index_cursor_next(&cursor)) {
-        const struct index_entry *entry = index_cursor_entry(&cursor);
+    struct index_cursor cursor = index_channel_begin(channel);
+    const struct index_entry *entry;
+    for (; (entry = index_cursor_entry(&cursor)) != NULL; index_cursor_next(&cursor)) {
         uint32_t crc = 0;
         uint8_t *to;
         enum rc rc = check_find(checks, check_count, entry->at, &crc);
@@ -240,7 +242,7 @@ static enum rc write_channel_entries(struct page_writer *writer,
             return rc;
         }
         ASSERT_HOT(entry->count > 0);
-        ASSERT_HOT(entry->first_seq + entry->count <= channel->end_seq);
+        ASSERT_HOT(entry->first_seq + entry->count <= index_channel_end_seq(channel));
         bytes_store_u64(to, entry->first_seq);
         bytes_store_u64(to + 8, entry->time_ms);
         bytes_store_u32(to + 16, entry->at);
@@ -276,9 +278,8 @@ static enum rc write_all(struct page_writer *writer, struct index_head *head,
     ASSERT(head->entry_count >= head->channel_count);
     for (size_t i = 0; i < count; i++) {
         channels[i] = segment_index_channel_at(index, i);
-        if (channels[i]->last_time_ms > head->last_ms) {
-            head->last_ms = channels[i]->last_time_ms;
-        }
+        const uint64_t last_ms = index_channel_last(channels[i])->time_ms;
+        head->last_ms = last_ms > head->last_ms ? last_ms : head->last_ms;
     }
     if (count > 0) {
         qsort(channels, count, sizeof(*channels), compare_channels);

@@ -72,7 +72,7 @@ static void places_forward(const struct file_log *log, const struct log_read *re
         if (channel == NULL) {
             continue;
         }
-        covered = covered || channel->first_seq <= read->seq;
+        covered = covered || index_channel_first_seq(channel) <= read->seq;
         struct index_cursor cursor = index_channel_seek(channel, read->seq, 0);
         const struct index_entry *entry = index_cursor_entry(&cursor);
         while (entry != NULL && entry->first_seq <= read->latest) {
@@ -126,7 +126,7 @@ static void place_by_time(const struct file_log *log, const struct log_read *rea
         if (channel == NULL) {
             continue;
         }
-        covered = covered || channel->first_seq <= read->seq;
+        covered = covered || index_channel_first_seq(channel) <= read->seq;
         const struct index_cursor cursor = index_channel_seek(channel, read->seq, read->time_ms);
         const struct index_entry *entry = index_cursor_entry(&cursor);
         if (entry != NULL) {
@@ -147,7 +147,8 @@ static void place_of_digest(const struct file_log *log, const struct log_read *r
     for (size_t i = log->owner.count; i-- > 0 && p->count == 0;) {
         const struct segment *segment = &log->owner.segments[i];
         const struct index_channel *channel = unsealed_channel(segment, read->channel_id);
-        if (channel == NULL || read->seq < channel->first_seq || read->seq >= channel->end_seq) {
+        if (channel == NULL || read->seq < index_channel_first_seq(channel) ||
+            read->seq >= index_channel_end_seq(channel)) {
             continue;
         }
         const struct index_cursor cursor = index_channel_seek(channel, read->seq, 0);
