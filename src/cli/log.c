@@ -258,13 +258,14 @@ static void report_digest(struct log_run *run, const struct channel *channel, js
     digest_text(channel->digest, digest);
     if (run->json) {
         (void)json_array_append_new(
-            channels, json_pack("{s:s%,s:I,s:I,s:s}", "channel", channel->name.data,
-                                channel->name.size, "earliest", (json_int_t)channel->earliest,
-                                "latest", (json_int_t)channel->latest, "digest", digest));
+            channels,
+            json_pack("{s:s%,s:I,s:I,s:s}", "channel", channel_name(channel).data,
+                      channel_name(channel).size, "earliest", (json_int_t)channel->earliest,
+                      "latest", (json_int_t)channel->latest, "digest", digest));
         return;
     }
     config_text_addf(&run->text, "  %s  %" PRIu64 "  %.*s\n", digest, channel->latest,
-                     (int)channel->name.size, (const char *)channel->name.data);
+                     (int)channel_name(channel).size, (const char *)channel_name(channel).data);
 }
 
 /* The digest of each channel's newest message, if damage has left it known. */

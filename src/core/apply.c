@@ -79,21 +79,21 @@ static enum rc doubt_decide(struct state *state, struct channel *channel,
                             const struct record *record)
 {
     ASSERT(is_known(channel));
-    ASSERT(channel->private_->in_doubt);
-    struct channel_private *private = channel->private_;
+    ASSERT(channel->in_doubt_);
     ASSERT(state->in_doubt); /* so this is replay, where a failure ends it all */
-    if (record->channel_prev != private->applied_prev_pos) {
+    if (record->channel_prev != channel->applied_prev_pos_) {
         MARK("doubt: a channel has lost records");
-        const enum rc rc = channel_epoch_reserve(channel);
+        const enum rc rc = channel_epoch_reserve(&state->channels, channel);
         if (rc != RC_OK) {
             return rc;
         }
         channel_epoch_change(channel, channel->latest + 1, record->pos,
                              epoch_salt(state, record->body));
-        private->resync = true;
+        channel->resync_ = true;
     }
-    MARK_IF(record->channel_prev == private->applied_prev_pos, "doubt: a channel has lost nothing");
-    private->in_doubt = false;
+    MARK_IF(record->channel_prev == channel->applied_prev_pos_,
+            "doubt: a channel has lost nothing");
+    channel->in_doubt_ = false;
     return RC_OK;
 }
 
@@ -128,8 +128,8 @@ static enum rc publish_look(struct state *state, const struct record *record,
         return RC_OK;
     }
     struct channel *channel = work->channel;
-    ASSERT_HOT(bytes_equal(channel->name, publish->channel));
-    if (channel->private_->in_doubt) {
+    ASSERT_HOT(bytes_equal(channel_name(channel), publish->channel));
+    if (channel->in_doubt_) {
         const enum rc rc = doubt_decide(state, channel, record);
         if (rc != RC_OK) {
             return rc;
@@ -141,7 +141,7 @@ static enum rc publish_look(struct state *state, const struct record *record,
     if (publish->producer.size > 0) {
         work->producer = channel_producer(channel, publish->producer);
     }
-    work->any_start = channel->private_->resync;
+    work->any_start = channel->resync_;
     work->result.epoch = channel->epoch;
     return RC_OK;
 }
@@ -175,7 +175,7 @@ static void publish_judge(const struct state *state, struct publish_work *work)
     const bool number_fits = publish->producer_seq <= WIRE_INTEGER_MAX - publish->count;
     const bool producer_fits = publish->producer_seq == 0 || work->producer != NULL ||
                                channel == NULL ||
-                               map_count(&channel->private_->producers) < CHANNEL_PRODUCERS_MAX;
+                               channel_producer_count(channel) < CHANNEL_PRODUCERS_MAX;
     if (!seq_fits || !number_fits || !producer_fits) {
         result->verdict = PUBLISH_LIMIT;
     }
@@ -188,11 +188,8 @@ static void publish_undo(struct state *state, struct publish_work *work)
     ASSERT_HOT(work->producer != NULL || !work->producer_made);
     ASSERT_HOT(!work->channel_made || work->channel->id == 0);
     if (work->producer_made) {
-        struct channel_private *private = work->channel->private_;
         MARK("apply: a producer that could not be stored is dropped");
-        const void *removed = map_remove(&private->producers, producer_id(work->producer));
-        ASSERT(removed == work->producer);
-        producer_close(work->producer);
+        channel_producer_drop(work->channel, work->producer);
     }
     if (work->channel_made) {
         MARK("apply: a channel that could not be stored is dropped");
@@ -201,18 +198,21 @@ static void publish_undo(struct state *state, struct publish_work *work)
 }
 
 /* The producer's entry, made if need be, with room for what is accepted. RC_NOMEM */
-static enum rc publish_prepare_producer(struct publish_work *work)
+static enum rc publish_prepare_producer(const struct state *state, struct publish_work *work)
 {
     ASSERT_HOT(work->publish.producer_seq > 0);
     ASSERT_HOT(work->publish.producer.size > 0);
     ASSERT_HOT(work->channel != NULL);
-    struct channel_private *private = work->channel->private_;
     if (work->producer == NULL) {
+        enum rc rc = channel_more_reserve(&state->channels, work->channel);
+        if (rc != RC_OK) {
+            return rc;
+        }
         struct producer *producer = producer_open(work->publish.producer);
         if (producer == NULL) {
             return RC_NOMEM;
         }
-        const enum rc rc = map_insert(&private->producers, producer);
+        rc = channel_producer_add(work->channel, producer);
         if (rc != RC_OK) {
             producer_close(producer);
             return rc;
@@ -248,7 +248,7 @@ static enum rc publish_prepare(struct state *state, const struct apply_env *env,
         }
     }
     if (publish->producer_seq > 0) {
-        rc = publish_prepare_producer(work);
+        rc = publish_prepare_producer(state, work);
         if (rc != RC_OK) {
             goto fail;
         }
@@ -277,7 +277,7 @@ static void publish_accept(struct state *state, struct publish_work *work)
     if (channel->id == 0) {
         MARK("apply: a channel is made");
         table_number(&state->channels, channel, work->first_epoch);
-        channel->private_->resync = work->any_start;
+        channel->resync_ = work->any_start;
     }
     ASSERT_HOT(work->result.epoch == channel->epoch);
     const uint64_t first_seq = channel->latest + 1; /* I1: dense */
@@ -289,9 +289,8 @@ static void publish_accept(struct state *state, struct publish_work *work)
     channel->digest =
         publish_digest(channel->digest, publish, first_seq, channel->latest, state->node);
     if (publish->producer_seq > 0) {
-        list_remove(&work->producer->idle_link);
         producer_accept(work->producer, publish, first_seq, work->now_ms);
-        list_push_back(&channel->private_->idle, &work->producer->idle_link);
+        channel_producer_touch(channel, work->producer);
     }
     const uint64_t keep = state->settings.retention_messages;
     if (keep > 0 && channel->latest - channel->earliest + 1 > keep) {
@@ -361,10 +360,10 @@ static enum rc apply_publish(struct state *state, const struct record *record,
     }
     if (is_known(work.channel)) {
         publish_expire(state, &work);
-        work.channel->private_->applied_prev_pos = record->pos + 1;
+        work.channel->applied_prev_pos_ = record->pos + 1;
         if (!env->live) {
             work.channel->prev_pos_ = record->pos + 1;
-            work.channel->private_->append_time_ms = work.channel->last_time_ms;
+            work.channel->append_time_ms_ = work.channel->last_time_ms;
         }
         channel_check(work.channel);
     }
@@ -380,7 +379,7 @@ static enum rc apply_publish(struct state *state, const struct record *record,
 static void epoch_change(const struct apply_env *env, struct channel *channel, uint64_t good_end,
                          uint64_t pos, uint64_t salt)
 {
-    ASSERT(channel->private_->epoch_capacity > 0);
+    ASSERT(channel->more_->epoch_capacity > 0);
     ASSERT(good_end <= channel->latest + 1);
     channel_epoch_change(channel, good_end, pos, salt);
     if (env->live) {
@@ -392,9 +391,10 @@ static void epoch_change(const struct apply_env *env, struct channel *channel, u
 /* Room for a new epoch in every channel. RC_NOMEM */
 static enum rc epochs_reserve(const struct state *state)
 {
-    ASSERT(state->channels.count <= state->channels.capacity);
-    for (size_t i = 0; i < state->channels.count; i++) {
-        const enum rc rc = channel_epoch_reserve(state->channels.by_id[i]);
+    const struct channel_table *channels = &state->channels;
+    ASSERT(channels->count <= slots_count(&channels->names));
+    for (size_t id = 1; id <= channels->count; id++) {
+        const enum rc rc = channel_epoch_reserve(channels, table_by_id(channels, id));
         if (rc != RC_OK) {
             return rc;
         }
@@ -403,13 +403,13 @@ static enum rc epochs_reserve(const struct state *state)
 }
 
 /* Every channel gets one. RC_NOMEM */
-static enum rc epochs_end(const struct state *state, const struct record *record,
+static enum rc epochs_end(struct state *state, const struct record *record,
                           const struct apply_env *env)
 {
     ASSERT(state->in_doubt);
     const enum rc rc = epochs_reserve(state);
-    for (size_t i = 0; rc == RC_OK && i < state->channels.count; i++) {
-        struct channel *channel = state->channels.by_id[i];
+    for (size_t id = 1; rc == RC_OK && id <= state->channels.count; id++) {
+        struct channel *channel = table_by_id(&state->channels, id);
         epoch_change(env, channel, channel->latest + 1, record->pos,
                      epoch_salt(state, record->body));
     }
@@ -483,11 +483,11 @@ static enum rc doubt_end(struct state *state, const struct record *record,
         state_base_change(state, record->pos, doubt->salt);
     }
     const uint64_t salt = epoch_salt(state, record->body); /* which holds the one of its own */
-    for (size_t i = 0; i < state->channels.count; i++) {
-        struct channel *channel = state->channels.by_id[i];
-        const bool lost = doubt->kind == DOUBT_ALL || channel->private_->in_doubt;
-        channel->private_->in_doubt = false;
-        channel->private_->resync = false;
+    for (size_t id = 1; id <= state->channels.count; id++) {
+        struct channel *channel = table_by_id(&state->channels, id);
+        const bool lost = doubt->kind == DOUBT_ALL || channel->in_doubt_;
+        channel->in_doubt_ = false;
+        channel->resync_ = false;
         if (lost) {
             epoch_change(env, channel, channel->latest + 1, record->pos, salt);
         }
@@ -508,8 +508,8 @@ static enum rc doubt_list(struct state *state, const struct record *record,
     const uint64_t salt = epoch_salt(state, record->body);
     if (state->in_doubt) {
         MARK("doubt: behind a loss a list is of every channel");
-        for (size_t i = 0; i < state->channels.count; i++) {
-            epoch_change(env, state->channels.by_id[i], 1, record->pos, salt);
+        for (size_t id = 1; id <= state->channels.count; id++) {
+            epoch_change(env, table_by_id(&state->channels, id), 1, record->pos, salt);
         }
         return RC_OK;
     }
@@ -575,8 +575,9 @@ static enum rc apply_hole(struct state *state, const struct record *record,
     MARK_IF(state->doubt_first != hole.first_pos, "doubt: another hole");
     ASSERT(state->doubt_first <= state->doubt_end);
     state_base_change(state, record->pos, hole.salt);
-    for (size_t i = 0; i < state->channels.count; i++) {
-        state->channels.by_id[i]->private_->in_doubt = true;
+    for (size_t id = 1; id <= state->channels.count; id++) {
+        struct channel *channel = table_by_id(&state->channels, id);
+        channel->in_doubt_ = true;
     }
     state->controls_in_doubt = true;
     return hole.end_pos - hole.first_pos > CONTROLS_MASK ? epochs_end(state, record, env) : RC_OK;

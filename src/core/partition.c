@@ -347,7 +347,6 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
 {
     ASSERT_HOT(p->phase == PARTITION_RUNNING);
     ASSERT_HOT(count >= 1 && count <= BATCH_MESSAGES_MAX);
-    struct channel_private *private = channel->private_;
     if (p->scratch.capacity > SCRATCH_KEEP_BYTES) {
         buf_deinit(&p->scratch);
     }
@@ -356,8 +355,8 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
     if (rc != RC_OK) {
         return rc;
     }
-    const uint64_t time_ms = now_ms > private->append_time_ms ? now_ms : private->append_time_ms;
-    MARK_IF(now_ms < private->append_time_ms,
+    const uint64_t time_ms = now_ms > channel->append_time_ms_ ? now_ms : channel->append_time_ms_;
+    MARK_IF(now_ms < channel->append_time_ms_,
             "partition: the clock has gone back, the time of a channel has not");
     const uint64_t tick = p->ops->ticks_take(p->ctx, now_ms, count);
     command_publish_stamp(p->scratch.data, time_ms, tick);
@@ -369,8 +368,8 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
     }
     ASSERT(log->end_pos == pos + 1 && channel->prev_pos_ <= pos);
     channel->prev_pos_ = pos + 1;
-    private->append_time_ms = time_ms;
-    private->pending++;
+    channel->append_time_ms_ = time_ms;
+    channel->pending_++;
     return RC_OK;
 }
 
@@ -397,7 +396,7 @@ enum rc partition_publish(struct partition *partition, const struct partition_ta
     }
     rc = publish_append(partition, channel, body, publish.count, now_ms);
     if (rc != RC_OK) {
-        if (channel->id == 0 && channel->private_->pending == 0) {
+        if (channel->id == 0 && channel->pending_ == 0) {
             MARK("partition: a name without a message is dropped");
             table_drop(channels, channel);
         }
@@ -478,9 +477,9 @@ void partition_flush(struct partition *partition)
 static void channel_release(struct partition *p, struct channel *channel)
 {
     ASSERT_HOT(channel->id == 0 || channel->latest >= 1);
-    ASSERT(channel->private_->pending > 0);
-    channel->private_->pending--;
-    if (channel->private_->pending == 0 && channel->id == 0) {
+    ASSERT(channel->pending_ > 0);
+    channel->pending_--;
+    if (channel->pending_ == 0 && channel->id == 0) {
         MARK("partition: with its last pending record a name goes");
         table_drop(&p->state.channels, channel);
     }
@@ -489,12 +488,12 @@ static void channel_release(struct partition *p, struct channel *channel)
 /* Forgets a pending record: the channel is again as the last record applied has left it. */
 static void channel_roll_back(struct partition *p, struct channel *channel)
 {
-    ASSERT(channel->private_->pending > 0);
-    ASSERT(channel->prev_pos_ >= channel->private_->applied_prev_pos);
-    ASSERT(channel->private_->append_time_ms >= channel->last_time_ms);
+    ASSERT(channel->pending_ > 0);
+    ASSERT(channel->prev_pos_ >= channel->applied_prev_pos_);
+    ASSERT(channel->append_time_ms_ >= channel->last_time_ms);
     MARK("partition: a channel is as its last record left it");
-    channel->prev_pos_ = channel->private_->applied_prev_pos;
-    channel->private_->append_time_ms = channel->last_time_ms;
+    channel->prev_pos_ = channel->applied_prev_pos_;
+    channel->append_time_ms_ = channel->last_time_ms;
     channel_release(p, channel);
 }
 
@@ -693,9 +692,23 @@ struct channel *partition_channel_by_id(struct partition *partition, uint64_t id
     return table_by_id(&partition->state.channels, id);
 }
 
+enum rc partition_user_set(struct partition *partition, struct channel *channel, void *user)
+{
+    ASSERT(channel->id != 0);
+    if (channel_user(channel) == user) {
+        return RC_OK;
+    }
+    const enum rc rc = channel_more_reserve(&partition->state.channels, channel);
+    if (rc == RC_OK) {
+        channel->more_->user = user;
+    }
+    ASSERT(rc != RC_OK || channel_user(channel) == user);
+    return rc;
+}
+
 uint64_t partition_channel_count(const struct partition *partition)
 {
-    ASSERT(partition->state.channels.count <= map_count(&partition->state.channels.names));
+    ASSERT(partition->state.channels.count <= slots_count(&partition->state.channels.names));
     return partition->state.channels.count;
 }
 

@@ -29,20 +29,39 @@ struct channel_epoch {
     uint64_t good_end; /* a position (epoch, seq) with seq <= good_end is still good */
 };
 
-/* What the owner may read of a channel; changed by apply only. */
+/* What the owner may read of a channel; changed by apply only. There may be millions of them,
+ * nearly all idle: 88 bytes and what the name needs beyond six. What few have is elsewhere
+ * (`more_`). */
 struct channel {
-    uint64_t id;       /* 1, 2, 3 … in the partition, by first publish */
-    struct bytes name; /* owned */
     uint64_t epoch;
     uint64_t earliest;     /* seq of the oldest message kept; latest + 1 if none is */
     uint64_t latest;       /* seq of the newest message; 0: none ever */
     uint64_t last_time_ms; /* a message's time never goes back within its channel */
     uint64_t digest;       /* of `latest` (base/digest.h) */
-    void *user;            /* the owner's: its subscribers */
-    /* private from here on */
-    uint64_t prev_pos_; /* position + 1 of the last record appended for it */
-    struct channel_private *private_;
+    /* private, but for the id */
+    uint64_t prev_pos_;         /* position + 1 of the last record appended for it */
+    uint64_t applied_prev_pos_; /* prev_pos_ as of the last record applied */
+    uint64_t append_time_ms_;   /* the time stamped last; not going back */
+    struct channel_more *more_; /* NULL: none of that */
+    uint32_t id;                /* 1, 2, 3 … in the partition, by first publish */
+    uint32_t pending_;          /* records appended that are not applied yet */
+    bool in_doubt_ : 1;         /* a hole may have eaten records of it */
+    bool resync_ : 1;           /* it has: producers not known may begin with any number */
+    bool captured_ : 1;         /* a checkpoint under way has it as it was (core/capture.h) */
+    uint8_t name_size_;
+    uint8_t name_[];
 };
+
+static inline struct bytes channel_name(const struct channel *channel)
+{
+    ASSERT_HOT(channel->name_size_ >= 1);
+    return (struct bytes){channel->name_, channel->name_size_};
+}
+/* The owner's own: its subscribers. NULL: none was set. */
+void *channel_user(const struct channel *channel);
+/* RC_NOMEM: unchanged; never for NULL */
+MUST_USE enum rc partition_user_set(struct partition *partition, struct channel *channel,
+                                    void *user);
 
 /* Who asked, in the caller's terms: given back with the result, not looked into. */
 struct partition_tag {

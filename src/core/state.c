@@ -15,7 +15,7 @@ void state_init(struct state *state, const struct partition_options *options)
 
 void state_deinit(struct state *state)
 {
-    ASSERT(state->channels.count <= map_count(&state->channels.names));
+    ASSERT(state->channels.count <= slots_count(&state->channels.names));
     table_deinit(&state->channels);
 }
 

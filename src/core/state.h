@@ -61,6 +61,9 @@ MUST_USE enum rc state_apply(struct state *state, const struct record *record,
 
 /* Format: state_codec.c. RC_NOMEM */
 MUST_USE enum rc state_encode(const struct state *state, struct buf *to);
+/* Its two parts: what stands in front of the channels, and one channel. RC_NOMEM */
+MUST_USE enum rc state_encode_head(const struct state *state, struct buf *to);
+MUST_USE enum rc state_encode_channel(const struct channel *channel, struct buf *to);
 /* Into a state fresh from state_init(); it is the state before position `pos`. RC_CORRUPT,
  * RC_NOMEM: only state_deinit() is left to do */
 MUST_USE enum rc state_decode(struct state *state, uint64_t pos, struct bytes bytes);

@@ -72,9 +72,8 @@ static enum rc producer_encode(const struct producer *producer, uint64_t earlies
 
 static enum rc producers_encode(const struct channel *channel, struct buf *to)
 {
-    ASSERT(map_count(&channel->private_->producers) <= CHANNEL_PRODUCERS_MAX);
-    const struct map *map = &channel->private_->producers;
-    const size_t count = map_count(map);
+    const size_t count = channel_producer_count(channel);
+    ASSERT(count <= CHANNEL_PRODUCERS_MAX);
     enum rc rc = buf_reserve(to, sizeof(uint32_t));
     if (rc != RC_OK) {
         return rc;
@@ -89,7 +88,7 @@ static enum rc producers_encode(const struct channel *channel, struct buf *to)
     }
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
-        sorted[i] = map_next(map, &at);
+        sorted[i] = map_next(&channel->more_->producers, &at);
     }
     qsort(sorted, count, sizeof(struct producer *), by_id);
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
@@ -99,36 +98,37 @@ static enum rc producers_encode(const struct channel *channel, struct buf *to)
     return rc;
 }
 
-static enum rc channel_encode(const struct channel *channel, struct buf *to)
+enum rc state_encode_channel(const struct channel *channel, struct buf *to)
 {
+    const uint32_t epoch_count = channel_epoch_count(channel);
     ASSERT(channel->id >= 1);
-    ASSERT(channel->private_->epoch_count <= CHANNEL_EPOCHS_MAX);
-    const struct channel_private *private = channel->private_;
-    const enum rc rc = buf_reserve(to, CHANNEL_SIZE_MIN + channel->name.size +
-                                           private->epoch_count * sizeof(struct channel_epoch));
+    ASSERT(epoch_count <= CHANNEL_EPOCHS_MAX);
+    const struct bytes name = channel_name(channel);
+    const enum rc rc =
+        buf_reserve(to, CHANNEL_SIZE_MIN + name.size + epoch_count * sizeof(struct channel_epoch));
     if (rc != RC_OK) {
         return rc;
     }
     channel_check(channel);
-    buf_put_u8(to, (uint8_t)channel->name.size);
-    buf_put(to, channel->name.data, channel->name.size);
+    buf_put_u8(to, (uint8_t)name.size);
+    buf_put(to, name.data, name.size);
     buf_put_u64(to, channel->epoch);
     buf_put_u64(to, channel->earliest);
     buf_put_u64(to, channel->latest);
     buf_put_u64(to, channel->last_time_ms);
-    buf_put_u64(to, private->applied_prev_pos);
+    buf_put_u64(to, channel->applied_prev_pos_);
     buf_put_u64(to, channel->digest);
-    buf_put_u8(to, (uint8_t)((private->in_doubt ? FLAG_DOUBT_OR_EXPIRED : 0) |
-                             (private->resync ? FLAG_RESYNC : 0)));
-    buf_put_u8(to, (uint8_t) private->epoch_count);
-    for (uint32_t i = 0; i < private->epoch_count; i++) {
-        buf_put_u64(to, private->epochs[i].epoch);
-        buf_put_u64(to, private->epochs[i].good_end);
+    buf_put_u8(to, (uint8_t)((channel->in_doubt_ ? FLAG_DOUBT_OR_EXPIRED : 0) |
+                             (channel->resync_ ? FLAG_RESYNC : 0)));
+    buf_put_u8(to, (uint8_t)epoch_count);
+    for (uint32_t i = 0; i < epoch_count; i++) {
+        buf_put_u64(to, channel->more_->epochs[i].epoch);
+        buf_put_u64(to, channel->more_->epochs[i].good_end);
     }
     return producers_encode(channel, to);
 }
 
-static enum rc head_encode(const struct state *state, struct buf *to)
+enum rc state_encode_head(const struct state *state, struct buf *to)
 {
     ASSERT(state->base_count >= 1 && state->base_count <= CHANNEL_EPOCHS_MAX + 1);
     ASSERT(state->in_doubt == (state->base_clean != 0));
@@ -157,10 +157,10 @@ static enum rc head_encode(const struct state *state, struct buf *to)
 
 enum rc state_encode(const struct state *state, struct buf *to)
 {
-    ASSERT(state->channels.count <= state->channels.capacity);
-    enum rc rc = head_encode(state, to);
-    for (size_t i = 0; i < state->channels.count && rc == RC_OK; i++) {
-        rc = channel_encode(state->channels.by_id[i], to);
+    ASSERT(state->channels.count <= slots_count(&state->channels.names));
+    enum rc rc = state_encode_head(state, to);
+    for (uint64_t id = 1; id <= state->channels.count && rc == RC_OK; id++) {
+        rc = state_encode_channel(table_by_id(&state->channels, id), to);
     }
     return rc;
 }
@@ -250,7 +250,7 @@ static enum rc producer_decode(struct bytes_reader *reader, struct channel *chan
     if (rc != RC_OK) {
         goto fail;
     }
-    rc = map_insert(&channel->private_->producers, producer);
+    rc = channel_producer_add(channel, producer);
     if (rc != RC_OK) {
         goto fail;
     }
@@ -271,10 +271,11 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static enum rc producers_decode(struct bytes_reader *reader, struct channel *channel)
+static enum rc producers_decode(const struct channel_table *table, struct bytes_reader *reader,
+                                struct channel *channel)
 {
-    ASSERT(map_count(&channel->private_->producers) == 0);
-    ASSERT(list_empty(&channel->private_->idle));
+    ASSERT(channel_producer_count(channel) == 0);
+    ASSERT(channel->id != 0);
     const uint32_t count = reader_u32(reader);
     if (reader->failed || count > CHANNEL_PRODUCERS_MAX ||
         count > reader->rest.size / PRODUCER_SIZE_MIN) {
@@ -283,11 +284,14 @@ static enum rc producers_decode(struct bytes_reader *reader, struct channel *cha
     if (count == 0) {
         return RC_OK;
     }
+    enum rc rc = channel_more_reserve(table, channel);
+    if (rc != RC_OK) {
+        return rc;
+    }
     struct producer **all = mem_calloc(count, sizeof(struct producer *));
     if (all == NULL) {
         return RC_NOMEM;
     }
-    enum rc rc = RC_OK;
     for (uint32_t i = 0; i < count && rc == RC_OK; i++) {
         rc = producer_decode(reader, channel, i > 0 ? all[i - 1] : NULL, &all[i]);
     }
@@ -296,7 +300,7 @@ static enum rc producers_decode(struct bytes_reader *reader, struct channel *cha
         qsort(all, count, sizeof(struct producer *), by_time);
         for (uint32_t i = 0; i < count; i++) {
             if (!all[i]->expired) {
-                list_push_back(&channel->private_->idle, &all[i]->idle_link);
+                channel_producer_touch(channel, all[i]);
             }
         }
     }
@@ -304,11 +308,11 @@ static enum rc producers_decode(struct bytes_reader *reader, struct channel *cha
     return rc;
 }
 
-static enum rc epochs_decode(struct bytes_reader *reader, struct channel *channel)
+static enum rc epochs_decode(const struct channel_table *table, struct bytes_reader *reader,
+                             struct channel *channel)
 {
-    ASSERT(channel->private_->epoch_count == 0);
+    ASSERT(channel_epoch_count(channel) == 0);
     ASSERT(channel->epoch != 0);
-    struct channel_private *private = channel->private_;
     const uint32_t count = reader_u8(reader);
     if (reader->failed || count > CHANNEL_EPOCHS_MAX) {
         return RC_CORRUPT;
@@ -320,18 +324,18 @@ static enum rc epochs_decode(struct bytes_reader *reader, struct channel *channe
             good_end > channel->latest + 1 || channel_epoch_good_end(channel, epoch) != 0) {
             return RC_CORRUPT;
         }
-        const enum rc rc = channel_epoch_reserve(channel);
+        const enum rc rc = channel_epoch_reserve(table, channel);
         if (rc != RC_OK) {
             return rc;
         }
-        private->epochs[private->epoch_count++] = (struct channel_epoch){epoch, good_end};
+        channel_epoch_push(channel, (struct channel_epoch){epoch, good_end});
     }
     return RC_OK;
 }
 
 static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_reader *reader)
 {
-    ASSERT(state->channels.count == map_count(&state->channels.names));
+    ASSERT(state->channels.count == slots_count(&state->channels.names));
     const struct bytes name = reader_take(reader, reader_u8(reader));
     const uint64_t epoch = reader_u64(reader);
     const uint64_t earliest = reader_u64(reader);
@@ -362,16 +366,16 @@ static enum rc channel_decode(struct state *state, uint64_t pos, struct bytes_re
     channel->last_time_ms = last_time_ms;
     channel->digest = digest;
     channel->prev_pos_ = prev_pos;
-    channel->private_->applied_prev_pos = prev_pos;
-    channel->private_->append_time_ms = last_time_ms;
-    channel->private_->in_doubt = (flags & FLAG_DOUBT_OR_EXPIRED) != 0;
-    channel->private_->resync = (flags & FLAG_RESYNC) != 0;
-    rc = epochs_decode(reader, channel);
+    channel->applied_prev_pos_ = prev_pos;
+    channel->append_time_ms_ = last_time_ms;
+    channel->in_doubt_ = (flags & FLAG_DOUBT_OR_EXPIRED) != 0;
+    channel->resync_ = (flags & FLAG_RESYNC) != 0;
+    rc = epochs_decode(&state->channels, reader, channel);
     if (rc != RC_OK) {
         return rc;
     }
     channel_check(channel);
-    return producers_decode(reader, channel);
+    return producers_decode(&state->channels, reader, channel);
 }
 
 static enum rc head_decode(struct state *state, struct bytes_reader *reader)
@@ -420,6 +424,10 @@ enum rc state_decode(struct state *state, uint64_t pos, struct bytes bytes)
     const uint64_t count = reader_u64(&reader);
     if (reader.failed || count > reader.rest.size / CHANNEL_SIZE_MIN) {
         return RC_CORRUPT;
+    }
+    rc = table_expect(&state->channels, count);
+    if (rc != RC_OK) {
+        return rc;
     }
     for (uint64_t i = 0; i < count; i++) {
         rc = channel_decode(state, pos, &reader);

@@ -106,7 +106,7 @@ const struct setting config_settings[] = {
            "Publishes, subscribes and history reads of one connection that are not answered yet; "
            "more wait in its socket."),
     NUMBER("limits.channels", limit_channels, "1000000", 1, 1000000000, NULL,
-           "Channels of the node."),
+           "Channels of the node; an idle one takes about 150 bytes of memory."),
 
     DURATION("retention.age", retention_age_ms, "0", SECOND, 36500 * DAY, "keep for ever",
              "Messages older than this may be removed, a segment at a time."),

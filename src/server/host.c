@@ -165,11 +165,15 @@ static struct bytes topic_key(const void *value)
 /* Who follows the channel, or NULL. A channel may have been followed before it was published to. */
 static struct topic *topic_of(struct host *host, struct channel *channel, uint64_t first_seq)
 {
-    if (channel->user == NULL && first_seq == 1) {
+    struct topic *topic = channel_user(channel);
+    if (topic == NULL && first_seq == 1) {
         MARK("host: the first message of a channel");
-        channel->user = map_find(&host->topics, channel->name);
+        topic = map_find(&host->topics, channel_name(channel));
+        if (topic != NULL) {
+            must(partition_user_set(host->partition, channel, topic));
+        }
     }
-    return channel->user;
+    return topic;
 }
 
 static struct shared_chunk *topic_chunk(struct host *host, struct topic *topic,
@@ -261,9 +265,9 @@ static void on_batch_end(void *ctx, const struct log_batch *batch)
 static void on_epoch_changed(void *ctx, struct channel *channel)
 {
     const struct host *host = ctx;
-    ASSERT(channel->user == NULL);
+    ASSERT(channel_user(channel) == NULL);
     log_event(LEVEL_WARN, "channel has a new epoch", FIELD_U64("partition", host->number),
-              FIELD_BYTES("channel", channel->name), FIELD_U64("latest", channel->latest));
+              FIELD_BYTES("channel", channel_name(channel)), FIELD_U64("latest", channel->latest));
 }
 
 static enum rc on_index(void *ctx, struct log_place place, uint64_t channel_id, uint64_t first_seq,

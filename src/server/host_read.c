@@ -37,13 +37,15 @@ static struct topic *topic_open(struct host *host, struct bytes name)
     bytes_copy(copy, name.data, name.size);
     topic->name = bytes_of(copy, name.size);
     list_init(&topic->open_link);
+    struct channel *channel = partition_channel_find(host->partition, name);
     if (map_insert(&host->topics, topic) != RC_OK) {
         mem_free(topic);
         return NULL;
     }
-    struct channel *channel = partition_channel_find(host->partition, name);
-    if (channel != NULL) {
-        channel->user = topic;
+    if (channel != NULL && partition_user_set(host->partition, channel, topic) != RC_OK) {
+        (void)map_remove(&host->topics, name);
+        mem_free(topic);
+        return NULL;
     }
     return topic;
 }
@@ -69,7 +71,8 @@ void host_on_detach(struct host *host, struct mail_channel *mail)
             struct channel *channel = partition_channel_find(host->partition, topic->name);
             if (channel != NULL) {
                 MARK("host: nobody follows a channel any more");
-                channel->user = NULL;
+                const enum rc rc = partition_user_set(host->partition, channel, NULL);
+                ASSERT(rc == RC_OK); /* it has had one */
             }
             (void)map_remove(&host->topics, topic->name);
             mem_free(topic);

@@ -36,7 +36,7 @@ static void on_messages(void *ctx, struct channel *channel, uint64_t first_seq,
                         const struct command_publish *publish)
 {
     struct world *w = ctx;
-    ASSERT(bytes_equal(channel->name, publish->channel));
+    ASSERT(bytes_equal(channel_name(channel), publish->channel));
     const struct world_event event = {
         .channel_id = channel->id,
         .epoch = channel->epoch,
