@@ -10,5 +10,7 @@
 #include "base/bytes.h"
 
 uint64_t hash_bytes(struct bytes bytes, uint64_t seed);
+/* As hash_bytes() over all of them, one behind the other. */
+uint64_t hash_parts(const struct buf *parts, size_t count, uint64_t seed);
 
 #endif

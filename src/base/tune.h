@@ -29,6 +29,8 @@ struct tune {
     unsigned flush_rounds; /* writes of one connection in one turn */
     unsigned accepts;      /* of one turn */
     unsigned mails;        /* of one turn */
+    size_t slice_bytes;    /* of a checkpoint's state, encoded in one turn: some tenth of a ms */
+    unsigned slice_rows;   /* of a survey's, looked at in one turn and trimmed by one record */
     unsigned host_reads;   /* of a partition at the reader at a time; more wait, in order */
     /* session */
     unsigned session_reads; /* [I11] of a session, under way or held: enough to keep the socket busy

@@ -129,6 +129,7 @@ static enum rc publish_look(struct state *state, const struct record *record,
     }
     struct channel *channel = work->channel;
     ASSERT_HOT(bytes_equal(channel_name(channel), publish->channel));
+    state_touch(state, channel);
     if (channel->in_doubt_) {
         const enum rc rc = doubt_decide(state, channel, record);
         if (rc != RC_OK) {
@@ -376,11 +377,12 @@ static enum rc apply_publish(struct state *state, const struct record *record,
 /* ---- the others ---------------------------------------------------------------------------- */
 
 /* A channel gets a new epoch; room has been reserved. */
-static void epoch_change(const struct apply_env *env, struct channel *channel, uint64_t good_end,
-                         uint64_t pos, uint64_t salt)
+static void epoch_change(struct state *state, const struct apply_env *env, struct channel *channel,
+                         uint64_t good_end, uint64_t pos, uint64_t salt)
 {
     ASSERT(channel->more_->epoch_capacity > 0);
     ASSERT(good_end <= channel->latest + 1);
+    state_touch(state, channel);
     channel_epoch_change(channel, good_end, pos, salt);
     if (env->live) {
         MARK("epoch: subscribers are told of a new one");
@@ -410,7 +412,7 @@ static enum rc epochs_end(struct state *state, const struct record *record,
     const enum rc rc = epochs_reserve(state);
     for (size_t id = 1; rc == RC_OK && id <= state->channels.count; id++) {
         struct channel *channel = table_by_id(&state->channels, id);
-        epoch_change(env, channel, channel->latest + 1, record->pos,
+        epoch_change(state, env, channel, channel->latest + 1, record->pos,
                      epoch_salt(state, record->body));
     }
     return rc;
@@ -440,6 +442,7 @@ static enum rc apply_trim(struct state *state, const struct record *record,
             MARK("retention: a trim comes after the messages went");
             continue;
         }
+        state_touch(state, channel);
         MARK_IF(entry.earliest > channel->latest, "retention: a trim empties a channel");
         MARK_IF(entry.earliest <= channel->latest,
                 "retention: a trim takes the beginning of a channel");
@@ -486,10 +489,11 @@ static enum rc doubt_end(struct state *state, const struct record *record,
     for (size_t id = 1; id <= state->channels.count; id++) {
         struct channel *channel = table_by_id(&state->channels, id);
         const bool lost = doubt->kind == DOUBT_ALL || channel->in_doubt_;
+        state_touch(state, channel);
         channel->in_doubt_ = false;
         channel->resync_ = false;
         if (lost) {
-            epoch_change(env, channel, channel->latest + 1, record->pos, salt);
+            epoch_change(state, env, channel, channel->latest + 1, record->pos, salt);
         }
     }
     return RC_OK;
@@ -509,7 +513,7 @@ static enum rc doubt_list(struct state *state, const struct record *record,
     if (state->in_doubt) {
         MARK("doubt: behind a loss a list is of every channel");
         for (size_t id = 1; id <= state->channels.count; id++) {
-            epoch_change(env, table_by_id(&state->channels, id), 1, record->pos, salt);
+            epoch_change(state, env, table_by_id(&state->channels, id), 1, record->pos, salt);
         }
         return RC_OK;
     }
@@ -525,7 +529,7 @@ static enum rc doubt_list(struct state *state, const struct record *record,
         if (good_end > channel->latest + 1) {
             good_end = channel->latest + 1;
         }
-        epoch_change(env, channel, good_end, record->pos, salt);
+        epoch_change(state, env, channel, good_end, record->pos, salt);
     }
     return RC_OK;
 }
@@ -577,6 +581,7 @@ static enum rc apply_hole(struct state *state, const struct record *record,
     state_base_change(state, record->pos, hole.salt);
     for (size_t id = 1; id <= state->channels.count; id++) {
         struct channel *channel = table_by_id(&state->channels, id);
+        state_touch(state, channel);
         channel->in_doubt_ = true;
     }
     state->controls_in_doubt = true;
@@ -584,7 +589,7 @@ static enum rc apply_hole(struct state *state, const struct record *record,
 }
 
 /* Behind a hole: was a control record in it? See above. RC_CORRUPT, RC_NOMEM */
-static enum rc controls_look(const struct state *state, const struct record *record,
+static enum rc controls_look(struct state *state, const struct record *record,
                              const struct apply_env *env)
 {
     ASSERT_HOT(record->type != RECORD_HOLE);

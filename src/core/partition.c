@@ -730,6 +730,31 @@ enum rc partition_state_encode(const struct partition *partition, struct buf *to
     return state_encode(&partition->state, to);
 }
 
+enum rc partition_capture_begin(struct partition *partition)
+{
+    ASSERT(partition->state.capture == NULL);
+    ASSERT(partition->phase != PARTITION_RECOVERING);
+    return capture_open(&partition->state, &partition->state.capture);
+}
+
+bool partition_capturing(const struct partition *partition)
+{
+    return partition->state.capture != NULL;
+}
+
+enum rc partition_capture_step(struct partition *partition, size_t bytes_max,
+                               struct pieces *ret_state)
+{
+    ASSERT(partition->state.capture != NULL);
+    ASSERT(bytes_max > 0);
+    const enum rc rc = capture_step(partition->state.capture, bytes_max, ret_state);
+    if (rc != RC_AGAIN) {
+        capture_close(partition->state.capture);
+        partition->state.capture = NULL;
+    }
+    return rc;
+}
+
 enum rc partition_state_hash(const struct partition *partition, uint64_t *ret_hash)
 {
     struct buf bytes = {0};

@@ -18,6 +18,7 @@
 #define CORE_PARTITION_H
 
 #include "base/map.h"
+#include "base/pieces.h"
 #include "core/command.h"
 #include "log/record.h"
 
@@ -215,6 +216,16 @@ enum position_verdict partition_position_judge(struct partition *partition, stru
 
 /* The state, for a checkpoint: deterministic bytes, equal for equal histories. RC_NOMEM */
 MUST_USE enum rc partition_state_encode(const struct partition *partition, struct buf *to);
+/* The same, a slice at a time: the state as it is now, while more is applied. One capture at a
+ * time (core/capture.h). RC_NOMEM: there is none */
+MUST_USE enum rc partition_capture_begin(struct partition *partition);
+bool partition_capturing(const struct partition *partition);
+/* Encodes some `bytes_max` more.
+ * RC_OK     that was the last of it: all is in *ret_state, which the caller deinits
+ * RC_AGAIN  more is left
+ * RC_NOMEM  it is given up */
+MUST_USE enum rc partition_capture_step(struct partition *partition, size_t bytes_max,
+                                        struct pieces *ret_state);
 /* XXH3-64 over the same bytes. */
 MUST_USE enum rc partition_state_hash(const struct partition *partition, uint64_t *ret_hash);
 

@@ -1,6 +1,7 @@
 #include "core/state.h"
 
 #include "base/digest.h"
+#include "core/capture.h"
 #include "core/epoch.h"
 #include "core/snowflake.h"
 
@@ -16,6 +17,7 @@ void state_init(struct state *state, const struct partition_options *options)
 void state_deinit(struct state *state)
 {
     ASSERT(state->channels.count <= slots_count(&state->channels.names));
+    capture_close(state->capture);
     table_deinit(&state->channels);
 }
 

@@ -4,6 +4,7 @@
 #ifndef CORE_STATE_H
 #define CORE_STATE_H
 
+#include "core/capture.h"
 #include "core/channel.h"
 
 struct state {
@@ -21,6 +22,7 @@ struct state {
     uint64_t doubt_first;
     uint64_t doubt_end;
     uint64_t base_clean;
+    struct capture *capture; /* of a checkpoint under way (core/capture.h); NULL: there is none */
     /* Constant. */
     uint32_t number;
     unsigned node;
@@ -34,6 +36,14 @@ static inline uint64_t state_base(const struct state *state)
     ASSERT_HOT(state->base_count >= 1 && state->base_count <= CHANNEL_EPOCHS_MAX + 1);
     ASSERT_HOT(state->bases[state->base_count - 1] != 0);
     return state->bases[state->base_count - 1];
+}
+/* Before anything of the channel changes. */
+static inline void state_touch(struct state *state, struct channel *channel)
+{
+    ASSERT_HOT(channel->name_size_ >= 1);
+    if (state->capture != NULL) {
+        capture_touch(state->capture, channel);
+    }
 }
 /* The current base becomes an earlier one. */
 void state_base_change(struct state *state, uint64_t pos, uint64_t salt);

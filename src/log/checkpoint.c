@@ -20,11 +20,11 @@ enum {
 
 static_assert(AT_CRC + sizeof(uint32_t) == CHECKPOINT_HEADER_SIZE, "the CRC ends the header");
 
-static void header_encode(const struct checkpoint *checkpoint, struct bytes state,
+static void header_encode(const struct checkpoint *checkpoint, const struct pieces *state,
                           uint8_t to[CHECKPOINT_HEADER_SIZE])
 {
     ASSERT(checkpoint->segment > 0);
-    ASSERT(state.size == 0 || state.data != NULL);
+    ASSERT(state->count <= state->capacity);
     bytes_zero(to, CHECKPOINT_HEADER_SIZE);
     bytes_store_u64(to + AT_MAGIC, CHECKPOINT_MAGIC);
     bytes_store_u32(to + AT_VERSION, CHECKPOINT_VERSION);
@@ -33,15 +33,15 @@ static void header_encode(const struct checkpoint *checkpoint, struct bytes stat
     bytes_store_u64(to + AT_SEGMENT, checkpoint->segment);
     bytes_store_u64(to + AT_POS, checkpoint->pos);
     bytes_store_u64(to + AT_HASH, checkpoint->hash);
-    bytes_store_u64(to + AT_STATE_SIZE, state.size);
-    bytes_store_u64(to + AT_STATE_HASH, hash_bytes(state, 0));
+    bytes_store_u64(to + AT_STATE_SIZE, pieces_size(state));
+    bytes_store_u64(to + AT_STATE_HASH, pieces_hash(state, 0));
     bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to, AT_CRC)));
     ASSERT(bytes_load_u64(to + AT_SEGMENT) == checkpoint->segment);
-    ASSERT(bytes_load_u64(to + AT_STATE_SIZE) == state.size);
+    ASSERT(bytes_load_u64(to + AT_STATE_SIZE) == pieces_size(state));
 }
 
 enum rc checkpoint_write(const struct storage *storage, const char *folder,
-                         const struct checkpoint *checkpoint, struct bytes state)
+                         const struct checkpoint *checkpoint, const struct pieces *state)
 {
     ASSERT(folder[0] != '\0');
     ASSERT(strlen(folder) <= LOG_FOLDER_BYTES_MAX);
@@ -56,8 +56,12 @@ enum rc checkpoint_write(const struct storage *storage, const char *folder,
         return rc;
     }
     rc = files_write(storage, file, bytes_of(header, sizeof(header)), 0);
-    if (rc == RC_OK && state.size > 0) {
-        rc = files_write(storage, file, state, CHECKPOINT_HEADER_SIZE);
+    uint64_t at = CHECKPOINT_HEADER_SIZE;
+    for (size_t i = 0; rc == RC_OK && i < state->count; i++) {
+        if (state->items[i].size > 0) {
+            rc = files_write(storage, file, buf_bytes(&state->items[i]), at);
+            at += state->items[i].size;
+        }
     }
     if (rc == RC_OK) {
         rc = files_sync(storage, file);

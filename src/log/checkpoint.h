@@ -8,6 +8,7 @@
 #ifndef LOG_CHECKPOINT_H
 #define LOG_CHECKPOINT_H
 
+#include "base/pieces.h"
 #include "log/files.h"
 
 #define CHECKPOINT_HEADER_SIZE 80u
@@ -21,7 +22,7 @@ struct checkpoint {
 };
 
 MUST_USE enum rc checkpoint_write(const struct storage *storage, const char *folder,
-                                  const struct checkpoint *checkpoint, struct bytes state);
+                                  const struct checkpoint *checkpoint, const struct pieces *state);
 /* Appends the state to `to`, which the caller empties before.
  * RC_NOT_FOUND; RC_CORRUPT: not whole, or of another segment; RC_IO, RC_NOMEM */
 MUST_USE enum rc checkpoint_read(const struct storage *storage, const char *folder,

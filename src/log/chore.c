@@ -105,7 +105,7 @@ static enum rc do_prepare(struct file_log *log, const struct log_chore *chore)
     return rc;
 }
 
-static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore)
+static enum rc do_checkpoint(struct file_log *log, struct log_chore *chore)
 {
     ASSERT(chore->kind == LOG_CHORE_CHECKPOINT);
     ASSERT(chore->segment > 0);
@@ -129,7 +129,13 @@ static enum rc do_checkpoint(struct file_log *log, const struct log_chore *chore
     };
     ASSERT(checkpoint.segment <= log->keeper.sealed_end);
     MARK("keeper: a checkpoint is written");
-    return checkpoint_write(&log->storage, log->folder, &checkpoint, buf_bytes(&chore->state));
+    const enum rc written =
+        checkpoint_write(&log->storage, log->folder, &checkpoint, &chore->state);
+    if (written == RC_OK) {
+        chore->state_size = pieces_size(&chore->state);
+        pieces_deinit(&chore->state); /* it may be large, and the owner has no time */
+    }
+    return written;
 }
 
 /* ---- survey -------------------------------------------------------------------------------- */

@@ -382,7 +382,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
         if (chore->rc == RC_OK && segment != NULL) {
             ASSERT(segment->bytes >= segment->checkpoint_bytes);
             segment->bytes -= segment->checkpoint_bytes;
-            segment->checkpoint_bytes = CHECKPOINT_HEADER_SIZE + chore->state.size;
+            segment->checkpoint_bytes = CHECKPOINT_HEADER_SIZE + chore->state_size;
             segment->bytes += segment->checkpoint_bytes;
         }
         break;
@@ -397,7 +397,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
     if (log->owner.snapshot_stale && catalogue_snapshot(log) != RC_OK) {
         log->owner.snapshot_stale = true; /* the old one only makes reads look in vain */
     }
-    buf_deinit(&chore->state);
+    pieces_deinit(&chore->state);
     mem_free(chore->entries);
     ASSERT(chore->kind == LOG_CHORE_SURVEY || chore->entry_count == 0);
     owner_check(log);

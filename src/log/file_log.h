@@ -19,6 +19,7 @@
 #ifndef LOG_FILE_LOG_H
 #define LOG_FILE_LOG_H
 
+#include "base/pieces.h"
 #include "log/record.h"
 #include "log/storage.h"
 
@@ -178,8 +179,9 @@ struct log_survey_entry {
 struct log_chore {
     enum log_chore_kind kind;
     uint64_t segment;
-    struct buf state;   /* CHECKPOINT: owned by the chore */
-    uint64_t state_pos; /* CHECKPOINT: position that the state is at */
+    struct pieces state; /* CHECKPOINT: owned by the chore; gone once it is written */
+    uint64_t state_pos;  /* CHECKPOINT: position that the state is at */
+    uint64_t state_size; /* CHECKPOINT result */
     bool will_trim; /* SURVEY: what the segments hold will be trimmed, so that an index that is gone
                      * hides nothing that is wanted; otherwise that is RC_CORRUPT */
     struct log_survey_entry *entries; /* SURVEY result, owned by the chore */

@@ -614,7 +614,8 @@ void host_close(struct host *host)
         mem_free(topic);
     }
     map_deinit(&host->topics);
-    buf_deinit(&host->checkpoint.state);
+    pieces_deinit(&host->checkpoint.state);
+    mem_free(host->survey);
     partition_close(host->partition);
     file_log_close(host->log);
     mem_free(host);

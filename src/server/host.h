@@ -28,6 +28,8 @@ void host_on_read(struct host *host, struct mail_read *read);
 void host_flush(struct host *host);
 /* Does the commit that is the reactor's own to do (durability memory), if one is due. */
 void host_settle(struct host *host);
+/* Does a slice of what takes long, a checkpoint or retention. False: there was nothing to do. */
+bool host_slice(struct host *host);
 /* Once a second: upkeep, retention, coming back from a full disk. */
 void host_tick(struct host *host);
 /* Nothing waits and no commit is under way. */

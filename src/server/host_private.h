@@ -19,6 +19,7 @@ struct topic {
 enum upkeep_state {
     UPKEEP_NONE,
     UPKEEP_SURVEY,   /* a survey is under way */
+    UPKEEP_JUDGING,  /* what it has found is looked at, and trimmed, in slices */
     UPKEEP_TRIMMING, /* its trim is being committed; then the segments go */
 };
 
@@ -53,11 +54,16 @@ struct host {
     bool chore_out;
     struct log_chore checkpoint; /* waits for its turn if `checkpoint_due` */
     bool checkpoint_due;
-    bool chore_wait; /* the last one failed: not before the next tick */
+    uint64_t capture_segment; /* of the one that is being encoded (partition_capturing) … */
+    uint64_t capture_pos;     /* … its segment and position */
+    bool chore_wait;          /* the last one failed: not before the next tick */
     bool survey_may_trim;
     unsigned survey_eighths; /* how much of the log the next survey looks at */
     enum upkeep_state upkeep;
-    uint64_t trim_pos;     /* UPKEEP_TRIMMING: once applied … */
+    struct log_survey_entry *survey; /* UPKEEP_JUDGING: what was found … */
+    size_t survey_count;
+    size_t survey_at;      /* … and how much of it has been looked at */
+    uint64_t trim_pos;     /* the last trim appended, 0: none; UPKEEP_TRIMMING: once applied … */
     uint64_t trim_segment; /* … segments below this may go */
     bool failed;           /* told that the log failed */
     bool losses_due;       /* a repair's losses are not in the log yet: nobody is let in */

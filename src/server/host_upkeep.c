@@ -3,9 +3,12 @@
  */
 #include "base/mark.h"
 #include "base/mem.h"
+#include "base/tune.h"
 #include "core/command.h"
 #include "server/host_private.h"
 #include "server/logger.h"
+
+#define SLICE_ROWS_MAX 1024u /* of tune.slice_rows: 16 KiB of stack */
 
 static void chore_done(struct job *job);
 
@@ -25,75 +28,125 @@ static void chore_submit(struct host *host)
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
+/* The state now is that of the segment's beginning: from here on it is encoded, a slice a turn.
+ * While one is under way no other is begun, or under a fast log none would ever be whole. */
 void host_batch_begin(struct host *host, const struct log_batch *batch)
 {
     uint64_t segment;
-    if (!file_log_checkpoint_due(host->log, batch, &segment)) {
+    if (partition_capturing(host->partition) ||
+        !file_log_checkpoint_due(host->log, batch, &segment)) {
         return;
     }
-    struct log_chore *checkpoint = &host->checkpoint;
-    buf_clear(&checkpoint->state);
     MARK_IF(host->checkpoint_due,
             "keeper: a checkpoint that has not been written yet is passed over");
     host->checkpoint_due = false;
-    if (partition_state_encode(host->partition, &checkpoint->state) == RC_OK) {
-        checkpoint->kind = LOG_CHORE_CHECKPOINT;
-        checkpoint->segment = segment;
-        checkpoint->state_pos = batch->first_pos;
-        host->checkpoint_due = true;
+    pieces_deinit(&host->checkpoint.state);
+    if (partition_capture_begin(host->partition) == RC_OK) {
+        host->capture_segment = segment;
+        host->capture_pos = batch->first_pos;
     }
 }
 
-/* ---- retention ------------------------------------------------------------------------------- */
-
-/* Whether every message in what was surveyed is below its channel's earliest already. */
-static bool all_trimmed(struct host *host, const struct log_chore *survey)
+static bool capture_slice(struct host *host)
 {
-    for (size_t i = 0; i < survey->entry_count; i++) {
-        const struct channel *channel =
-            partition_channel_by_id(host->partition, survey->entries[i].channel_id);
-        if (channel != NULL && channel->earliest < survey->entries[i].end_seq) {
-            MARK("retention: old segments hold messages that must be kept, or trimmed");
-            return false;
-        }
+    if (!partition_capturing(host->partition)) {
+        return false;
+    }
+    struct pieces state;
+    if (partition_capture_step(host->partition, tune.slice_bytes, &state) == RC_OK) {
+        /* One before it may have come back meanwhile, for a segment that was not sealed yet. */
+        MARK_IF(host->checkpoint_due,
+                "keeper: a newer checkpoint takes the place of one that waits");
+        pieces_deinit(&host->checkpoint.state);
+        host->checkpoint = (struct log_chore){
+            .kind = LOG_CHORE_CHECKPOINT,
+            .segment = host->capture_segment,
+            .state_pos = host->capture_pos,
+            .state = state,
+        };
+        host->checkpoint_due = true;
+        host_upkeep_run(host);
     }
     return true;
 }
 
-static enum rc trim(struct host *host, const struct log_chore *survey)
+/* ---- retention ------------------------------------------------------------------------------- */
+
+static void survey_end(struct host *host, enum upkeep_state next)
 {
-    struct command_trim_entry *entries = mem_calloc(survey->entry_count, sizeof(*entries));
-    if (entries == NULL) {
-        return RC_NOMEM;
-    }
-    for (size_t i = 0; i < survey->entry_count; i++) {
-        entries[i] = (struct command_trim_entry){
-            .channel_id = survey->entries[i].channel_id,
-            .earliest = survey->entries[i].end_seq,
-        };
-    }
-    const enum rc rc = partition_trim(host->partition, entries, survey->entry_count,
-                                      host->reactor->wall_ms, &host->trim_pos);
-    mem_free(entries);
-    return rc;
+    mem_free(host->survey);
+    host->survey = NULL;
+    host->survey_count = 0;
+    host->upkeep = next;
 }
 
-static void survey_done(struct host *host, const struct log_chore *survey)
+/* The entries to trim among the next ones of the survey: those of channels that still have messages
+ * in what was surveyed. */
+static size_t survey_look(struct host *host, struct command_trim_entry *to)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < tune.slice_rows && host->survey_at < host->survey_count; i++) {
+        const struct log_survey_entry *entry = &host->survey[host->survey_at++];
+        const struct channel *channel = partition_channel_by_id(host->partition, entry->channel_id);
+        if (channel != NULL && channel->earliest < entry->end_seq) {
+            to[count++] = (struct command_trim_entry){
+                .channel_id = entry->channel_id,
+                .earliest = entry->end_seq,
+            };
+        }
+    }
+    return count;
+}
+
+/* Trims what a survey has found, or sees that all of it is trimmed: a slice a turn, and a trim only
+ * when the one before it is applied, so that none keeps the reactor from its other work. */
+static bool survey_slice(struct host *host)
+{
+    if (host->upkeep != UPKEEP_JUDGING ||
+        (host->trim_pos != 0 && partition_applied_pos(host->partition) <= host->trim_pos)) {
+        return false;
+    }
+    struct command_trim_entry entries[SLICE_ROWS_MAX];
+    ASSERT(tune.slice_rows <= SLICE_ROWS_MAX);
+    const size_t count = survey_look(host, entries);
+    MARK_IF(count > 0, "retention: old segments hold messages that must be kept, or trimmed");
+    if (count > 0 && (!host->survey_may_trim ||
+                      partition_trim(host->partition, entries, count, host->reactor->wall_ms,
+                                     &host->trim_pos) != RC_OK)) {
+        survey_end(host, UPKEEP_NONE); /* a later survey begins anew */
+        return true;
+    }
+    if (count > 0) {
+        MARK("retention: a trim is appended");
+        partition_flush(host->partition);
+    }
+    if (host->survey_at == host->survey_count) {
+        MARK_IF(host->trim_pos == 0, "retention: all in the old segments is trimmed");
+        survey_end(host, UPKEEP_TRIMMING);
+        host_upkeep_run(host);
+    }
+    return true;
+}
+
+static void survey_done(struct host *host, struct log_chore *survey)
 {
     host->upkeep = UPKEEP_NONE;
     if (survey->rc != RC_OK) {
         return;
     }
     host->trim_segment = survey->segment;
-    if (survey->entry_count == 0 || all_trimmed(host, survey)) {
-        MARK("retention: all in the old segments is trimmed");
-        host->trim_pos = 0;
-        host->upkeep = UPKEEP_TRIMMING;
-    } else if (host->survey_may_trim && trim(host, survey) == RC_OK) {
-        MARK("retention: a trim is appended");
-        host->upkeep = UPKEEP_TRIMMING;
-        partition_flush(host->partition);
-    }
+    host->trim_pos = 0;
+    host->survey = survey->entries;
+    host->survey_count = survey->entry_count;
+    host->survey_at = 0;
+    survey->entries = NULL;
+    survey->entry_count = 0;
+    host->upkeep = UPKEEP_JUDGING;
+}
+
+bool host_slice(struct host *host)
+{
+    return capture_slice(host) || survey_slice(host);
 }
 
 static void survey_begin(struct host *host, uint64_t segment, bool may_trim)
@@ -162,7 +215,7 @@ static void chore_done(struct job *job)
         host->checkpoint = *chore;
         host->checkpoint.private_ = NULL;
         host->checkpoint_due = true;
-        chore->state = (struct buf){0};
+        chore->state = (struct pieces){0};
         host->chore_wait = true;
     } else if (chore->rc != RC_OK) {
         MARK("keeper: a chore fails");
@@ -229,9 +282,10 @@ static void reopen_done(struct job *job)
             host_doubt_losses(host);
         }
         host->failed = false;
-        if (host->upkeep == UPKEEP_TRIMMING && !removal_ready(host)) {
+        if (host->upkeep == UPKEEP_JUDGING ||
+            (host->upkeep == UPKEEP_TRIMMING && !removal_ready(host))) {
             MARK("retention: a trim is lost with its batch");
-            host->upkeep = UPKEEP_NONE;
+            survey_end(host, UPKEEP_NONE); /* its trims may be among what was lost */
         }
         stats_flag_set(&host->server->ready[host->number], true);
         log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));

@@ -253,6 +253,17 @@ static void append(struct reactor *reactor)
     receive(reactor); /* what was committed here goes out in this turn */
 }
 
+/* One slice of long work a turn, whichever partition has some. */
+static void slice(struct reactor *reactor)
+{
+    reactor->slicing = false;
+    for (unsigned i = 0; i < reactor->server->partitions && !reactor->slicing; i++) {
+        if (reactor->hosts[i] != NULL) {
+            reactor->slicing = host_slice(reactor->hosts[i]);
+        }
+    }
+}
+
 static bool hosts_idle(const struct reactor *reactor)
 {
     for (unsigned i = 0; i < reactor->server->partitions; i++) {
@@ -282,7 +293,7 @@ static void tell_drained(struct reactor *reactor)
 static bool work_left(struct reactor *reactor)
 {
     struct server *server = reactor->server;
-    return !list_empty(&reactor->dirty) || reactor->room_made ||
+    return !list_empty(&reactor->dirty) || reactor->room_made || reactor->slicing ||
            mesh_ready(&server->mesh, reactor->index) ||
            worker_ready(&server->committers[reactor->index], 0) ||
            worker_ready(&server->reader, reactor->index) ||
@@ -330,6 +341,7 @@ void reactor_turn(struct reactor *reactor)
     dispatch_ready(reactor);
     expire(reactor);
     append(reactor);
+    slice(reactor);
     conns_flush(reactor);
     router_flush(reactor); /* what resumed connections have sent */
     feed_table_trim(&reactor->feeds);

@@ -69,6 +69,7 @@ struct reactor {
     size_t full_size;        /* and its size */
     bool unblocking;         /* they have their turn */
     bool room_made;          /* this turn: the blocked may try again */
+    bool slicing;            /* this turn did a slice of long work: the next one comes at once */
 
     struct session_env env;
     struct feed_table feeds;

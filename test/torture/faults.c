@@ -174,6 +174,7 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     ret_plan->inflight = 16;
     ret_plan->tune = tune_default;
     ret_plan->tune.producer_runs = 4;
+    ret_plan->tune.slice_bytes = 100;
     ret_plan->channels = now->plan.channels > 0 ? now->plan.channels : 1;
     ret_plan->think_us = now->plan.think_us > 0 ? now->plan.think_us : 3000;
     ret_plan->latency_us = 1000;

@@ -415,7 +415,10 @@ static void begins_nowhere(struct sim_disk *disk)
 static void checkpoint_put(struct sim_disk *disk, const struct checkpoint *checkpoint)
 {
     const struct storage storage = sim_disk_storage(disk);
-    expect_ok(checkpoint_write(&storage, WORLD_FOLDER, checkpoint, BYTES_LITERAL("state")));
+    struct pieces state = {0};
+    expect_ok(pieces_append(&state, BYTES_LITERAL("state")));
+    expect_ok(checkpoint_write(&storage, WORLD_FOLDER, checkpoint, &state));
+    pieces_deinit(&state);
 }
 
 static const struct checkpoint checkpoint_good = {

@@ -407,9 +407,13 @@ enum rc world_chores(struct world *world)
             .kind = LOG_CHORE_CHECKPOINT,
             .segment = world->checkpoint_segment,
             .state_pos = world->checkpoint_pos,
-            .state = world->checkpoint,
         };
-        world->checkpoint = (struct buf){0};
+        rc = pieces_append(&chore.state, buf_bytes(&world->checkpoint));
+        if (rc != RC_OK) {
+            pieces_deinit(&chore.state);
+            return rc;
+        }
+        buf_deinit(&world->checkpoint);
         world->checkpoint_segment = 0;
         file_log_chore_do(world->log, &chore);
         file_log_chore_end(world->log, &chore);
