@@ -222,3 +222,42 @@ test('a start reads a bounded tail, however long the history', async () => {
   await Promise.all([d.close(), c.terminate(), ...clients.map((p) => p.terminate())]);
   await server.kill();
 });
+
+/** Runs an action over a list, so many at a time. */
+async function overAll(list, action) {
+  for (let at = 0; at < list.length; at += 200) {
+    await Promise.all(list.slice(at, at + 200).map(action));
+  }
+}
+
+test('more channels than one trim takes: all are trimmed, in portions, and stay so', async () => {
+  const flags = [...SMALL, '--retention-bytes', '64KiB'];
+  const server = await Server.start({ flags });
+  const c = await Client.connect(server.ws);
+  const names = Array.from({ length: 1400 }, (_, i) => `one-message-${i}`);
+  await overAll(names, (channel) =>
+    c.expect('published', { type: 'publish', channel, data: channel }));
+  const batch = Array.from({ length: 20 }, () => ({ data: filler }));
+  const isTrimmed = async (name) => (await earliestOf(c, name)) === 2;
+  const trimmed = async () => {
+    await overAll(Array.from({ length: 10 }, (_, i) => i), () =>
+      c.expect('published', { type: 'publish', channel: 'busy', batch }));
+    return await isTrimmed(names[0]) && await isTrimmed(names[700]) && isTrimmed(names.at(-1));
+  };
+  await until(trimmed, 'the oldest and the newest of them to be trimmed', 120_000);
+  await overAll(names, async (name) => assert.ok(await isTrimmed(name), name));
+  await until(() => folderBytes(server.data) < 1024 * 1024, 'files to go', 60_000);
+  // Their numbers go on where they were.
+  const next = await c.expect('published', { type: 'publish', channel: names[7], data: 2 });
+  assert.equal(next.seq, 2);
+  await c.close();
+  await server.kill();
+  await server.restart(flags);
+  const d = await Client.connect(server.ws);
+  await overAll(names, async (name) => {
+    const { earliest, latest } = await d.history(name, { limit: 1 });
+    assert.deepEqual([earliest, latest], name === names[7] ? [2, 2] : [2, 1], name);
+  });
+  await d.close();
+  await server.stop();
+});
