@@ -12,7 +12,8 @@
  * call is not taken for a fence.
  *
  * What must hold: an item that can be seen has been written, and every item is taken in the end:
- * nobody sleeps with work in its ring. Without -DREACTOR the sleeper is a worker.
+ * nobody sleeps with work in its ring. Without -DREACTOR the sleeper is a worker; with -DMANY a
+ * ringer pushes all that it has at once (spsc_push_many()).
  *
  * Broken twins: NO_RINGER_FENCE, NO_SLEEPER_FENCE, NO_SECOND_LOOK, RING_BEFORE_PUSH, ITEM_LAST (the
  * tail is stored before the item), DRAIN_LATE (a reactor drains the eventfd after its last look). */
@@ -68,6 +69,22 @@ proctype ringer(byte r)
 {
     byte i = 0;
     byte won = 0;
+#ifdef MANY
+    /* spsc_push_many(): all of its items, one store of the tail, one look at the bell. */
+#ifdef ITEM_LAST
+    STORE(r, TAIL(r), ITEMS);
+#endif
+    do
+    :: i < ITEMS ->
+        STORE(r, ITEM(r, i), 1);
+        i++
+    :: else -> break
+    od;
+#ifndef ITEM_LAST
+    STORE(r, TAIL(r), ITEMS);
+#endif
+    ring(r)
+#else
     do
     :: i < ITEMS ->
 #ifdef RING_BEFORE_PUSH
@@ -86,6 +103,7 @@ proctype ringer(byte r)
         i++
     :: else -> break
     od
+#endif
 }
 
 inline take(r)

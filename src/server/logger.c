@@ -17,6 +17,8 @@
 #define THREADS_MAX 320u
 /* Lines that one thread may be ahead of the writer: 256 KiB of ordinary lines. */
 #define RING_SLOTS 1024u
+/* Lines that the writer takes off a ring at a time. */
+#define DRAIN_LINES 64u
 /* What is written at once. */
 #define WRITE_BYTES (32u * 1024u)
 static_assert(WRITE_BYTES > LOG_LINE_BYTES_MAX, "a line fits");
@@ -165,24 +167,32 @@ static void writer_flush(struct writer *writer)
     writer->size = 0;
 }
 
+static void writer_add(struct writer *writer, struct log_line *line)
+{
+    if (line == &end_mark) {
+        writer->ended = true;
+        return;
+    }
+    if (sizeof(writer->text) - writer->size < line->size) {
+        writer_flush(writer);
+    }
+    bytes_copy(writer->text + writer->size, line->text, line->size);
+    writer->size += line->size;
+    mem_free(line);
+}
+
 /* Empties every ring once. False: there was nothing. */
 static bool writer_drain(struct writer *writer)
 {
     bool some = false;
     for (uint32_t i = 0; i < THREADS_MAX; i++) {
-        struct log_line *line;
-        while ((line = spsc_pop(&logger.rings[i])) != NULL) {
+        void *lines[DRAIN_LINES];
+        uint32_t count;
+        while ((count = spsc_pop_many(&logger.rings[i], lines, DRAIN_LINES)) > 0) {
             some = true;
-            if (line == &end_mark) {
-                writer->ended = true;
-                continue;
+            for (uint32_t k = 0; k < count; k++) {
+                writer_add(writer, lines[k]);
             }
-            if (sizeof(writer->text) - writer->size < line->size) {
-                writer_flush(writer);
-            }
-            bytes_copy(writer->text + writer->size, line->text, line->size);
-            writer->size += line->size;
-            mem_free(line);
         }
     }
     writer_flush(writer);

@@ -97,16 +97,30 @@ static void wake(struct mesh_endpoint *endpoint)
     /* EAGAIN: the counter is at its top; the sleeper wakes all the same. */
 }
 
+/* Mails of an outbox that go into its ring together. */
+#define FLUSH_MAILS 64u
+
+static uint32_t pipe_push(struct mesh_pipe *pipe)
+{
+    void *mails[FLUSH_MAILS];
+    const uint32_t room = spsc_room(&pipe->ring, FLUSH_MAILS);
+    uint32_t count = 0;
+    while (count < room && !list_empty(&pipe->outbox)) {
+        mails[count++] = CONTAINER_OF(list_pop_front(&pipe->outbox), struct mail, link);
+    }
+    const uint32_t pushed = spsc_push_many(&pipe->ring, mails, count);
+    ASSERT(pushed == count);
+    return count;
+}
+
 static bool pipe_flush(struct mesh_pipe *pipe, struct mesh_endpoint *to)
 {
     if (list_empty(&pipe->outbox)) {
         return true;
     }
     bool pushed = false;
-    while (!list_empty(&pipe->outbox) && !spsc_full(&pipe->ring)) {
-        struct list *node = list_pop_front(&pipe->outbox);
-        pushed = spsc_push(&pipe->ring, CONTAINER_OF(node, struct mail, link));
-        ASSERT(pushed);
+    while (pipe_push(pipe) > 0) {
+        pushed = true;
     }
     if (pushed && doorbell_ring(&to->bell)) {
         wake(to);

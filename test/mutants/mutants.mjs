@@ -719,6 +719,24 @@ const threads = [
     by: ['tsan:ring/spsc'],
   },
   {
+    name: 'ring-batch-seen-before-its-items',
+    breaks: 'I2',
+    what: 'items pushed together can be seen by the other thread before they are written',
+    file: 'src/ring/spsc.c',
+    find: '        atomic_store_explicit(&ring->tail_, tail + taken, memory_order_release);',
+    replace: '        atomic_store_explicit(&ring->tail_, tail + taken, memory_order_relaxed);',
+    by: ['tsan:ring/spsc'],
+  },
+  {
+    name: 'ring-slot-reused-while-it-is-read',
+    breaks: 'I2',
+    what: 'slots popped together are given back to the producer before they have been read',
+    file: 'src/ring/spsc.c',
+    find: '        atomic_store_explicit(&ring->head_, head + taken, memory_order_release);',
+    replace: '        atomic_store_explicit(&ring->head_, head + taken, memory_order_relaxed);',
+    by: ['tsan:ring/spsc'],
+  },
+  {
     name: 'doorbell-without-a-fence',
     breaks: 'I12',
     what: 'a sleeper looks at its rings before others can see that it is about to sleep',
@@ -748,12 +766,12 @@ const threads = [
     file: 'src/server/mesh.c',
     edits: [
       {
-        find: '    while (!list_empty(&pipe->outbox) && !spsc_full(&pipe->ring)) {',
-        replace: '    while (!list_empty(&pipe->outbox)) {',
+        find: '    const uint32_t room = spsc_room(&pipe->ring, FLUSH_MAILS);',
+        replace: '    const uint32_t room = FLUSH_MAILS;',
       },
       {
-        find: '        ASSERT(pushed);',
-        replace: '',
+        find: '    ASSERT(pushed == count);',
+        replace: '    (void)pushed;',
       },
     ],
     by: ['test:server/mesh'],
