@@ -37,6 +37,7 @@ help:
 	@echo 'make model              the protocols in model/, every state of them (spin)'
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
 	@echo 'make bench              the standard set of `seriatim bench`, into docs/BENCHMARKS.md'
+	@echo 'make bench-locks        one connection, many threads: rings against mutexes'
 	@echo 'make format             clang-format over the tree'
 	@echo 'make clean              remove what was built (never ./data)'
 
@@ -126,6 +127,10 @@ bench: deps build/build.ninja
 	@ninja -C build --quiet seriatim
 	@python3 bench/run.py $(ARGS)
 
+bench-locks: deps build/build.ninja
+	@ninja -C build --quiet bench/write_path
+	@build/bench/write_path $(ARGS)
+
 format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
@@ -133,4 +138,5 @@ clean:
 	rm -rf build build-asan build-clang build-cov build-fuzz build-mutants build-tsan
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
-.PHONY: soak classic coverage model fuzz bench format clean
+.PHONY: soak classic coverage model fuzz bench
+.PHONY: bench-locks format clean
