@@ -38,6 +38,8 @@ help:
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
 	@echo 'make bench              the standard set of `seriatim bench`, into docs/BENCHMARKS.md'
 	@echo 'make bench-locks        one connection, many threads: rings against mutexes'
+	@echo 'make perf-gate          instructions of the main paths against bench/perf_baseline.json'
+	@echo 'make perf-baseline      accepts what they are now'
 	@echo 'make format             clang-format over the tree'
 	@echo 'make clean              remove what was built (never ./data)'
 
@@ -131,6 +133,12 @@ bench-locks: deps build/build.ninja
 	@ninja -C build --quiet bench/write_path
 	@build/bench/write_path $(ARGS)
 
+perf-gate: deps-test
+	@tools/perf-gate
+
+perf-baseline: deps-test
+	@tools/perf-gate --accept
+
 format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
@@ -139,4 +147,4 @@ clean:
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench
-.PHONY: bench-locks format clean
+.PHONY: bench-locks perf-gate perf-baseline format clean

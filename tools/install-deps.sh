@@ -8,7 +8,8 @@ commands_build="make:make gcc:gcc meson:meson ninja:ninja-build pkg-config:pkg-c
 packages_build="libc6-dev libssl-dev libfyaml-dev node-llhttp libxxhash-dev libjansson-dev"
 packages_build="$packages_build libcmocka-dev"
 commands_test="python3:python3 git:git clang:clang clang-format:clang-format node:nodejs npm:npm"
-commands_test="$commands_test spin:spin ip:iproute2 unshare:util-linux setpriv:util-linux"
+commands_test="$commands_test spin:spin valgrind:valgrind ip:iproute2"
+commands_test="$commands_test unshare:util-linux setpriv:util-linux"
 packages_test="libclang-rt-14-dev libwslay-dev wamerican libfuse3-dev fuse3 xfsprogs e2fsprogs"
 
 case "${1:-}" in
