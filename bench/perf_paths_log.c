@@ -87,7 +87,7 @@ static enum rc read_record(void *ctx, const struct record *record, uint64_t firs
         struct wire_message wire;
         frames_message(&wire, &publish, &message, first_seq, nth, 1);
         if (world->chunk == NULL) {
-            world->chunk = shared_chunk_new(CHANNEL, wire.seq);
+            world->chunk = shared_chunk_new(WIRE_JSON, CHANNEL, wire.seq);
             expect(world->chunk != NULL, "memory");
         }
         must(shared_chunk_add(world->chunk, &wire, &world->scratch));

@@ -124,11 +124,18 @@ static const struct session_ops ops = {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* The one command of a JSON message. */
+static enum rc session_take(struct session *session, struct bytes message, uint64_t now_ms)
+{
+    return session_on_message(session, &message, now_ms);
+}
+
 static void session_add(struct session_world *world, const char *connect)
 {
     const unsigned nth = world->session_count++;
-    must(session_open(&world->env, nth + 1, NULL, &world->outs[nth], &world->sessions[nth]));
-    must(session_on_text(world->sessions[nth], bytes_of_text(connect), SHARD_START_MS));
+    must(session_open(&world->env, WIRE_JSON, nth + 1, NULL, &world->outs[nth],
+                      &world->sessions[nth]));
+    must(session_take(world->sessions[nth], bytes_of_text(connect), SHARD_START_MS));
     expect(session_ready(world->sessions[nth]), "connected");
     buf_clear(&world->outs[nth]);
 }
@@ -240,7 +247,7 @@ static void publish_run(void *ctx)
         struct ws_event event;
         ws_decoder_feed(&world->decoder, &limits, at, left, &used, &event);
         expect(event.type == WS_EVENT_MESSAGE, "a message");
-        must(session_on_text(world->sessions[0], event.payload, SHARD_START_MS));
+        must(session_take(world->sessions[0], event.payload, SHARD_START_MS));
         at += used;
         left -= used;
         if (i % BATCH == BATCH - 1) {
@@ -261,7 +268,7 @@ static void *fanout_open(void)
         session_add(world, "{\"type\":\"connect\",\"id\":1}");
         static const char subscribe[] =
             "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"" CHANNEL "\",\"from\":\"latest\"}";
-        must(session_on_text(world->sessions[i], BYTES_LITERAL(subscribe), SHARD_START_MS));
+        must(session_take(world->sessions[i], BYTES_LITERAL(subscribe), SHARD_START_MS));
         must(session_on_subscribed(world->sessions[i], &world->answer));
         expect(world->outs[i].size > 64, "subscribed");
         buf_clear(&world->outs[i]);
@@ -302,10 +309,10 @@ static void fanout_run(void *ctx)
             .producer_seq = seq,
             .data = payload(),
         };
-        struct shared_chunk *chunk = shared_chunk_new(channel, seq);
+        struct shared_chunk *chunk = shared_chunk_new(WIRE_JSON, channel, seq);
         expect(chunk != NULL, "memory");
         must(shared_chunk_add(chunk, &message, &world->encode));
-        feed_on_chunk(&world->feeds, feed_find(&world->feeds, channel), &chunk->chunk);
+        feed_on_chunk(&world->feeds, feed_find(&world->feeds, WIRE_JSON, channel), &chunk->chunk);
         for (unsigned i = 0; i < SUBSCRIBERS; i++) {
             send_all(world, world->sessions[i]);
         }
