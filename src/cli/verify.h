@@ -24,6 +24,7 @@
 #include "client/url.h"
 
 #define VERIFY_SUBSCRIBERS_MAX 64u /* of one channel */
+#define VERIFY_CODE_SIZE       40u /* of an error */
 
 struct verify_options {
     struct client_url url;
@@ -99,6 +100,7 @@ struct verify_counts {
     uint64_t reconnects; /* connections lost that we did not cut */
     uint64_t restarts;   /* cut by us */
     uint64_t digests_compared;
+    uint64_t digests_refused;
     uint64_t audited;
     uint64_t channels_audited;
 };
@@ -119,10 +121,11 @@ struct verify {
     struct pollfd *fds;
     struct verify_client **polled;
     struct prng prng;
-    struct buf scratch;  /* commands */
-    struct buf expected; /* payloads */
-    bool no_digest;      /* the server does not know the command */
-    char subject[400];   /* what the run is about to fail with */
+    struct buf scratch;                 /* commands */
+    struct buf expected;                /* payloads */
+    bool no_digest;                     /* the server refuses them, and has not listed them */
+    char digest_code[VERIFY_CODE_SIZE]; /* with which it refused the first one */
+    char subject[400];                  /* what the run is about to fail with */
     enum verify_phase phase;
     enum verify_end end;
     uint64_t now_ns;

@@ -134,23 +134,46 @@ static void compare_digest(struct verify_client *c, const struct client_message 
     }
 }
 
+/* [P 4, P 8] a server that lists `digest` tells it of every message that is there. One that does
+ * not may refuse it: then there is nothing to compare, which the account says. */
+static void on_digest_refused(struct verify_client *c, const char *code, const char *text)
+{
+    struct verify *v = c->verify;
+    v->counts.digests_refused++;
+    if (v->digest_code[0] == '\0') {
+        (void)snprintf(v->digest_code, sizeof(v->digest_code), "%s", code[0] == '\0' ? "-" : code);
+    }
+    if (!link_offers_digest(c->link)) {
+        v->no_digest = true;
+    } else if (strcmp(code, "gap") == 0) {
+        violations_add(&v->violations, VIOLATION_GAP_ANNOUNCED, 1,
+                       "channel %" PRIu32 ": the server says that the digest of seq %" PRIu64
+                       " is gone: %s",
+                       c->view.channel, c->view.next - 1, text);
+    } else {
+        violations_add(&v->violations, VIOLATION_PROTOCOL, 1,
+                       "channel %" PRIu32 ": the server lists `digest` among its features and "
+                       "refuses it (%s): %s",
+                       c->view.channel, code, text);
+    }
+    channel_done(c);
+}
+
 /* What the server refuses to a reader: worth another try, unknown to it, or the end. */
 static void on_reader_error(struct verify_client *c, const struct client_message *message)
 {
     struct verify *v = c->verify;
-    char code[40];
+    char code[VERIFY_CODE_SIZE];
     char text[200];
     client_message_show(message, CLIENT_FIELD_CODE, code, sizeof(code));
     client_message_show(message, CLIENT_FIELD_TEXT, text, sizeof(text));
-    if (c->wants_digest) {
-        /* An older server does not know the command: a part of the account, no violation. */
-        v->no_digest = v->no_digest || strcmp(code, "bad_request") == 0;
-        channel_done(c);
-        return;
-    }
     const bool again = client_message_has(message, CLIENT_FIELD_RETRY_AFTER_MS) ||
                        strcmp(code, "unavailable") == 0 || strcmp(code, "internal") == 0 ||
                        strcmp(code, "rate_limited") == 0;
+    if (c->wants_digest && !(again && link_offers_digest(c->link))) {
+        on_digest_refused(c, code, text);
+        return;
+    }
     if (again) {
         link_cut(c->link, v->now_ms,
                  client_message_integer_or_0(message, CLIENT_FIELD_RETRY_AFTER_MS) + 100);

@@ -204,6 +204,11 @@ static void add_counts(struct config_text *to, const struct verify *v,
                      "compared\n",
                      COUNT(v->counts.audited), COUNT(v->counts.channels_audited),
                      v->workload.options.channels, COUNT(v->counts.digests_compared));
+    if (v->counts.digests_refused > 0) {
+        config_text_addf(to, "  digests            refused by the server (code %s)%s\n",
+                         v->digest_code,
+                         v->no_digest ? ", which does not list them among its features" : "");
+    }
     config_text_addf(to, "  lost               %s (prefix %s, middle %s, postfix %s)\n",
                      COUNT(lost_of(&v->violations)), COUNT(counts[VIOLATION_LOST_PREFIX]),
                      COUNT(counts[VIOLATION_LOST_MIDDLE]), COUNT(counts[VIOLATION_LOST_POSTFIX]));
@@ -339,6 +344,8 @@ static void add_json(struct config_text *to, const struct verify *v, const struc
     add_number(to, "read_back", v->counts.audited);
     add_number(to, "channels_read_back", v->counts.channels_audited);
     add_number(to, "digests_compared", v->counts.digests_compared);
+    add_number(to, "digests_refused", v->counts.digests_refused);
+    add_string(to, "digests_refused_code", v->digest_code);
     add_number(to, "lost", lost_of(&v->violations));
     add_number(to, "restarts", v->counts.restarts);
     add_number(to, "reconnects", v->counts.reconnects);

@@ -38,6 +38,7 @@ struct link {
     uint64_t ping_ms;    /* the server's ping interval */
     uint64_t not_before; /* what a goaway or an error asked for */
     bool broken;         /* FAILED: by breaking the rules */
+    bool offers_digest;  /* as `connected` said last */
     bool told;           /* LOST or FAILED is still to be told */
     char why[WHY_SIZE];
 };
@@ -253,6 +254,8 @@ static enum link_event_type on_greeting(struct link *link, const struct client_m
         const uint64_t ping_ms = client_message_integer_or_0(message, CLIENT_FIELD_PING_MS);
         link->ping_ms =
             ping_ms > 0 && ping_ms < SERVER_WAIT_MS_MAX * 60 ? ping_ms : PING_MS_DEFAULT;
+        link->offers_digest =
+            client_message_lists(message, CLIENT_FIELD_FEATURES, BYTES_LITERAL("digest"));
         link->attempt = 0;
         link->not_before = 0;
         link_move(link, LINK_STATE_READY);
@@ -369,6 +372,11 @@ const char *link_why(const struct link *link)
 bool link_broken(const struct link *link)
 {
     return link->broken;
+}
+
+bool link_offers_digest(const struct link *link)
+{
+    return link->offers_digest;
 }
 
 uint64_t link_wait_ms(const struct link *link, uint64_t now_ms)

@@ -73,6 +73,8 @@ const char *link_why(const struct link *link);
 /* After LINK_FAILED: whether the server broke the rules (of WebSocket, of JSON), rather than
  * refuse. */
 bool link_broken(const struct link *link);
+/* [P 4] whether the server has listed `digest` among its features, the last time it let us in. */
+bool link_offers_digest(const struct link *link);
 /* How long until the next attempt, where there is one to come. */
 uint64_t link_wait_ms(const struct link *link, uint64_t now_ms);
 

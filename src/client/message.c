@@ -111,11 +111,9 @@ bool client_message_true(const struct client_message *message, enum client_field
 
 #define COMPARED_BYTES_MAX 2048u
 
-bool client_message_is(const struct client_message *message, enum client_field field,
-                       struct bytes text)
+static bool stands_for(const struct json_value *value, struct bytes text)
 {
-    const struct json_value *value = &message->fields[field];
-    if (!client_message_has(message, field) || value->kind != JSON_KIND_STRING) {
+    if (value->kind != JSON_KIND_STRING) {
         return false;
     }
     if (!value->escaped) {
@@ -126,6 +124,35 @@ bool client_message_is(const struct client_message *message, enum client_field f
     size_t size = 0;
     return value->raw.size <= sizeof(plain) && json_unescape(value, plain, &size) &&
            bytes_equal(bytes_of(plain, size), text);
+}
+
+bool client_message_is(const struct client_message *message, enum client_field field,
+                       struct bytes text)
+{
+    return client_message_has(message, field) && stands_for(&message->fields[field], text);
+}
+
+bool client_message_lists(const struct client_message *message, enum client_field field,
+                          struct bytes text)
+{
+    const struct json_value *list = &message->fields[field];
+    struct json_scan scan;
+    if (!client_message_has(message, field) || list->too_deep) {
+        return false;
+    }
+    json_scan_init(&scan, list->raw);
+    if (json_scan_open(&scan, '[') != RC_OK) {
+        return false;
+    }
+    for (bool first = true; json_scan_element(&scan, first) == RC_OK; first = false) {
+        struct json_value value;
+        const enum rc rc = json_scan_value(&scan, &value);
+        ASSERT(rc == RC_OK); /* it was scanned as a whole before */
+        if (stands_for(&value, text)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void client_message_show(const struct client_message *message, enum client_field field, char *to,

@@ -63,7 +63,8 @@ enum client_type {
     X(MESSAGES, "messages")                                                                        \
     X(MORE, "more")                                                                                \
     X(DIGEST, "digest")                                                                            \
-    X(DAMAGED, "damaged")
+    X(DAMAGED, "damaged")                                                                          \
+    X(FEATURES, "features")
 
 enum client_field {
 #define X(name, text) CLIENT_FIELD_##name,
@@ -95,6 +96,9 @@ bool client_message_true(const struct client_message *message, enum client_field
 /* Whether a string member stands for exactly that text. */
 bool client_message_is(const struct client_message *message, enum client_field field,
                        struct bytes text);
+/* Whether a member is an array in which exactly that text stands. */
+bool client_message_lists(const struct client_message *message, enum client_field field,
+                          struct bytes text);
 /* A string member for people: cut to the room, control characters as '?'; "" if it is not there. */
 void client_message_show(const struct client_message *message, enum client_field field, char *to,
                          size_t size);

@@ -75,6 +75,45 @@ static void what_is_unknown_or_ill_typed_is_not_taken_for_something(void **state
     assert_string_equal(text, "");
 }
 
+/* A `features` as given lists "digest" and nothing like it. */
+static bool lists_digest(const char *features)
+{
+    char text[1400];
+    struct client_message m;
+    (void)snprintf(text, sizeof(text), "{\"type\":\"connected\"%s}", features);
+    assert_int_equal(client_message_parse(bytes_of_text(text), &m), RC_OK);
+    return client_message_lists(&m, CLIENT_FIELD_FEATURES, BYTES_LITERAL("digest"));
+}
+
+static void a_list_holds_what_stands_in_it_and_nothing_else(void **state)
+{
+    (void)state;
+    assert_true(lists_digest(",\"features\":[\"digest\"]"));
+    assert_true(lists_digest(",\"features\":[ 1, {\"a\":[]} ,null,\"batch\", \"dig\\u0065st\" ]"));
+    static const char *const others[] = {
+        "",
+        ",\"features\":[]",
+        ",\"features\":\"digest\"",
+        ",\"features\":{\"digest\":\"digest\"}",
+        ",\"features\":[\"digests\",\"diges\",\"Digest\",\"\"]",
+        ",\"features\":[[\"digest\"]]",
+        ",\"feature\":[\"digest\"]",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_false(lists_digest(others[i]));
+    }
+    char deep[1300] = ",\"features\":[\"digest\",";
+    for (size_t i = 0; i < 513; i++) { /* deeper than what is looked at */
+        const size_t size = strlen(deep);
+        (void)snprintf(deep + size, sizeof(deep) - size, "[");
+    }
+    for (size_t i = 0; i < 514; i++) {
+        const size_t size = strlen(deep);
+        (void)snprintf(deep + size, sizeof(deep) - size, "]");
+    }
+    assert_false(lists_digest(deep));
+}
+
 static void good_urls_are_taken_apart(void **state)
 {
     (void)state;
@@ -234,6 +273,7 @@ int main(void)
         cmocka_unit_test(members_are_found_whatever_their_order),
         cmocka_unit_test(bad_objects_are_refused),
         cmocka_unit_test(what_is_unknown_or_ill_typed_is_not_taken_for_something),
+        cmocka_unit_test(a_list_holds_what_stands_in_it_and_nothing_else),
         cmocka_unit_test(good_urls_are_taken_apart),
         cmocka_unit_test(bad_urls_are_refused_with_a_reason),
         cmocka_unit_test(the_request_carries_the_key_and_the_subprotocol),
