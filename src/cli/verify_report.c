@@ -363,8 +363,9 @@ static int write_file(const char *path, struct bytes text)
 {
     FILE *file = fopen(path, "we");
     bool written = file != NULL && fwrite(text.data, 1, text.size, file) == text.size;
-    const int error = errno;
+    int error = errno;
     if (file != NULL && fclose(file) != 0) {
+        error = written ? errno : error; /* the first failure tells */
         written = false;
     }
     if (!written) {

@@ -113,3 +113,16 @@ test('a digest without one is a violation', async () => {
     assert.match(account.examples[0].text, /a `digest` without one/);
   }
 });
+
+// ---- the account --------------------------------------------------------------------------------
+
+test('an account for which there is no room is told with the reason, short or long', async () => {
+  const full = ['--json', '/dev/full'];
+  const short = await runCli(['verify', '--url', server.ws, '--messages', '20', ...full]);
+  const long = await verifyLiar(instead((o) => o.type === 'message' && o.seq % 5 === 0,
+    (o) => ({ ...o, data: 'another' })), [...small, '--keep-going', ...full]);
+  for (const { code, stderr } of [short, long]) {
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /cannot write \/dev\/full: No space left on device/);
+  }
+});
