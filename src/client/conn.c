@@ -68,13 +68,12 @@ static enum rc take_random(struct client_conn *conn, uint8_t *to, size_t size)
 __attribute__((format(printf, 3, 4))) static void
 fail(struct client_conn *conn, enum client_conn_end end, const char *format, ...)
 {
-    if (conn->why[0] == '\0') {
-        va_list args;
-        va_start(args, format);
-        (void)vsnprintf(conn->why, sizeof(conn->why), format, args);
-        va_end(args);
-        conn->end = end;
-    }
+    ASSERT(conn->state != CONN_OVER); /* it ends once */
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(conn->why, sizeof(conn->why), format, args);
+    va_end(args);
+    conn->end = end;
     conn->state = CONN_OVER;
 }
 
@@ -324,7 +323,8 @@ static void on_close_frame(struct client_conn *conn, const struct ws_event *even
 {
     char reason[128];
     size_t size = 0;
-    for (; size < event->payload.size && size + 1 < sizeof(reason); size++) {
+    ASSERT(event->payload.size < sizeof(reason)); /* [WS 5.5] 125 bytes, and two are the code */
+    for (; size < event->payload.size; size++) {
         const uint8_t c = event->payload.data[size];
         reason[size] = c < 0x20 || c == 0x7F ? '?' : (char)c;
     }
@@ -377,11 +377,9 @@ static void next_frame(struct client_conn *conn, struct client_conn_event *ret_e
         if (ret_event->type != CONN_NONE) {
             return;
         }
-        if (used == 0 && event.type == WS_EVENT_NONE) {
-            break; /* more is needed */
-        }
+        ASSERT(event.type != WS_EVENT_NONE || conn->in_at == conn->in.size);
     }
-    if (conn->state == CONN_RUNNING && conn->ended && conn->in_at == conn->in.size) {
+    if (conn->state == CONN_RUNNING && conn->ended) { /* and all that came is used up */
         fail(conn, CONN_END_LOST, "the connection to %s was lost", conn->url.authority);
     }
 }

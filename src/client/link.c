@@ -137,7 +137,7 @@ void link_close(struct link *link)
 
 void link_cut(struct link *link, uint64_t now_ms, uint64_t wait_ms)
 {
-    if (link->conn == NULL || link->state == LINK_STATE_FAILED) {
+    if (link->conn == NULL) {
         return;
     }
     say_why(link, "cut by ourselves");
@@ -343,7 +343,8 @@ void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event)
         now_ms >= silent_at(link)) {
         lost(link, now_ms, "the server has been silent for too long");
     }
-    if (link->told && ret_event->type == LINK_NONE) {
+    if (link->told) {
+        ASSERT(ret_event->type == LINK_NONE); /* whatever ends a connection is no event itself */
         link->told = false;
         ret_event->type = link->state == LINK_STATE_FAILED ? LINK_FAILED : LINK_LOST;
     }
