@@ -136,6 +136,10 @@ static enum rc on_published(struct publisher *p, uint64_t id, const struct clien
                       "the server acknowledged number %" PRIu64 " where %" PRIu64 " is next", id,
                       p->head_);
     }
+    if (p->in_flight_ == 0) {
+        return refuse(p, RC_PROTOCOL,
+                      "the server acknowledged number %" PRIu64 ", which it had refused", id);
+    }
     const enum rc rc = check_seq(p, message);
     if (rc != RC_OK) {
         return rc;

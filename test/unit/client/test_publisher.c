@@ -4,6 +4,7 @@
  * message must stand in the channel once and in order. */
 #include "client/publisher.h"
 
+#include "base/mem.h"
 #include "base/prng.h"
 
 #include <inttypes.h>
@@ -179,29 +180,39 @@ static void every_message_is_stored_once_and_in_order_through_cuts_and_refusals(
     }
 }
 
+/* Numbers 10 to 14 are under way. */
+static void open_five(struct publisher *p)
+{
+    assert_int_equal(publisher_init(p, BYTES_LITERAL("c"), (struct bytes){0}, 10, 8), RC_OK);
+    publisher_on_ready(p);
+    struct buf command = {0};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(publisher_add(p, BYTES_LITERAL("\"data\":1")), RC_OK);
+        assert_int_equal(publisher_next(p, 0, &command), RC_OK);
+    }
+    buf_deinit(&command);
+}
+
+static void take(struct publisher *p, const char *text, enum rc rc, const char *why)
+{
+    struct client_message message;
+    assert_int_equal(client_message_parse(bytes_of_text(text), &message), RC_OK);
+    assert_int_equal(publisher_on_message(p, &message, 0), rc);
+    if (strstr(publisher_why(p), why) == NULL) {
+        print_error("%s\n", publisher_why(p));
+        fail();
+    }
+}
+
 /* Five messages are under way; then one reply. */
 static void replies_give(const char *first, const char *second, enum rc rc, const char *why)
 {
     struct publisher p;
-    assert_int_equal(publisher_init(&p, BYTES_LITERAL("c"), (struct bytes){0}, 10, 8), RC_OK);
-    publisher_on_ready(&p);
-    struct buf command = {0};
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(publisher_add(&p, BYTES_LITERAL("\"data\":1")), RC_OK);
-        assert_int_equal(publisher_next(&p, 0, &command), RC_OK);
-    }
-    buf_deinit(&command);
-    struct client_message message;
+    open_five(&p);
     if (first != NULL) {
-        assert_int_equal(client_message_parse(bytes_of_text(first), &message), RC_OK);
-        assert_int_equal(publisher_on_message(&p, &message, 0), RC_OK);
+        take(&p, first, RC_OK, "");
     }
-    assert_int_equal(client_message_parse(bytes_of_text(second), &message), RC_OK);
-    assert_int_equal(publisher_on_message(&p, &message, 0), rc);
-    if (strstr(publisher_why(&p), why) == NULL) {
-        print_error("%s\n", publisher_why(&p));
-        fail();
-    }
+    take(&p, second, rc, why);
     publisher_deinit(&p);
 }
 
@@ -254,6 +265,149 @@ static void refusals_for_good_end_it_and_name_the_message(void **state)
                  RC_DENIED, "does not know this producer");
 }
 
+#define ERROR(id, code) "{\"type\":\"error\",\"id\":" id ",\"code\":\"" code "\",\"message\":\"\"}"
+
+/* One message is under way: its refusal is its answer, and a second one is none. */
+static void who_was_refused_is_not_acknowledged(void **state)
+{
+    (void)state;
+    struct publisher p;
+    struct buf command = {0};
+    assert_int_equal(publisher_init(&p, BYTES_LITERAL("c"), (struct bytes){0}, 1, 8), RC_OK);
+    publisher_on_ready(&p);
+    assert_int_equal(publisher_add(&p, BYTES_LITERAL("\"data\":1")), RC_OK);
+    assert_int_equal(publisher_next(&p, 0, &command), RC_OK);
+    buf_deinit(&command);
+    take(&p, ERROR("1", "unavailable"), RC_OK, "");
+    take(&p, "{\"type\":\"published\",\"id\":1,\"seq\":1,\"epoch\":\"e\"}", RC_PROTOCOL,
+         "acknowledged number 1, which it had refused");
+    assert_int_equal(publisher_acked(&p), 0);
+    publisher_deinit(&p);
+}
+
+/* The first of five is refused for now; what the server says of the others shows what it holds. */
+static void answers_behind_a_refusal_are_counted_and_all_is_sent_again(void **state)
+{
+    (void)state;
+    struct publisher p;
+    struct buf command = {0};
+    open_five(&p);
+    take(&p, ERROR("10", "internal"), RC_OK, "");
+    /* It was stored on an earlier connection, so the next one is accepted. */
+    take(&p, "{\"type\":\"published\",\"id\":11,\"seq\":8,\"epoch\":\"e\"}", RC_OK, "");
+    take(&p, ERROR("12", "rate_limited"), RC_OK, "");
+    take(&p, ERROR("13", "out_of_sequence"), RC_OK, "");
+    assert_true(publisher_deadline_ms(&p) == UINT64_MAX); /* an answer is under way */
+    assert_int_equal(publisher_next(&p, 1000000, &command), RC_END);
+    take(&p, "{\"type\":\"error\",\"id\":14,\"code\":\"x\",\"message\":\"\",\"retry_after_ms\":9}",
+         RC_OK, "");
+    assert_int_equal(publisher_acked(&p), 0);
+    const uint64_t wait = publisher_deadline_ms(&p);
+    assert_in_range(wait, 50, 5000); /* the longest that was asked for, or drawn */
+    assert_int_equal(publisher_next(&p, wait - 1, &command), RC_END);
+    for (uint64_t number = 10; number < 15; number++) {
+        char wanted[40];
+        buf_clear(&command);
+        assert_int_equal(publisher_next(&p, wait, &command), RC_OK);
+        (void)snprintf(wanted, sizeof(wanted), "\"producer_seq\":%" PRIu64 ",", number);
+        assert_non_null(memmem(command.data, command.size, wanted, strlen(wanted)));
+    }
+    take(&p, "{\"type\":\"published\",\"id\":15,\"seq\":9,\"epoch\":\"e\"}", RC_PROTOCOL,
+         "number 15");
+    buf_deinit(&command);
+    publisher_deinit(&p);
+}
+
+static void a_wait_is_a_minute_at_most(void **state)
+{
+    (void)state;
+    struct publisher p;
+    open_five(&p);
+    for (uint64_t id = 10; id < 15; id++) {
+        char text[200];
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"unavailable\","
+                       "\"message\":\"\",\"retry_after_ms\":%s}",
+                       id, id == 10 ? "9007199254740991" : "1");
+        take(&p, text, RC_OK, "");
+    }
+    assert_int_equal(publisher_deadline_ms(&p), 60000);
+    publisher_deinit(&p);
+}
+
+static void what_is_no_answer_is_ignored_and_a_complaint_ends_it(void **state)
+{
+    (void)state;
+    replies_give(NULL, "{\"type\":\"published\",\"seq\":1,\"epoch\":\"e\"}", RC_OK, "");
+    replies_give(NULL, "{\"type\":\"goaway\",\"id\":10}", RC_OK, "");
+    replies_give(NULL, "{\"type\":\"error\",\"code\":\"bad_request\",\"message\":\"not JSON\"}",
+                 RC_DENIED, "the server complains: not JSON");
+    replies_give(NULL, ERROR("9", "internal"), RC_PROTOCOL, "number 9, which is not open");
+    replies_give(NULL, "{\"type\":\"published\",\"id\":10,\"seq\":3}", RC_OK, "");
+    char text[400];
+    (void)snprintf(text, sizeof(text),
+                   "{\"type\":\"published\",\"id\":10,\"seq\":3,\"epoch\":\"%0200d\"}", 0);
+    replies_give(NULL, text, RC_PROTOCOL, "an epoch of 202 bytes");
+}
+
+/* The data is long, so that each buffer has to grow for it. What is refused for want of memory is
+ * tried again, and everything goes out once and in order. */
+static void publish_three(struct publisher *p, uint64_t fault, uint64_t *ret_failed)
+{
+    static char member[4000];
+    struct buf command = {0};
+    uint64_t added = 0;
+    uint64_t sent = 0;
+    mem_fault_set(fault, 0);
+    while (sent < 3) {
+        (void)snprintf(member, sizeof(member), "\"data\":\"%" PRIu64 "%03900d\"", added, 0);
+        const bool adding = added < 3;
+        const enum rc rc =
+            adding ? publisher_add(p, bytes_of_text(member)) : publisher_next(p, 0, &command);
+        if (rc == RC_NOMEM) {
+            (*ret_failed)++;
+            continue;
+        }
+        assert_int_equal(rc, RC_OK);
+        if (adding) {
+            added++;
+            continue;
+        }
+        char wanted[20];
+        (void)snprintf(wanted, sizeof(wanted), "\"data\":\"%" PRIu64 "0", sent++);
+        assert_non_null(memmem(command.data, command.size, wanted, strlen(wanted)));
+        buf_deinit(&command);
+    }
+    mem_fault_set(0, 0);
+    buf_deinit(&command);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    char name[256];
+    uint64_t failed = 1;
+    (void)snprintf(name, sizeof(name), "%0255d", 0);
+    for (uint64_t fault = 1; failed > 0; fault++) {
+        struct publisher p;
+        mem_fault_set(fault, 0);
+        failed = 0;
+        const enum rc rc = publisher_init(&p, bytes_of_text(name), bytes_of_text(name), 1, 4);
+        const uint64_t asked = mem_fault_count();
+        mem_fault_set(0, 0);
+        if (rc == RC_OK) {
+            publisher_on_ready(&p);
+            publish_three(&p, fault - asked, &failed);
+            publisher_deinit(&p);
+        } else {
+            assert_int_equal(rc, RC_NOMEM);
+            failed = 1;
+        }
+        assert_true(failed <= 1);
+        assert_true(failed == 1 || fault > 8);
+    }
+}
+
 /* The wait that the server asks for is kept, and only then everything from the head is sent. */
 static void the_wait_asked_for_is_kept(void **state)
 {
@@ -289,6 +443,11 @@ int main(void)
         cmocka_unit_test(a_seq_may_step_back_only_in_another_epoch),
         cmocka_unit_test(refusals_for_good_end_it_and_name_the_message),
         cmocka_unit_test(the_wait_asked_for_is_kept),
+        cmocka_unit_test(who_was_refused_is_not_acknowledged),
+        cmocka_unit_test(answers_behind_a_refusal_are_counted_and_all_is_sent_again),
+        cmocka_unit_test(a_wait_is_a_minute_at_most),
+        cmocka_unit_test(what_is_no_answer_is_ignored_and_a_complaint_ends_it),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
