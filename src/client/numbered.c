@@ -261,15 +261,17 @@ static void on_published(struct numbered *n, const struct published *published, 
     finish(n, k);
 }
 
-static bool channel_right(const struct numbered *n, uint64_t id, struct bytes channel)
+/* The channel that an answer with that id must name. False: it answers nothing, which is told. */
+static bool channel_asked(const struct numbered *n, uint64_t id,
+                          char name[static WORKLOAD_NAME_SIZE], struct bytes *ret_name)
 {
-    char name[WORKLOAD_NAME_SIZE];
     const uint64_t k = id - 1;
     if (id == 0 || k < n->head_ || k >= n->sent_) {
-        return true; /* told as an answer to nothing */
+        return false;
     }
-    const size_t size = workload_channel_name(n->ledger->workload, command_of(n, k).channel, name);
-    return bytes_equal(channel, bytes_of(name, size));
+    *ret_name =
+        bytes_of(name, workload_channel_name(n->ledger->workload, command_of(n, k).channel, name));
+    return true;
 }
 
 /* `"epoch":"…"` with its quotes. */
@@ -287,6 +289,8 @@ bool numbered_take_quick(struct numbered *numbered, struct bytes text, uint64_t 
 {
     struct published p = {0};
     struct bytes channel;
+    struct bytes asked;
+    char name[WORKLOAD_NAME_SIZE];
     size_t at = 0;
     if (!pushed_take_number(text, &at, BYTES_LITERAL("{\"type\":\"published\",\"id\":"), &p.id) ||
         !pushed_take_plain(text, &at, BYTES_LITERAL(",\"channel\":"), &channel) ||
@@ -299,7 +303,7 @@ bool numbered_take_quick(struct numbered *numbered, struct bytes text, uint64_t 
     const struct bytes rest = bytes_of(text.data + at, text.size - at);
     p.duplicate = bytes_equal(rest, BYTES_LITERAL(",\"duplicate\":true}"));
     if ((!p.duplicate && !bytes_equal(rest, BYTES_LITERAL("}"))) || p.seq == 0 ||
-        !channel_right(numbered, p.id, channel)) {
+        !channel_asked(numbered, p.id, name, &asked) || !bytes_equal(channel, asked)) {
         return false;
     }
     on_published(numbered, &p, load_ns);
@@ -318,9 +322,10 @@ static void take_published(struct numbered *n, const struct client_message *mess
         accuse(n, VIOLATION_PROTOCOL, n->head_, "`published` without an id");
         return;
     }
-    const struct json_value *channel = &message->fields[CLIENT_FIELD_CHANNEL];
-    if (!client_message_has(message, CLIENT_FIELD_CHANNEL) || channel->kind != JSON_KIND_STRING ||
-        (!channel->escaped && !channel_right(n, p.id, json_string_inner(channel)))) {
+    char name[WORKLOAD_NAME_SIZE];
+    struct bytes asked;
+    if (channel_asked(n, p.id, name, &asked) &&
+        !client_message_is(message, CLIENT_FIELD_CHANNEL, asked)) {
         accuse(n, VIOLATION_PROTOCOL, p.id - 1, "`published` names another channel");
     }
     const struct json_value *id = &message->fields[CLIENT_FIELD_MESSAGE_ID];
