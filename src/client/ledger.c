@@ -67,7 +67,8 @@ void ledger_deinit(struct ledger *ledger)
 static struct ledger_entry *entry_at(struct ledger *ledger, uint32_t channel, uint64_t seq)
 {
     struct ledger_channel *c = &ledger->channels[channel];
-    return seq > 0 && seq <= c->capacity ? &c->entries[seq - 1] : NULL;
+    ASSERT(seq > 0);
+    return seq <= c->capacity ? &c->entries[seq - 1] : NULL;
 }
 
 /* 0 stands for "not known". */

@@ -2,6 +2,8 @@
  * Method: scripts of what the server says, with the event that each must give. */
 #include "client/subscriber.h"
 
+#include "base/mem.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -206,6 +208,129 @@ static void what_it_does_not_know_is_ignored(void **state)
                                    {NULL, 0, NULL}});
 }
 
+static void answers_that_lack_a_member_break_the_protocol(void **state)
+{
+    (void)state;
+    static const char *const subscribed[] = {
+        "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"c\",\"next\":5}",
+        "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"c\",\"epoch\":7,\"next\":5}",
+        "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"c\",\"epoch\":\"e1\"}",
+        "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"c\",\"epoch\":\"e1\",\"next\":0}",
+        "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"c\",\"epoch\":\"e1\",\"next\":-1}",
+    };
+    for (size_t i = 0; i < sizeof(subscribed) / sizeof(subscribed[0]); i++) {
+        struct subscriber s = make(SUBSCRIBER_FROM_LATEST, 0, true, 0);
+        play(&s, (const struct step[]){{subscribed[i], SUBSCRIBER_BROKEN, "makes no sense"},
+                                       {NULL, 0, NULL}});
+    }
+    char text[400];
+    struct subscriber s = make(SUBSCRIBER_FROM_LATEST, 0, true, 0);
+    (void)snprintf(text, sizeof(text),
+                   "{\"type\":\"subscribed\",\"channel\":\"c\",\"epoch\":\"%0200d\",\"next\":5}",
+                   0);
+    play(&s, (const struct step[]){{text, SUBSCRIBER_BROKEN, "makes no sense"}, {NULL, 0, NULL}});
+    static const char *const later[] = {
+        "{\"type\":\"gap\",\"channel\":\"c\",\"to\":8}",
+        "{\"type\":\"gap\",\"channel\":\"c\",\"from\":5}",
+        "{\"type\":\"reset\",\"channel\":\"c\",\"epoch\":\"e2\"}",
+    };
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        s = make(SUBSCRIBER_FROM_SEQ, 5, true, 0);
+        play(&s, (const struct step[]){{SUBSCRIBED("5"), SUBSCRIBER_NOTHING, NULL},
+                                       {later[i], SUBSCRIBER_BROKEN, "the server"},
+                                       {NULL, 0, NULL}});
+    }
+}
+
+static void nothing_is_taken_before_the_server_has_subscribed_us(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        MESSAGE("5"),
+        "{\"type\":\"gap\",\"channel\":\"c\",\"from\":5,\"to\":8,\"reason\":\"trimmed\"}",
+        "{\"type\":\"reset\",\"channel\":\"c\",\"epoch\":\"e2\",\"next\":5}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct subscriber s = make(SUBSCRIBER_FROM_SEQ, 5, true, 0);
+        play(&s,
+             (const struct step[]){{texts[i], SUBSCRIBER_BROKEN, "the server"}, {NULL, 0, NULL}});
+    }
+}
+
+static void who_begins_at_the_latest_takes_any_seq_as_the_first(void **state)
+{
+    (void)state;
+    struct subscriber s = make(SUBSCRIBER_FROM_LATEST, 0, false, 0);
+    assert_int_equal(subscriber_deadline_ms(&s), 0);
+    play(&s, (const struct step[]){{SUBSCRIBED("77"), SUBSCRIBER_NOTHING, NULL},
+                                   {MESSAGE("77"), SUBSCRIBER_DELIVER, NULL},
+                                   {NULL, 0, NULL}});
+    assert_true(subscriber_deadline_ms(&s) == UINT64_MAX);
+}
+
+static void waiting_takes_as_long_as_was_asked_for_or_doubles(void **state)
+{
+    (void)state;
+    static const char *const codes[] = {"unavailable", "rate_limited", "internal"};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        struct subscriber s = make(SUBSCRIBER_FROM_SEQ, 5, false, 0);
+        struct buf to = {0};
+        char text[200];
+        uint64_t before = 0;
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"error\",\"id\":2,\"code\":\"%s\",\"message\":\"later\"}",
+                       codes[i]);
+        for (unsigned attempt = 0; attempt < 4; attempt++) {
+            assert_int_equal(subscriber_next(&s, UINT64_MAX - 1, &to), RC_OK);
+            play(&s, (const struct step[]){{text, SUBSCRIBER_NOTICE, "later"}, {NULL, 0, NULL}});
+            assert_true(subscriber_deadline_ms(&s) > before);
+            before = subscriber_deadline_ms(&s);
+        }
+        buf_deinit(&to);
+    }
+    struct subscriber s = make(SUBSCRIBER_FROM_SEQ, 5, false, 0);
+    play(&s, (const struct step[]){{"{\"type\":\"error\",\"id\":2,\"code\":\"x\",\"message\":\"\","
+                                    "\"retry_after_ms\":9007199254740991}",
+                                    SUBSCRIBER_NOTICE, NULL},
+                                   {NULL, 0, NULL}});
+    assert_int_equal(subscriber_deadline_ms(&s), 60000);
+}
+
+/* Subscribe and ack, each with every allocation failing once. */
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    static char name[256];
+    (void)snprintf(name, sizeof(name), "%0255d", 0);
+    const struct subscriber_options options = {
+        .channel = bytes_of_text(name), .from = SUBSCRIBER_FROM_SEQ, .seq = 5, .window = 10};
+    char subscribed[600];
+    char message[600];
+    (void)snprintf(subscribed, sizeof(subscribed),
+                   "{\"type\":\"subscribed\",\"channel\":\"%s\",\"epoch\":\"e\",\"next\":5}", name);
+    (void)snprintf(message, sizeof(message),
+                   "{\"type\":\"message\",\"channel\":\"%s\",\"seq\":5,\"data\":1}", name);
+    for (int ack = 0; ack < 2; ack++) {
+        enum rc rc = RC_NOMEM;
+        for (uint64_t fault = 1; rc != RC_OK; fault++) {
+            struct subscriber s;
+            struct buf to = {0};
+            subscriber_init(&s, &options);
+            subscriber_on_ready(&s, 0);
+            if (ack == 1) {
+                play(&s, (const struct step[]){{subscribed, SUBSCRIBER_NOTHING, NULL},
+                                               {message, SUBSCRIBER_DELIVER, NULL},
+                                               {NULL, 0, NULL}});
+            }
+            mem_fault_set(fault, 0);
+            rc = subscriber_next(&s, 0, &to);
+            mem_fault_set(0, 0);
+            buf_deinit(&to);
+            assert_true(rc == RC_NOMEM || (rc == RC_OK && fault > 2));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +342,11 @@ int main(void)
         cmocka_unit_test(acks_are_cumulative_and_only_for_what_was_delivered),
         cmocka_unit_test(refusals_end_it_unless_waiting_helps),
         cmocka_unit_test(what_it_does_not_know_is_ignored),
+        cmocka_unit_test(answers_that_lack_a_member_break_the_protocol),
+        cmocka_unit_test(nothing_is_taken_before_the_server_has_subscribed_us),
+        cmocka_unit_test(who_begins_at_the_latest_takes_any_seq_as_the_first),
+        cmocka_unit_test(waiting_takes_as_long_as_was_asked_for_or_doubles),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
