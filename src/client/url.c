@@ -62,8 +62,8 @@ static enum rc parse_authority(struct bytes authority, struct client_url *url)
 {
     const size_t end = host_end(authority);
     struct bytes host = bytes_of(authority.data, end);
-    if (host.size >= 2 && host.data[0] == '[') {
-        if (host.data[host.size - 1] != ']') {
+    if (host.size > 0 && host.data[0] == '[') {
+        if (host.size == 1 || host.data[host.size - 1] != ']') {
             return RC_BAD;
         }
         host = bytes_of(host.data + 1, host.size - 2);

@@ -267,6 +267,117 @@ static void the_backoff_doubles_up_to_its_end_and_is_half_drawn(void **state)
     }
 }
 
+static void a_member_without_a_value_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"{\"type\":}", "{\"type\":\"pong\",\"seq\":01}",
+                                        "{\"type\":\"pong\",\"x\":}", "{\"type\":\"pong\",\"x\"}"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct client_message m;
+        assert_int_equal(client_message_parse(bytes_of_text(texts[i]), &m), RC_BAD);
+        assert_int_equal(client_message_parse_element(bytes_of_text(texts[i]), &m), RC_BAD);
+    }
+}
+
+static void an_escaped_text_is_compared_with_what_it_stands_for(void **state)
+{
+    (void)state;
+    struct client_message m;
+    char text[2600];
+    assert_int_equal(client_message_parse(BYTES_LITERAL("{\"type\":\"\\ud800\"}"), &m), RC_OK);
+    assert_false(client_message_is(&m, CLIENT_FIELD_TYPE, BYTES_LITERAL("\\ud800")));
+    /* Longer than any name that is compared, even with each byte escaped. */
+    (void)snprintf(text, sizeof(text), "{\"type\":\"\\u0041%02400d\"}", 0);
+    assert_int_equal(client_message_parse(bytes_of_text(text), &m), RC_OK);
+    assert_false(client_message_is(&m, CLIENT_FIELD_TYPE, BYTES_LITERAL("A")));
+    (void)snprintf(text, sizeof(text), "{\"type\":\"\\u0041%0254d\"}", 0);
+    assert_int_equal(client_message_parse(bytes_of_text(text), &m), RC_OK);
+    char wanted[300];
+    (void)snprintf(wanted, sizeof(wanted), "A%0254d", 0);
+    assert_true(client_message_is(&m, CLIENT_FIELD_TYPE, bytes_of_text(wanted)));
+}
+
+static void what_is_shown_fits_and_controls_no_terminal(void **state)
+{
+    (void)state;
+    struct client_message m;
+    char text[6];
+    assert_int_equal(
+        client_message_parse(BYTES_LITERAL("{\"type\":\"a\x7f[2Jxyz\",\"code\":\"ab\"}"), &m),
+        RC_OK);
+    client_message_show(&m, CLIENT_FIELD_TYPE, text, sizeof(text));
+    assert_string_equal(text, "a?[2J");
+    client_message_show(&m, CLIENT_FIELD_CODE, text, sizeof(text));
+    assert_string_equal(text, "ab");
+    client_message_show(&m, CLIENT_FIELD_REASON, text, sizeof(text));
+    assert_string_equal(text, "");
+}
+
+static void parts_of_a_url_may_not_be_too_long_or_odd(void **state)
+{
+    (void)state;
+    struct client_url url;
+    char text[700];
+    const char *why;
+    /* The longest that are taken, and one more. */
+    for (int more = 0; more < 2; more++) {
+        why = NULL;
+        (void)snprintf(text, sizeof(text), "ws://%0*d:65535/", 255 + more, 0);
+        assert_int_equal(client_url_parse(text, &url, &why), more == 0 ? RC_OK : RC_BAD);
+        assert_true(more == 0 || strstr(why, "it needs a host") != NULL);
+        (void)snprintf(text, sizeof(text), "ws://h/%0*d", 510 + more, 0);
+        assert_int_equal(client_url_parse(text, &url, &why), more == 0 ? RC_OK : RC_BAD);
+        assert_true(more == 0 || strstr(why, "its path is too long") != NULL);
+    }
+    static const char odd[] = {'"', '<', '>', '\\', '#', 0x7F, ' ', 0x1F, (char)0xC3};
+    for (size_t i = 0; i < sizeof(odd); i++) {
+        (void)snprintf(text, sizeof(text), "ws://h/%c", odd[i]);
+        assert_int_equal(client_url_parse(text, &url, &why), RC_BAD);
+        assert_non_null(strstr(why, "a character that no URL has"));
+    }
+    static const char *const bad[] = {"ws://h:-1", "ws://h:/",  "ws://h:655350", "ws://h:99999",
+                                      "ws://[",    "ws://[:80", "ws://[a]b:80"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(client_url_parse(bad[i], &url, &why), RC_BAD);
+        assert_non_null(strstr(why, "it needs a host"));
+    }
+}
+
+static void fields_are_read_as_http_has_them(void **state)
+{
+    (void)state;
+    static const char good[] =
+        STATUS "upgrade: \t websocket \t\r\nCONNECTION:\tkeep-alive, \t"
+               "upgrade \r\nabcdefghij: x\r\nno colon\r\n" ACCEPT PROTOCOL "\r\n";
+    char why[UPGRADE_WHY_SIZE] = "";
+    size_t used = 0;
+    assert_int_equal(upgrade_check(bytes_of_text(good), nonce, why, &used), RC_OK);
+    assert_int_equal(used, sizeof(good) - 1);
+    static const char *const bad[] = {
+        STATUS "upgrade: websockex\r\n" CONNECT ACCEPT PROTOCOL "\r\n",
+        STATUS "upgrade:\r\n" CONNECT ACCEPT PROTOCOL "\r\n",
+        STATUS UPGRADE "Connection: \t\r\n" ACCEPT PROTOCOL "\r\n",
+        STATUS UPGRADE "Connection: upgrades, up\r\n" ACCEPT PROTOCOL "\r\n",
+        "HTTP/1.1 1 1\r\n\r\n",
+        "HTTP/1.1 -01 x\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(upgrade_check(bytes_of_text(bad[i]), nonce, why, &used), RC_PROTOCOL);
+    }
+}
+
+static void of_a_long_refusal_the_beginning_is_told(void **state)
+{
+    (void)state;
+    char text[600];
+    char why[UPGRADE_WHY_SIZE] = "";
+    size_t used = 0;
+    (void)snprintf(text, sizeof(text), "HTTP/1.1 403 x\r\n\r\nno\x7f\n\xC3%0400d", 0);
+    assert_int_equal(upgrade_check(bytes_of_text(text), nonce, why, &used), RC_DENIED);
+    assert_ptr_equal(strstr(why, "the server answers HTTP 403 no   000"), why);
+    assert_int_equal(strlen(why), sizeof(why) - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +392,12 @@ int main(void)
         cmocka_unit_test(bad_responses_are_refused_with_a_reason),
         cmocka_unit_test(a_response_without_an_end_is_refused),
         cmocka_unit_test(the_backoff_doubles_up_to_its_end_and_is_half_drawn),
+        cmocka_unit_test(a_member_without_a_value_is_refused),
+        cmocka_unit_test(an_escaped_text_is_compared_with_what_it_stands_for),
+        cmocka_unit_test(what_is_shown_fits_and_controls_no_terminal),
+        cmocka_unit_test(parts_of_a_url_may_not_be_too_long_or_odd),
+        cmocka_unit_test(fields_are_read_as_http_has_them),
+        cmocka_unit_test(of_a_long_refusal_the_beginning_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,6 +210,271 @@ static void a_history_that_goes_nowhere_is_told(void **state)
     twice(play_history_without_end, EXPECT({VIOLATION_PROTOCOL, 1}));
 }
 
+/* ---- answers of every shape ---------------------------------------------------------------- */
+
+/* A new observer that has asked, and then hears `text`: so many violations, all of that name. */
+static void heard(const char *text, bool subscribed_before, enum violation violation,
+                  uint64_t count)
+{
+    struct world w;
+    open_world(&w, false);
+    if (!subscribed_before) {
+        observer_on_ready(&w.one, 0);
+    }
+    feed(&w, &w.one, text);
+    if (w.violations.counts[violation] != count || w.violations.total != count) {
+        print_error("%s\n", text);
+        fail();
+    }
+    close_world(&w);
+}
+
+#define TEN        "0123456789"
+#define FIFTY      TEN TEN TEN TEN TEN
+#define LONG_EPOCH "\"epoch\":\"" FIFTY FIFTY FIFTY "\",\"next\":1,\"latest\":0"
+
+static void a_subscribed_that_lacks_a_member_is_told(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "\"epoch\":\"e1\",\"next\":1",
+        "\"epoch\":\"e1\",\"latest\":0",
+        "\"epoch\":\"e1\",\"next\":0,\"latest\":0",
+        "\"epoch\":\"e1\",\"next\":-1,\"latest\":0",
+        "\"epoch\":5,\"next\":1,\"latest\":0",
+        "\"next\":1,\"latest\":0",
+        LONG_EPOCH,
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char text[400];
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",%s}", texts[i]);
+        heard(text, false, VIOLATION_PROTOCOL, 1);
+    }
+    heard("{\"type\":\"subscribed\",\"id\":2,\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":1,"
+          "\"latest\":0}",
+          true, VIOLATION_PROTOCOL, 1); /* a second one */
+}
+
+static void gaps_and_resets_that_lack_a_member_or_come_too_early_are_told(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"type\":\"gap\",\"channel\":\"w-c0\",\"to\":3,\"reason\":\"trimmed\"}",
+        "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":1,\"reason\":\"trimmed\"}",
+        "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":1,\"to\":0}",
+        "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":2,\"to\":3}",
+        "{\"type\":\"reset\",\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":0}",
+        "{\"type\":\"reset\",\"channel\":\"w-c0\",\"next\":1}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        heard(texts[i], true, VIOLATION_PROTOCOL, 1);
+    }
+    heard("{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":1,\"to\":3}", false, VIOLATION_PROTOCOL,
+          1);
+    heard("{\"type\":\"reset\",\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":1}", false,
+          VIOLATION_PROTOCOL, 1);
+    heard("{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":1,\"to\":3}", true,
+          VIOLATION_GAP_ANNOUNCED, 3);
+}
+
+/* [P 3] pushes name their channel; an error need not. */
+static void what_names_no_channel_is_told_where_it_should(void **state)
+{
+    (void)state;
+    static const char *const pushes[] = {
+        "{\"type\":\"message\",\"seq\":1,\"data\":1}",
+        "{\"type\":\"gap\",\"from\":1,\"to\":1}",
+        "{\"type\":\"reset\",\"epoch\":\"e1\",\"next\":1}",
+        "{\"type\":\"error\",\"channel\":\"w-c1\",\"code\":\"unavailable\"}",
+        "{\"type\":\"unsubscribed\",\"channel\":7}",
+    };
+    for (size_t i = 0; i < sizeof(pushes) / sizeof(pushes[0]); i++) {
+        heard(pushes[i], true, VIOLATION_PROTOCOL, 1);
+    }
+    static const char *const others[] = {
+        "{\"type\":\"connected\",\"id\":1}",
+        "{\"type\":\"published\",\"id\":1,\"seq\":1}",
+        "{\"type\":\"digest\",\"id\":1}",
+        "{\"type\":\"history\",\"id\":1}",
+        "{\"type\":\"goaway\"}",
+        "{\"type\":\"news\"}",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        heard(others[i], true, VIOLATION_PROTOCOL, 0);
+    }
+}
+
+static void an_unsubscribed_is_followed_by_a_subscribe_of_the_same_position(void **state)
+{
+    (void)state;
+    struct world w;
+    struct buf to = {0};
+    open_world(&w, false);
+    say_right(&w, &w.one, 1, 3);
+    feed(&w, &w.one, "{\"type\":\"unsubscribed\",\"channel\":\"w-c0\",\"reason\":\"unavailable\"}");
+    assert_false(w.one.active);
+    assert_int_equal(observer_command(&w.one, 0, &to), RC_END); /* not at once */
+    assert_in_range(w.one.retry_at_ms, 50, 100);
+    assert_int_equal(observer_command(&w.one, w.one.retry_at_ms, &to), RC_OK);
+    assert_non_null(memmem(to.data, to.size, "\"seq\":4}", 8));
+    assert_int_equal(w.violations.total, 0);
+    buf_deinit(&to);
+    close_world(&w);
+}
+
+/* Says that error to one who has asked; when it asks again, 0: never. */
+static uint64_t asks_again_at(const char *members, const char *why)
+{
+    struct world w;
+    char text[300];
+    open_world(&w, false);
+    observer_on_ready(&w.one, 0);
+    w.one.retry_at_ms = UINT64_MAX; /* it has asked */
+    (void)snprintf(text, sizeof(text), "{\"type\":\"error\",\"id\":2,\"message\":\"so it is\",%s}",
+                   members);
+    feed(&w, &w.one, text);
+    assert_int_equal(w.violations.total, 0);
+    assert_true((w.one.why[0] == '\0') == (why == NULL));
+    assert_true(why == NULL || strstr(w.one.why, why) != NULL);
+    const uint64_t at = w.one.retry_at_ms;
+    close_world(&w);
+    return at;
+}
+
+static void what_waiting_cures_is_asked_again_and_the_rest_is_final(void **state)
+{
+    (void)state;
+    assert_in_range(asks_again_at("\"code\":\"unavailable\"", NULL), 50, 100);
+    assert_in_range(asks_again_at("\"code\":\"internal\"", NULL), 50, 100);
+    assert_in_range(asks_again_at("\"code\":\"rate_limited\"", NULL), 50, 100);
+    assert_int_equal(asks_again_at("\"code\":\"limit_exceeded\",\"retry_after_ms\":700", NULL),
+                     700);
+    assert_int_equal(asks_again_at("\"code\":\"unavailable\",\"retry_after_ms\":70000000", NULL),
+                     60000);
+    assert_true(asks_again_at("\"code\":\"limit_exceeded\"",
+                              "one, channel 0: refused (limit_exceeded): so it is") == UINT64_MAX);
+    assert_true(asks_again_at("\"code\":7", "refused (): so it is") == UINT64_MAX);
+}
+
+/* ---- histories of every shape -------------------------------------------------------------- */
+
+#define HISTORY(members) "{\"type\":\"history\",\"id\":4,\"channel\":\"w-c0\"," members "}"
+
+/* A reader that knows nothing yet is given that. */
+static void read_back(struct world *w, const char *text, bool *ret_more)
+{
+    struct client_message message;
+    assert_int_equal(client_message_parse(bytes_of_text(text), &message), RC_OK);
+    observer_take_history(&w->one, &message, ret_more);
+}
+
+static void a_history_that_lacks_a_member_is_told(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":2"),
+        HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":2,\"messages\":{}"),
+        HISTORY("\"earliest\":1,\"latest\":2,\"messages\":[]"),
+        HISTORY("\"epoch\":\"e1\",\"latest\":2,\"messages\":[]"),
+        HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"messages\":[]"),
+        HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":2,\"messages\":[1]"),
+        HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":2,\"messages\":[{}]"),
+        HISTORY(
+            "\"epoch\":\"e1\",\"earliest\":1,\"latest\":2,\"messages\":[{\"seq\":1,\"seq\":2}]"),
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct world w;
+        bool more = true;
+        open_world(&w, false);
+        read_back(&w, texts[i], &more);
+        assert_false(more);
+        assert_int_equal(w.violations.counts[VIOLATION_PROTOCOL], 1);
+        assert_int_equal(w.violations.total, 1);
+        close_world(&w);
+    }
+}
+
+static void white_space_in_a_history_changes_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    char one[1000];
+    char two[1000];
+    char text[3000];
+    bool more;
+    open_world(&w, false);
+    const struct said first = right(1);
+    const struct said second = right(2);
+    write_message(&w, &first, true, one, sizeof(one));
+    write_message(&w, &second, true, two, sizeof(two));
+    (void)snprintf(text, sizeof(text),
+                   HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":2,\"messages\":"
+                           "[\n\r\t %s \n,\t%s\r\n]"),
+                   one, two);
+    read_back(&w, text, &more);
+    assert_int_equal(w.one.distinct, 2);
+    assert_true(w.one.digest_whole);
+    assert_int_equal(w.violations.total, 0);
+    close_world(&w);
+}
+
+/* An element that is as it should be up to its data's last byte, and then goes on. */
+static void an_element_with_more_behind_its_data_is_taken_strictly(void **state)
+{
+    (void)state;
+    struct world w;
+    char one[1000];
+    char text[2000];
+    bool more;
+    open_world(&w, false);
+    const struct said first = right(1);
+    write_message(&w, &first, true, one, sizeof(one));
+    one[strlen(one) - 1] = '\0'; /* the bracket */
+    (void)snprintf(text, sizeof(text),
+                   HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":1,\"messages\":"
+                           "[%s,\"tags\":[]}]"),
+                   one);
+    read_back(&w, text, &more);
+    assert_int_equal(w.one.distinct, 1);
+    assert_int_equal(w.violations.total, 0);
+    close_world(&w);
+}
+
+static void what_a_history_says_is_damaged_or_trimmed_is_an_announced_gap(void **state)
+{
+    (void)state;
+    struct world w;
+    bool more;
+    open_world(&w, false);
+    read_back(&w,
+              HISTORY("\"epoch\":\"e1\",\"earliest\":4,\"latest\":9,\"messages\":[],"
+                      "\"damaged\":[{\"from\":4,\"to\":9}]"),
+              &more);
+    assert_int_equal(w.violations.counts[VIOLATION_GAP_ANNOUNCED], 3 + 1);
+    assert_int_equal(w.violations.total, 4);
+    assert_int_equal(w.one.next, 4);
+    assert_non_null(strstr(w.violations.examples[0].text, "cannot read [{\"from\":4,\"to\":9}]"));
+    close_world(&w);
+
+    char text[600];
+    open_world(&w, false);
+    (void)snprintf(text, sizeof(text),
+                   HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":9,\"messages\":[],"
+                           "\"damaged\":[1%0299d]"),
+                   0);
+    read_back(&w, text, &more);
+    assert_int_equal(w.violations.counts[VIOLATION_GAP_ANNOUNCED], 1);
+    close_world(&w);
+
+    open_world(&w, false);
+    read_back(&w,
+              HISTORY("\"epoch\":\"e1\",\"earliest\":1,\"latest\":0,\"messages\":[],\"damaged\":5"),
+              &more);
+    assert_int_equal(w.violations.total, 0); /* no list: nothing is said by it */
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +486,15 @@ int main(void)
         cmocka_unit_test(history_is_read_as_a_subscription_is),
         cmocka_unit_test(a_hole_in_history_is_found),
         cmocka_unit_test(a_history_that_goes_nowhere_is_told),
+        cmocka_unit_test(a_subscribed_that_lacks_a_member_is_told),
+        cmocka_unit_test(gaps_and_resets_that_lack_a_member_or_come_too_early_are_told),
+        cmocka_unit_test(what_names_no_channel_is_told_where_it_should),
+        cmocka_unit_test(an_unsubscribed_is_followed_by_a_subscribe_of_the_same_position),
+        cmocka_unit_test(what_waiting_cures_is_asked_again_and_the_rest_is_final),
+        cmocka_unit_test(a_history_that_lacks_a_member_is_told),
+        cmocka_unit_test(white_space_in_a_history_changes_nothing),
+        cmocka_unit_test(an_element_with_more_behind_its_data_is_taken_strictly),
+        cmocka_unit_test(what_a_history_says_is_damaged_or_trimmed_is_an_announced_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

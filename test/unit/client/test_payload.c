@@ -3,6 +3,7 @@
  * that was encoded is put into a message, parsed and decoded, and must be the same. */
 #include "client/payload.h"
 
+#include "base/mem.h"
 #include "base/prng.h"
 #include "wire/utf8.h"
 
@@ -170,6 +171,74 @@ static void a_message_without_one_good_payload_is_refused(void **state)
     }
 }
 
+static void json_that_is_nested_too_deeply_is_no_json(void **state)
+{
+    (void)state;
+    char text[1100];
+    struct buf to = {0};
+    for (size_t i = 0; i < 513; i++) {
+        text[i] = '[';
+        text[513 + i] = ']';
+    }
+    const struct bytes deep = bytes_of(text, 1026);
+    assert_int_equal(payload_encode(&to, deep, PAYLOAD_JSON), RC_BAD);
+    assert_int_equal(payload_encode(&to, bytes_of(text + 1, 1024), PAYLOAD_JSON), RC_OK);
+    buf_clear(&to);
+    assert_int_equal(payload_encode(&to, deep, PAYLOAD_GUESS), RC_OK); /* as a text */
+    assert_int_equal(to.data[strlen("\"data\":")], '"');
+    buf_deinit(&to);
+}
+
+/* What could not be added for want of memory is not there, and goes in later. */
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum payload_mode mode;
+    } cases[] = {{"{\"a\":1}", PAYLOAD_JSON}, {"text", PAYLOAD_STRING}, {"\xff", PAYLOAD_STRING}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        /* Filled up so far that this much more fits. */
+        for (size_t room = 0; room < 12; room++) {
+            struct buf to = {0};
+            assert_int_equal(buf_reserve(&to, 1), RC_OK);
+            to.size = to.capacity - room;
+            const size_t before = to.size;
+            mem_fault_set(1, 0);
+            const enum rc rc = payload_encode(&to, bytes_of_text(cases[i].text), cases[i].mode);
+            mem_fault_set(0, 0);
+            assert_int_equal(rc, RC_NOMEM);
+            assert_int_equal(to.size, before);
+            assert_int_equal(payload_encode(&to, bytes_of_text(cases[i].text), cases[i].mode),
+                             RC_OK);
+            assert_true(to.size > before);
+            buf_deinit(&to);
+        }
+    }
+}
+
+static void every_allocation_may_fail_on_the_way_back(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"type\":\"message\",\"data\":{\"a\":1}}",
+        "{\"type\":\"message\",\"data\":\"text\"}",
+        "{\"type\":\"message\",\"data_base64\":\"/w==\"}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct client_message message;
+        struct buf out = {0};
+        assert_int_equal(client_message_parse(bytes_of_text(texts[i]), &message), RC_OK);
+        mem_fault_set(1, 0);
+        assert_int_equal(payload_decode(&out, &message), RC_NOMEM);
+        mem_fault_set(0, 0);
+        assert_int_equal(out.size, 0);
+        assert_int_equal(payload_decode(&out, &message), RC_OK);
+        assert_true(out.size > 0);
+        buf_deinit(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +249,9 @@ int main(void)
         cmocka_unit_test(the_member_says_how_it_was_sent),
         cmocka_unit_test(what_is_not_json_is_refused_where_json_is_asked_for),
         cmocka_unit_test(a_message_without_one_good_payload_is_refused),
+        cmocka_unit_test(json_that_is_nested_too_deeply_is_no_json),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(every_allocation_may_fail_on_the_way_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

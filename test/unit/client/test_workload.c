@@ -183,6 +183,45 @@ static void producers_are_known_by_name_and_nobody_else_is(void **state)
     workload_deinit(&w);
 }
 
+/* A buffer with room for just `room` more bytes: each place where it must grow is hit. */
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    const struct workload_options options = {.prefix = "w",
+                                             .seed = 5,
+                                             .messages = 100,
+                                             .channels = 1,
+                                             .producers = 1,
+                                             .batch = 1,
+                                             .size = 64,
+                                             .rate = 1000};
+    struct workload none;
+    mem_fault_set(1, 0);
+    assert_int_equal(workload_init(&none, &options), RC_NOMEM);
+    mem_fault_set(0, 0);
+    for (uint32_t batch = 1; batch <= 10; batch += 9) {
+        struct workload w = make(100, 1, 1, batch, 64);
+        struct buf whole = {0};
+        assert_int_equal(workload_publish(&w, 0, 7, 7, &whole), RC_OK); /* the 8th has a key */
+        for (size_t room = 0; room < whole.size; room++) {
+            struct buf to = {0};
+            assert_int_equal(buf_reserve(&to, 16384), RC_OK);
+            to.size = to.capacity - room;
+            const size_t before = to.size;
+            mem_fault_set(1, 0);
+            assert_int_equal(workload_publish(&w, 0, 7, 7, &to), RC_NOMEM);
+            mem_fault_set(0, 0);
+            to.size = before;
+            assert_int_equal(workload_publish(&w, 0, 7, 7, &to), RC_OK);
+            assert_true(
+                bytes_equal(bytes_of(to.data + before, to.size - before), buf_bytes(&whole)));
+            buf_deinit(&to);
+        }
+        buf_deinit(&whole);
+        workload_deinit(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +230,7 @@ int main(void)
         cmocka_unit_test(the_smallest_size_holds_the_largest_numbers),
         cmocka_unit_test(a_publish_command_is_what_the_server_reads),
         cmocka_unit_test(producers_are_known_by_name_and_nobody_else_is),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
