@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/prng.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -506,6 +507,167 @@ static void every_allocation_may_fail(void **state)
     close_world(&w);
 }
 
+/* ---- gaps of which nobody knows what was in them --------------------------------------------- */
+
+/* Seqs 3 and 4 are gone for all, and were acknowledged as duplicates, whose seq was not told. */
+static void play_unknown_gap(struct world *w)
+{
+    for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
+        const struct said m = right(seq);
+        ledger_acked(&w->ledger, 0, seq == 3 || seq == 4 ? 0 : seq, m.producer, m.number,
+                     (struct bytes){0});
+    }
+    struct observer *const both[] = {&w->one, &w->two};
+    for (size_t i = 0; i < 2; i++) {
+        say_right(w, both[i], 1, 2);
+        feed(w, both[i],
+             "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":3,\"to\":4,\"reason\":\"trimmed\"}");
+        say_right(w, both[i], 5, MESSAGES);
+    }
+    finish_both(w);
+}
+
+static void as_many_as_an_announced_gap_held_are_no_loss(void **state)
+{
+    (void)state;
+    twice(play_unknown_gap, EXPECT({VIOLATION_GAP_ANNOUNCED, 4}));
+}
+
+/* One gap more than can be remembered; most of them are beyond all that was sent. */
+static void play_many_gaps(struct world *w)
+{
+    char text[200];
+    ack_all(w, MESSAGES);
+    w->violations.tolerated[VIOLATION_GAP_ANNOUNCED] = true;
+    for (uint64_t seq = 1; seq <= OBSERVER_GAPS_MAX + 1; seq++) {
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":%" PRIu64 ",\"to\":%" PRIu64
+                       ",\"reason\":\"trimmed\"}",
+                       seq, seq);
+        feed(w, &w->one, text);
+    }
+    assert_int_equal(w->one.gap_count, OBSERVER_GAPS_MAX);
+    observer_finish(&w->one, true);
+}
+
+static void who_cannot_remember_all_gaps_accuses_nobody_of_a_loss(void **state)
+{
+    (void)state;
+    twice(play_many_gaps, EXPECT({VIOLATION_GAP_ANNOUNCED, OBSERVER_GAPS_MAX + 1}));
+    struct world w;
+    open_world(&w, false);
+    ack_all(&w, MESSAGES);
+    mem_fault_set(1, 0);
+    feed(&w, &w.one,
+         "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":1,\"to\":4,\"reason\":\"trimmed\"}");
+    mem_fault_set(0, 0);
+    observer_finish(&w.one, true);
+    expect(&w, EXPECT({VIOLATION_GAP_ANNOUNCED, 4}));
+    close_world(&w);
+}
+
+static void a_second_gap_is_remembered_beside_the_first(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, false);
+    ack_all(&w, MESSAGES);
+    feed(&w, &w.one,
+         "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":1,\"to\":4,\"reason\":\"trimmed\"}");
+    say_right(&w, &w.one, 5, 9);
+    feed(&w, &w.one,
+         "{\"type\":\"gap\",\"channel\":\"w-c0\",\"from\":10,\"to\":12,\"reason\":\"damaged\"}");
+    say_right(&w, &w.one, 13, MESSAGES);
+    observer_finish(&w.one, true);
+    expect(&w, EXPECT({VIOLATION_GAP_ANNOUNCED, 7}));
+    close_world(&w);
+}
+
+static void without_memory_a_loss_counts_for_each_who_suffers_it(void **state)
+{
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        struct world w;
+        open_world(&w, false);
+        ack_all(&w, 3);
+        mem_fault_set(fails == 0 ? 0 : 1, 1);
+        finish_both(&w);
+        mem_fault_set(0, 0);
+        expect(&w, EXPECT({VIOLATION_LOST_POSTFIX, fails == 0 ? 3 : 6}));
+        close_world(&w);
+    }
+}
+
+static void without_memory_to_compare_with_nothing_is_called_right(void **state)
+{
+    (void)state;
+    struct world w;
+    char text[1000];
+    open_world(&w, false);
+    buf_deinit(&w.scratch);
+    const struct said m = right(1);
+    write_message(&w, &m, false, text, sizeof(text));
+    mem_fault_set(1, 1);
+    assert_false(observer_take_quick(&w.one, bytes_of_text(text), 0));
+    mem_fault_set(0, 0);
+    assert_true(observer_take_quick(&w.one, bytes_of_text(text), 0));
+    close_world(&w);
+}
+
+/* ---- what else a message may be ------------------------------------------------------------ */
+
+static void a_message_with_longer_names_than_any_ends_the_digest(void **state)
+{
+    (void)state;
+    static const char *const members[] = {"message_id", "key", "producer"};
+    for (size_t i = 0; i < 3; i++) {
+        struct world w;
+        char text[1000];
+        open_world(&w, false);
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"message\",\"channel\":\"w-c0\",\"seq\":1,%s\"%s\":\"%0256d\","
+                       "\"time\":5,\"data\":1}",
+                       i == 0 ? "" : "\"message_id\":\"m\",", members[i], 0);
+        feed(&w, &w.one, text);
+        assert_false(w.one.digest_whole);
+        assert_int_equal(w.violations.counts[VIOLATION_UNEXPECTED], 1);
+        close_world(&w);
+    }
+}
+
+static void what_nobody_sent_moves_the_position_only_ahead(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, false);
+    say_right(&w, &w.one, 1, 5);
+    say(&w, &w.one, (struct said){.seq = 3, .producer = 0, .number = 1, .sender = "somebody"});
+    assert_int_equal(w.one.next, 6);
+    say(&w, &w.one, (struct said){.seq = 6, .producer = 0, .number = 1, .sender = "somebody"});
+    assert_int_equal(w.one.next, 7);
+    expect(&w, EXPECT({VIOLATION_UNEXPECTED, 2}));
+    close_world(&w);
+}
+
+static void who_came_before_it_was_due_has_no_latency(void **state)
+{
+    (void)state;
+    static struct histogram histogram;
+    struct world w;
+    char text[1000];
+    open_world(&w, false);
+    histogram = (struct histogram){0};
+    w.one.latency_us = &histogram;
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        const struct said m = right(seq);
+        write_message(&w, &m, false, text, sizeof(text));
+        assert_true(observer_take_quick(&w.one, bytes_of_text(text), 300000)); /* one is due at 0 */
+    }
+    assert_int_equal(histogram.count, 1);
+    assert_int_equal(histogram.max, 300);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +699,14 @@ int main(void)
         cmocka_unit_test(a_seq_beyond_all_that_was_sent_is_unexpected),
         cmocka_unit_test(random_streams_are_judged_as_by_a_naive_model),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(as_many_as_an_announced_gap_held_are_no_loss),
+        cmocka_unit_test(who_cannot_remember_all_gaps_accuses_nobody_of_a_loss),
+        cmocka_unit_test(a_second_gap_is_remembered_beside_the_first),
+        cmocka_unit_test(without_memory_a_loss_counts_for_each_who_suffers_it),
+        cmocka_unit_test(without_memory_to_compare_with_nothing_is_called_right),
+        cmocka_unit_test(a_message_with_longer_names_than_any_ends_the_digest),
+        cmocka_unit_test(what_nobody_sent_moves_the_position_only_ahead),
+        cmocka_unit_test(who_came_before_it_was_due_has_no_latency),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
