@@ -65,7 +65,8 @@ struct observer {
     struct pushed_room room;
 };
 
-/* `name` is for people; `scratch` may be shared. RC_NOMEM */
+/* `name` is for people; `scratch` may be shared by observers, who need its memory as long as they
+ * live. RC_NOMEM */
 MUST_USE enum rc observer_init(struct observer *observer, struct ledger *ledger, uint32_t channel,
                                const char *name, struct buf *scratch);
 void observer_deinit(struct observer *observer);

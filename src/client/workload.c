@@ -229,10 +229,15 @@ static void put_fill(const struct workload *workload, uint64_t drawn, size_t siz
     buf_put(to, ".......", size);
 }
 
+size_t workload_data_room(const struct workload *workload)
+{
+    return HEAD_SIZE + workload->options.size;
+}
+
 enum rc workload_data(const struct workload *workload, uint32_t channel, uint32_t producer,
                       uint64_t number, struct buf *to)
 {
-    const enum rc rc = buf_reserve(to, HEAD_SIZE + workload->options.size);
+    const enum rc rc = buf_reserve(to, workload_data_room(workload));
     if (rc != RC_OK) {
         return rc;
     }

@@ -42,6 +42,9 @@ struct workload {
     uint8_t *pool_; /* text to fill with */
 };
 
+/* Room for the data of any message of it. */
+size_t workload_data_room(const struct workload *workload);
+
 /* RC_NOMEM */
 MUST_USE enum rc workload_init(struct workload *workload, const struct workload_options *options);
 void workload_deinit(struct workload *workload);
