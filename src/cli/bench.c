@@ -268,8 +268,9 @@ static int run(struct taking *t, const struct bench_scenario *scenario)
 
 int cli_bench(int argc, char **argv)
 {
-    if (cli_wants_help("bench", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("bench", argc, argv, &status)) {
+        return status;
     }
     struct buf errors = {0};
     char command[COMMAND_SIZE];
@@ -279,7 +280,6 @@ int cli_bench(int argc, char **argv)
     const int end = find_dashes(argc, argv);
     t.options.server_flags = end < argc ? argv + end + 1 : NULL;
     const enum rc rc = parse(&t, end, argv, &scenario);
-    int status;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("bench", &errors) : cli_fail(rc);
     } else if (!t.options.own_server && runtime_url("bench", t.url, &t.options.url) != RC_OK) {

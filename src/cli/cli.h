@@ -47,8 +47,9 @@ int cli_refuse_text(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Out of memory and the like; CLI_FAILED. */
 int cli_fail(enum rc rc);
-/* Whether --help or -h stands before any "--"; then it has printed the command's help. */
-bool cli_wants_help(const char *command, int argc, char **argv);
+/* Whether --help or -h stands before any "--"; then it has printed the command's help, or failed
+ * to: *ret_status. */
+bool cli_wants_help(const char *command, int argc, char **argv, int *ret_status);
 /* Writes all of it to standard output. CLI_DONE, or CLI_FAILED (told, but for a closed pipe) */
 int cli_print(struct bytes text);
 /* Prints and frees what rc says was made; CLI_FAILED if it was not. */

@@ -246,8 +246,9 @@ int cli_help(int argc, char **argv)
 
 int cli_version(int argc, char **argv)
 {
-    if (cli_wants_help("version", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("version", argc, argv, &status)) {
+        return status;
     }
     if (argc > 1 && argv[0][0] != '-') {
         return cli_refuse_text("version", "unexpected argument '%s'", argv[1]);
@@ -289,12 +290,12 @@ int cli_fail(enum rc rc)
     return CLI_FAILED;
 }
 
-bool cli_wants_help(const char *command, int argc, char **argv)
+bool cli_wants_help(const char *command, int argc, char **argv, int *ret_status)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             char *help[] = {(char *)"help", (char *)command, NULL};
-            (void)cli_help(2, help);
+            *ret_status = cli_help(2, help);
             return true;
         }
     }

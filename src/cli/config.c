@@ -62,8 +62,9 @@ static int refuse_action(const char *typed)
 
 int cli_config(int argc, char **argv)
 {
-    if (cli_wants_help("config", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("config", argc, argv, &status)) {
+        return status;
     }
     if (argc < 2) {
         return cli_refuse_text("config", "which one: check, show, default or docs?");

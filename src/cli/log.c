@@ -404,8 +404,9 @@ static enum rc on_option(void *ctx, size_t index, const char *value)
 
 int cli_log(int argc, char **argv)
 {
-    if (cli_wants_help("log", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("log", argc, argv, &status)) {
+        return status;
     }
     static const struct args_option options[] = {{"json", ARGS_FLAG}, {"digests", ARGS_FLAG}};
     struct log_run run = {0};
@@ -414,7 +415,7 @@ int cli_log(int argc, char **argv)
     int operands = argc;
     const enum rc rc = args_parse(argc, argv, &use, &errors, &operands);
     if (rc != RC_OK) {
-        const int status = rc == RC_USAGE ? cli_refuse("log", &errors) : cli_fail(rc);
+        status = rc == RC_USAGE ? cli_refuse("log", &errors) : cli_fail(rc);
         buf_deinit(&errors);
         return status;
     }

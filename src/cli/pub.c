@@ -440,8 +440,9 @@ static int run(struct pub *pub, const struct client_url *url)
 
 int cli_pub(int argc, char **argv)
 {
-    if (cli_wants_help("pub", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("pub", argc, argv, &status)) {
+        return status;
     }
     struct buf errors = {0};
     struct pub pub = {.epoch = 1,
@@ -450,7 +451,6 @@ int cli_pub(int argc, char **argv)
                       .timeout_ms = TIMEOUT_MS_DEFAULT,
                       .errors = &errors};
     const enum rc rc = parse(&pub, argc, argv);
-    int status;
     struct client_url url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("pub", &errors) : cli_fail(rc);

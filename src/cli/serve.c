@@ -7,13 +7,13 @@
 
 int cli_serve(int argc, char **argv)
 {
-    if (cli_wants_help("serve", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("serve", argc, argv, &status)) {
+        return status;
     }
     struct config config;
     struct buf errors = {0};
     const enum rc rc = config_load(argc, argv, environ, &config, &errors);
-    int status;
     if (rc == RC_OK) {
         logger_init(config.log_level, config.log_format, STDERR_FILENO);
         status = server_main(&config);

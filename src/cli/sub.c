@@ -263,13 +263,13 @@ static int run(struct sub *sub, const struct client_url *url)
 
 int cli_sub(int argc, char **argv)
 {
-    if (cli_wants_help("sub", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("sub", argc, argv, &status)) {
+        return status;
     }
     struct buf errors = {0};
     struct sub sub = {.from = SUBSCRIBER_FROM_LATEST, .errors = &errors};
     const enum rc rc = parse(&sub, argc, argv);
-    int status;
     struct client_url url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("sub", &errors) : cli_fail(rc);

@@ -238,8 +238,9 @@ static int run(struct verify_options *options)
 
 int cli_verify(int argc, char **argv)
 {
-    if (cli_wants_help("verify", argc, argv)) {
-        return CLI_DONE;
+    int status;
+    if (cli_wants_help("verify", argc, argv, &status)) {
+        return status;
     }
     struct buf errors = {0};
     struct taking t = {
@@ -255,7 +256,6 @@ int cli_verify(int argc, char **argv)
         .errors = &errors,
     };
     const enum rc rc = parse(&t, argc, argv);
-    int status;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("verify", &errors) : cli_fail(rc);
     } else if (runtime_url("verify", t.options.url_text, &t.options.url) != RC_OK) {

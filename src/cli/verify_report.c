@@ -381,10 +381,10 @@ int verify_report(struct verify *verify)
     sum_unresolved(v, &sums);
     struct buf text = {0};
     struct config_text to = config_text_to(&text);
-    int status = CLI_DONE;
     add_account(&to, v, &sums);
     (void)fwrite(text.data, 1, text.size, stderr);
-    if (v->options->json != NULL) {
+    int status = to.rc == RC_OK ? CLI_DONE : cli_fail(to.rc);
+    if (v->options->json != NULL && status == CLI_DONE) {
         buf_clear(&text);
         add_json(&to, v, &sums);
         status = to.rc != RC_OK ? cli_fail(to.rc)

@@ -1,90 +1,27 @@
 /* The program from outside: wrong usage, help, and what goes to which stream.
- * Method: runs the real binary (TEST_BINARY) with its streams in pipes. No server is needed. */
-#include "base/bytes.h"
+ * Method: runs the real binary (TEST_BINARY) with its streams in files. No server is needed. */
+#include "program.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-
-#define OUTPUT_MAX 65536
-
-struct result {
-    int status; /* exit status, or 128 + signal */
-    char out[OUTPUT_MAX];
-    char err[OUTPUT_MAX];
-};
-
-static struct result result;
-
-static void read_file(FILE *file, char *to)
-{
-    rewind(file);
-    to[fread(to, 1, OUTPUT_MAX - 1, file)] = '\0';
-    (void)fclose(file);
-}
-
-/* Runs `seriatim ARGS` with `input` on standard input; files take the output, so nothing waits. */
-static void run_with(const char *const *args, const char *input)
-{
-    const char *binary = getenv("TEST_BINARY");
-    assert_non_null(binary);
-    char *argv[16] = {(char *)binary};
-    for (size_t i = 0; args[i] != NULL; i++) {
-        assert_true(i + 2 < 16);
-        argv[i + 1] = (char *)args[i];
-    }
-    FILE *in = tmpfile();
-    FILE *out = tmpfile();
-    FILE *err = tmpfile();
-    assert_true(in != NULL && out != NULL && err != NULL);
-    assert_true(fputs(input, in) >= 0);
-    rewind(in);
-    const pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        if (dup2(fileno(in), 0) == 0 && dup2(fileno(out), 1) == 1 && dup2(fileno(err), 2) == 2) {
-            (void)alarm(20);
-            (void)execv(binary, argv);
-        }
-        _exit(127);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    (void)fclose(in);
-    read_file(out, result.out);
-    read_file(err, result.err);
-}
-
-#define RUN(...) run_with((const char *const[]){__VA_ARGS__, NULL}, "")
-
-static void says(const char *stream, const char *text)
-{
-    if (strstr(stream, text) == NULL) {
-        print_error("not found: %s\nin: %s\n", text, stream);
-        fail();
-    }
-}
 
 /* Status 2, nothing on standard output, and these words on the other. */
 static void refused_with(const char *text)
 {
-    assert_int_equal(result.status, 2);
-    assert_string_equal(result.out, "");
-    says(result.err, text);
+    assert_int_equal(program.status, 2);
+    assert_string_equal(program.out, "");
+    program_says(program.err, text);
 }
 
 static void wrong_commands_are_refused_with_a_guess(void **state)
 {
     (void)state;
-    run_with((const char *const[]){NULL}, "");
+    program_run((const char *const[]){NULL}, "");
     refused_with("Usage: seriatim COMMAND");
     RUN("sevre");
     refused_with("there is no command 'sevre', did you mean 'serve'?\n");
@@ -170,80 +107,189 @@ static void help_goes_to_standard_output(void **state)
                                            "log",   "verify", "bench", "version"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         RUN(commands[i], "--help");
-        assert_int_equal(result.status, 0);
-        says(result.out, "Usage: seriatim ");
-        assert_string_equal(result.err, "");
+        assert_int_equal(program.status, 0);
+        program_says(program.out, "Usage: seriatim ");
+        assert_string_equal(program.err, "");
         RUN("help", commands[i]);
-        assert_int_equal(result.status, 0);
-        says(result.out, commands[i]);
+        assert_int_equal(program.status, 0);
+        program_says(program.out, commands[i]);
     }
     RUN("--help");
-    assert_int_equal(result.status, 0);
-    says(result.out, "Exit status: 0 done, 1 failed, 2 wrong usage");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "Exit status: 0 done, 1 failed, 2 wrong usage");
     RUN("--version");
-    assert_int_equal(result.status, 0);
-    assert_string_equal(result.out, "seriatim " SERIATIM_VERSION "\n");
+    assert_int_equal(program.status, 0);
+    assert_string_equal(program.out, "seriatim " SERIATIM_VERSION "\n");
     RUN("serve", "--help");
-    says(result.out, "--retention-bytes SIZE  (default 0)");
+    program_says(program.out, "--retention-bytes SIZE  (default 0)");
 }
 
 static void config_checks_and_shows(void **state)
 {
     (void)state;
     RUN("config", "check", "--node", "7");
-    assert_int_equal(result.status, 0);
-    assert_string_equal(result.out, "the settings are good\n");
+    assert_int_equal(program.status, 0);
+    assert_string_equal(program.out, "the settings are good\n");
     RUN("config", "check", "--node", "7000");
     refused_with("--node: error: must be");
     RUN("config", "show", "--sources", "--node", "7");
-    assert_int_equal(result.status, 0);
-    says(result.out, "node: 7 # --node\n");
-    says(result.out, "data: ./data # default\n");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "node: 7 # --node\n");
+    program_says(program.out, "data: ./data # default\n");
     RUN("config", "default");
-    assert_int_equal(result.status, 0);
-    says(result.out, "\nlisten: 127.0.0.1:8470\n");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "\nlisten: 127.0.0.1:8470\n");
 }
 
 static void without_a_server_pub_gives_up_in_time_and_says_what_is_not_done(void **state)
 {
     (void)state;
     RUN("pub", "--url", "ws://127.0.0.1:1/", "--timeout", "300ms", "a", "1");
-    assert_int_equal(result.status, 1);
-    assert_string_equal(result.out, "");
-    says(result.err, "cannot connect to 127.0.0.1:1: Connection refused; trying again");
-    says(result.err, "gave up: nothing was acknowledged for 300ms");
-    says(result.err, "0 messages are acknowledged, number 1 and those behind it are not");
+    assert_int_equal(program.status, 1);
+    assert_string_equal(program.out, "");
+    program_says(program.err, "cannot connect to 127.0.0.1:1: Connection refused; trying again");
+    program_says(program.err, "gave up: nothing was acknowledged for 300ms");
+    program_says(program.err, "0 messages are acknowledged, number 1 and those behind it are not");
 }
 
 static void nothing_to_publish_is_done_at_once(void **state)
 {
     (void)state;
     RUN("pub", "--url", "ws://127.0.0.1:1/", "a");
-    assert_int_equal(result.status, 0);
-    assert_string_equal(result.out, "");
+    assert_int_equal(program.status, 0);
+    assert_string_equal(program.out, "");
 }
 
 static void data_that_is_not_json_is_refused_where_json_is_asked_for(void **state)
 {
     (void)state;
     RUN("pub", "--url", "ws://127.0.0.1:1/", "--json", "a", "{");
-    assert_int_equal(result.status, 1);
-    says(result.err, "DATA is not JSON, as --json asks for");
-    run_with((const char *const[]){"pub", "--url", "ws://127.0.0.1:1/", "--json", "a", NULL},
-             "x\n");
-    assert_int_equal(result.status, 1);
-    says(result.err, "line 1 is not JSON, as --json asks for");
+    assert_int_equal(program.status, 1);
+    program_says(program.err, "DATA is not JSON, as --json asks for");
+    program_run((const char *const[]){"pub", "--url", "ws://127.0.0.1:1/", "--json", "a", NULL},
+                "x\n");
+    assert_int_equal(program.status, 1);
+    program_says(program.err, "line 1 is not JSON, as --json asks for");
 }
 
 static void log_refuses_what_is_no_data_directory(void **state)
 {
     (void)state;
     RUN("log", "verify", "/there/is/none");
-    assert_int_equal(result.status, 1);
-    says(result.err, "/there/is/none: No such file or directory");
+    assert_int_equal(program.status, 1);
+    program_says(program.err, "/there/is/none: No such file or directory");
     RUN("log", "inspect", "/dev");
-    assert_int_equal(result.status, 1);
-    says(result.err, "/dev is no data directory that can be read");
+    assert_int_equal(program.status, 1);
+    program_says(program.err, "/dev is no data directory that can be read");
+}
+
+static void verify_refuses_what_it_cannot_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option;
+        const char *value;
+        const char *wanted;
+    } cases[] = {
+        {"--rate", "100000001", "a whole number from 1 to 100000000"},
+        {"--seconds", "0", "a whole number from 1 to 1000000"},
+        {"--messages", "4000000001", "a whole number from 1 to 4000000000"},
+        {"--channels", "16385", "a whole number from 1 to 16384"},
+        {"--producers", "1025", "a whole number from 1 to 1024"},
+        {"--subscribers", "65", "a whole number from 1 to 64"},
+        {"--size", "63", "a whole number from 64 to 1048576"},
+        {"--batch", "1001", "a whole number from 1 to 1000"},
+        {"--inflight", "x", "a whole number from 1 to 1000000"},
+        {"--window", "1000001", "a whole number from 0 to 1000000"},
+        {"--restart-subscribers", "1s", "a whole number from 0 to 86400000"},
+        {"--restart-producers", "-1", "a whole number from 0 to 86400000"},
+        {"--patience", "86401", "a whole number from 1 to 86400"},
+        {"--seed", "9007199254740992", "a whole number from 0 to 9007199254740991"},
+        {"--tolerate", "", "`gap` or `epoch`"},
+        {"--prefix", "", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "a/b", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "a@", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "[", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "a{", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", ":", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "\xC3\xA9", "1 to 100 letters, digits, '.', '_' or '-'"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char wanted[200];
+        RUN("verify", "--url", "ws://127.0.0.1:1/", cases[i].option, cases[i].value);
+        (void)snprintf(wanted, sizeof(wanted), "error: %s must be %s; this is '%s'\n",
+                       cases[i].option, cases[i].wanted, cases[i].value);
+        refused_with(wanted);
+        refused_with("Try `seriatim verify --help`.\n");
+    }
+    char prefix[102];
+    (void)snprintf(prefix, sizeof(prefix), "%0101d", 0);
+    RUN("verify", "--url", "ws://127.0.0.1:1/", "--prefix", prefix);
+    refused_with("error: --prefix must be 1 to 100 letters");
+    RUN("verify", "--producers", "1024", "--channels", "1000", "--subscribers", "4");
+    refused_with("error: producers and subscribers (--channels times --subscribers) together must "
+                 "be at most 4096\n");
+}
+
+static void verify_without_a_server_says_that_it_was_away(void **state)
+{
+    (void)state;
+    RUN("verify", "--url", "ws://127.0.0.1:1/", "--patience", "1", "--messages", "1", "--prefix",
+        "aZ.z_A-09");
+    assert_int_equal(program.status, 1);
+    assert_string_equal(program.out, "");
+    program_says(program.err, "gave up: the server was away for more than 1 s (cannot connect to "
+                              "127.0.0.1:1: Connection refused)\n0 violations\n");
+}
+
+static void everything_behind_two_dashes_is_an_operand(void **state)
+{
+    (void)state;
+    RUN("pub", "--url", "ws://127.0.0.1:1/", "--timeout", "1ms", "--", "--help", "-h");
+    assert_int_equal(program.status, 1);
+    program_says(program.err, "gave up");
+    RUN("sub", "--", "-h", "--json");
+    refused_with("which channel?");
+    RUN("sub", "-h", "--", "x");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "Usage: seriatim sub ");
+}
+
+static void short_and_long_forms_of_the_same_say_the_same(void **state)
+{
+    (void)state;
+    static char help[PROGRAM_OUTPUT_MAX];
+    RUN("help");
+    (void)snprintf(help, sizeof(help), "%s", program.out);
+    static const char *const forms[] = {"--help", "-h"};
+    for (size_t i = 0; i < 2; i++) {
+        RUN(forms[i]);
+        assert_int_equal(program.status, 0);
+        assert_string_equal(program.out, help);
+    }
+    RUN("--version", "x"); /* what follows does not matter */
+    assert_int_equal(program.status, 0);
+    assert_string_equal(program.out, "seriatim " SERIATIM_VERSION "\n");
+    RUN("version", "--help");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "Usage: seriatim version\n");
+}
+
+static void config_documents_itself_and_guesses_no_further_than_is_sensible(void **state)
+{
+    (void)state;
+    RUN("config", "docs");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "# Settings\n");
+    RUN("config", "show");
+    assert_int_equal(program.status, 0);
+    program_says(program.out, "data: ./data\n");
+    RUN("config", "frobnicate");
+    refused_with("error: there is no `config frobnicate`\n");
+    RUN("frobnicate");
+    refused_with("there is no command 'frobnicate'\n");
+    RUN("config", "check", "--sources");
+    refused_with("unknown option '--sources'");
 }
 
 int main(void)
@@ -261,6 +307,11 @@ int main(void)
         cmocka_unit_test(nothing_to_publish_is_done_at_once),
         cmocka_unit_test(data_that_is_not_json_is_refused_where_json_is_asked_for),
         cmocka_unit_test(log_refuses_what_is_no_data_directory),
+        cmocka_unit_test(verify_refuses_what_it_cannot_do),
+        cmocka_unit_test(verify_without_a_server_says_that_it_was_away),
+        cmocka_unit_test(everything_behind_two_dashes_is_an_operand),
+        cmocka_unit_test(short_and_long_forms_of_the_same_say_the_same),
+        cmocka_unit_test(config_documents_itself_and_guesses_no_further_than_is_sensible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
