@@ -8,6 +8,7 @@
 #include "log/file_log.h"
 #include "server/config_args.h"
 #include "server/config_text.h"
+#include "wire/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -150,20 +151,27 @@ static enum rc size_of(const struct storage *storage, const char *folder, struct
     return rc;
 }
 
-/* The files of a partition, by name, with their sizes. */
-static enum rc list_files(const struct storage *storage, const char *folder,
+/* The files of a partition, by name, with their sizes; or says what is in the way. */
+static enum rc list_files(const struct log_run *run, const char *folder,
                           struct listing *ret_listing)
 {
     struct listing listing = {0};
+    const struct storage *storage = &run->storage;
     enum rc rc = storage->ops->list(storage->ctx, folder, add_file, &listing);
     if (rc == RC_OK && listing.failed) {
         rc = RC_NOMEM;
     }
-    if (rc == RC_OK && listing.count > 0) {
+    if (rc != RC_OK) {
+        cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
+    } else if (listing.count > 0) {
         qsort(listing.files, listing.count, sizeof(struct log_file), compare_files);
     }
     for (size_t i = 0; i < listing.count && rc == RC_OK; i++) {
-        rc = size_of(storage, folder, &listing.files[i]);
+        struct log_file *file = &listing.files[i];
+        rc = size_of(storage, folder, file);
+        if (rc != RC_OK) {
+            cli_say("%s/%s/%s: %s", run->dir, folder, file->name, rc_text(rc));
+        }
     }
     if (rc != RC_OK) {
         listing_deinit(&listing);
@@ -171,6 +179,18 @@ static enum rc list_files(const struct storage *storage, const char *folder,
     }
     *ret_listing = listing;
     return RC_OK;
+}
+
+/* A file's name may be any bytes; we may not. */
+static void show_name(char *name, bool for_people)
+{
+    const bool utf8 = utf8_valid(bytes_of_text(name));
+    for (; *name != '\0'; name++) {
+        const uint8_t c = (uint8_t)*name;
+        if ((c >= 0x80 && !utf8) || (for_people && (c < 0x20 || c == 0x7F))) {
+            *name = '?';
+        }
+    }
 }
 
 static const char *kind_of(const char *name)
@@ -217,6 +237,7 @@ static void report_files(struct log_run *run, const struct listing *listing, jso
     json_t *files = run->json ? json_array() : NULL;
     for (size_t i = 0; i < listing->count; i++) {
         const struct log_file *file = &listing->files[i];
+        show_name(file->name, !run->json);
         if (run->json) {
             (void)json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "name", file->name,
                                                          "kind", kind_of(file->name), "bytes",
@@ -327,9 +348,8 @@ static enum rc do_partition(struct log_run *run, unsigned number)
         return RC_OK;
     }
     struct listing listing;
-    rc = list_files(&run->storage, folder, &listing);
+    rc = list_files(run, folder, &listing);
     if (rc != RC_OK) {
-        cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
         return rc;
     }
     report_files(run, &listing, partition);

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { channelName, Client } from './lib/client.mjs';
+import { files, flip, overwrite, records } from './lib/faults.mjs';
 import { binary, environment, runCli, Server, temporaryDir } from './lib/server.mjs';
 
 let server;
@@ -20,6 +21,21 @@ after(async () => {
 
 const cli = (args, options = {}) =>
   runCli(args, { timeoutMs: 20_000, ...options, env: { SERIATIM_URL: server.ws, ...options.env } });
+
+/** Runs it with that standard output; 'closed': a pipe whose reader has left. {code, err} */
+async function runInto(args, out) {
+  const closed = out === 'closed';
+  const child = closed
+    ? spawn('/bin/sh', ['-c', '{ sleep 0.2; "$0" "$@"; echo $? >&3; } | true', binary, ...args],
+      { env: environment, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
+    : spawn(binary, args, { env: environment, stdio: ['ignore', out, 'pipe'] });
+  let err = '';
+  let status = '';
+  child.stderr.on('data', (d) => (err += d));
+  child.stdio[3]?.on('data', (d) => (status += d));
+  const [code] = await once(child, 'close');
+  return { code: closed ? Number(status) : code, err };
+}
 
 // ---- log ----------------------------------------------------------------------------------------
 
@@ -66,6 +82,90 @@ test('log verify tells each damage as JSON, and its status is 1', async () => {
   const { damages } = JSON.parse(run.stdout).partitions[0];
   assert.ok(damages.some((d) => d.file.endsWith(first) && d.at <= 3000 && !d.torn_tail));
 });
+
+/** Puts rubbish behind the last record of the newest segment, as a torn write would leave it. */
+function tear(data) {
+  const newest = files(data, '.seg').at(-1);
+  const { at, size } = records(newest).at(-1);
+  overwrite(newest, at + size, Buffer.from('half of a record'.repeat(4)));
+  return { file: path.basename(newest), at: at + size };
+}
+
+test('log tells a torn tail, which is no damage: the next start cuts it off', async () => {
+  const data = await stoppedData();
+  const { file, at } = tear(data);
+  for (const action of ['inspect', 'verify']) {
+    const run = await cli(['log', action, data]);
+    const out = run.stdout.toString();
+    assert.equal(run.code, 0, out + run.stderr);
+    assert.match(out, new RegExp(`${file}:${at}: .*, a torn tail: the next start cuts it off`));
+    assert.match(out, /; no damage but a torn tail\n$/);
+    const json = await cli(['log', action, '--json', data]);
+    assert.equal(json.code, 0, json.stderr);
+    const { damages } = JSON.parse(json.stdout).partitions[0];
+    assert.deepEqual(damages.map((d) => [path.basename(d.file), d.at, d.torn_tail]),
+      [[file, at, true]]);
+  }
+});
+
+test('where records are missing the digests are not known, and log says so', async () => {
+  const data = await stoppedData();
+  const newest = files(data, '.seg').at(-1); // behind the last checkpoint
+  flip(newest, records(newest)[0].at + 60);
+  const text = await cli(['log', 'verify', '--digests', data]);
+  assert.equal(text.code, 1, text.stdout + text.stderr);
+  assert.match(text.stdout.toString(), /digests are not known: records are missing\n/);
+  const json = await cli(['log', 'verify', '--digests', '--json', data]);
+  assert.equal(json.code, 1);
+  assert.equal(JSON.parse(json.stdout).partitions[0].channels, null);
+});
+
+test('log names a partition that cannot be read, and what comes before it is told', async () => {
+  const own = await Server.start({ flags: ['--partitions', '3'] });
+  await own.stop();
+  const { data } = own;
+  fs.rmSync(path.join(data, 'p001'), { recursive: true });
+  const gone = await cli(['log', 'inspect', data]);
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /\/p001: not found\n/);
+  assert.match(gone.stdout.toString(), /^p000: /m);
+  assert.doesNotMatch(gone.stdout.toString(), /^p002: /m);
+  fs.mkdirSync(path.join(data, 'p001'));
+  fs.symlinkSync('nowhere', path.join(data, 'p001', 'a-link'));
+  const link = await cli(['log', 'inspect', data]);
+  assert.equal(link.code, 1, link.stdout.toString());
+  assert.match(link.stderr, /\/p001\/a-link: permission denied\n/);
+});
+
+test('log inspect lists a file whatever its name is made of', async () => {
+  const data = await stoppedData();
+  const folder = Buffer.from(path.join(data, 'p000/'));
+  const names = [Buffer.from('\xff\xfe.seg', 'latin1'), Buffer.from('a\x1b[31m"\\\n.txt')];
+  for (const name of names) fs.writeFileSync(Buffer.concat([folder, name]), 'hello');
+  const text = await cli(['log', 'inspect', data]);
+  assert.equal(text.code, 0, text.stderr);
+  assert.doesNotMatch(text.stdout.toString('latin1'), /\x1b/);
+  const json = await cli(['log', 'inspect', '--json', data]);
+  assert.equal(json.code, 0, json.stderr);
+  const listed = JSON.parse(json.stdout).partitions[0].files.map((f) => f.name);
+  assert.equal(listed.length, fs.readdirSync(folder).length);
+  assert.ok(listed.includes('a\x1b[31m"\\\n.txt'));
+});
+
+test('what cannot be printed is a failure: a full device is named, a reader that left is not',
+  async () => {
+    const full = fs.openSync('/dev/full', 'w');
+    for (const args of [['help'], ['sub', '--help'], ['config', 'docs'], ['version'],
+      ['log', 'inspect', await stoppedData()]]) {
+      const { code, err } = await runInto(args, full);
+      assert.equal(code, 1, args.join(' '));
+      assert.match(err, /cannot write to standard output: No space left on device\n/);
+      const left = await runInto(args, 'closed');
+      assert.equal(left.code, 1, args.join(' '));
+      assert.equal(left.err, '');
+    }
+    fs.closeSync(full);
+  });
 
 const good = { format: 1, incarnation: '00000000000000aa', partitions: 1, node: 1 };
 for (const [what, meta, says] of [
