@@ -59,11 +59,13 @@ const refuseDigest = (code, more, times) =>
 
 test('a server that lists no digest may refuse it; the account says so', async () => {
   const { code, stderr, account } = await verifyLiar(
-    both(withoutDigest, refuseDigest('bad_request')));
+    both(withoutDigest, refuseDigest('bad_request')), [...small, '--channels', '16']);
   assert.equal(code, 0, stderr);
   assert.equal(account.end, 'whole');
+  assert.equal(account.channels_read_back, 16);
   assert.equal(account.digests_compared, 0);
   assert.ok(account.digests_refused > 0);
+  assert.ok(account.digests_refused < 16, 'it was asked for again and again');
   assert.equal(account.digests_refused_code, 'bad_request');
   assert.match(stderr,
     /\n {2}digests {12}refused by the server \(code bad_request\), which does not list/);
@@ -305,6 +307,16 @@ test('a signal before anything has begun ends it without a word of success', asy
 });
 
 // ---- options ------------------------------------------------------------------------------------
+
+test('a channel that got no message is read back as empty, and has no digest to compare',
+  async () => {
+    const { code, stderr, account } = await verifyLiar(() => (text) => [text],
+      ['--messages', '3', '--channels', '8', '--producers', '1', '--subscribers', '1']);
+    assert.equal(code, 0, stderr);
+    assert.equal(account.channels_read_back, 8);
+    assert.equal(account.read_back, 3);
+    assert.equal(account.digests_compared, 3 * 2);
+  });
 
 test('the options that no other test takes have their effect', async () => {
   const run = await runCli(['verify', '--url', server.ws, '--json', '-', '--messages', '60',
