@@ -40,6 +40,8 @@ int cli_help(int argc, char **argv);
 
 /* "seriatim: …" and a line end, to standard error. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A text as it is, to standard error. */
+void cli_tell(struct bytes text);
 /* Complaints about the usage of a command, as gathered; CLI_USAGE. */
 int cli_refuse(const char *command, const struct buf *errors);
 /* As above, with one complaint. */

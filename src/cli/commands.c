@@ -198,7 +198,7 @@ static int refuse_command(const char *name)
         config_text_addf(&to, ", did you mean '%s'?", suggest.best);
     }
     config_text_addf(&to, "\nTry `seriatim help`.\n");
-    (void)fwrite(errors.data, 1, errors.size, stderr);
+    cli_tell(buf_bytes(&errors));
     buf_deinit(&errors);
     return CLI_USAGE;
 }
@@ -211,7 +211,7 @@ int cli_main(int argc, char **argv)
         struct buf text = {0};
         struct config_text to = config_text_to(&text);
         print_commands(&to);
-        (void)fwrite(text.data, 1, text.size, stderr);
+        cli_tell(buf_bytes(&text));
         buf_deinit(&text);
         return CLI_USAGE;
     }
@@ -266,9 +266,16 @@ void cli_say(const char *format, ...)
     (void)fprintf(stderr, "seriatim: %s\n", text);
 }
 
+void cli_tell(struct bytes text)
+{
+    if (text.size > 0) { /* without memory there is no text */
+        (void)fwrite(text.data, 1, text.size, stderr);
+    }
+}
+
 int cli_refuse(const char *command, const struct buf *errors)
 {
-    (void)fwrite(errors->data, 1, errors->size, stderr);
+    cli_tell(buf_bytes(errors));
     (void)fprintf(stderr, "Try `seriatim %s --help`.\n", command);
     return CLI_USAGE;
 }

@@ -382,7 +382,7 @@ int verify_report(struct verify *verify)
     struct buf text = {0};
     struct config_text to = config_text_to(&text);
     add_account(&to, v, &sums);
-    (void)fwrite(text.data, 1, text.size, stderr);
+    cli_tell(buf_bytes(&text));
     int status = to.rc == RC_OK ? CLI_DONE : cli_fail(to.rc);
     if (v->options->json != NULL && status == CLI_DONE) {
         buf_clear(&text);
