@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define ARGS_MAX  32
+#define ARGS_MAX  64
 #define LIMIT_SEC 20u
 
 struct program_result program;

@@ -292,6 +292,47 @@ static void config_documents_itself_and_guesses_no_further_than_is_sensible(void
     refused_with("unknown option '--sources'");
 }
 
+static void bench_refuses_what_it_cannot_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option;
+        const char *value;
+        const char *wanted;
+    } cases[] = {
+        {"--connections", "0", "a whole number from 1 to 1000000"},
+        {"--payload", "31", "a whole number from 32 to 1048576"},
+        {"--warmup", "x", "a whole number from 0 to 1000000"},
+        {"--server-pid", "2147483648", "a whole number from 1 to 2147483647"},
+        {"--durability", "disk", "fsync, os or memory"},
+        {"--codec", "xml", "json"},
+        {"--prefix", "", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "a/b", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "[", "1 to 100 letters, digits, '.', '_' or '-'"},
+        {"--prefix", "A.z_0-{", "1 to 100 letters, digits, '.', '_' or '-'"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char wanted[200];
+        RUN("bench", "publish", cases[i].option, cases[i].value);
+        (void)snprintf(wanted, sizeof(wanted), "error: %s must be %s; this is '%s'\n",
+                       cases[i].option, cases[i].wanted, cases[i].value);
+        refused_with(wanted);
+        refused_with("Try `seriatim bench --help`.\n");
+    }
+    char prefix[102];
+    (void)snprintf(prefix, sizeof(prefix), "%0101d", 0);
+    RUN("bench", "publish", "--prefix", prefix);
+    refused_with("error: --prefix must be 1 to 100 letters");
+    RUN("bench", "publish", "--server", "--server-pid", "7");
+    refused_with("error: --server starts one of its own: no --url, no --server-pid\n");
+    const char *many[40] = {"bench", "publish", "--server", "--"};
+    for (size_t i = 4; i < 37; i++) {
+        many[i] = "--flag";
+    }
+    program_run(many, "");
+    refused_with("error: more than 32 flags for the server\n");
+}
+
 int main(void)
 {
     (void)unsetenv("SERIATIM_URL");
@@ -312,6 +353,7 @@ int main(void)
         cmocka_unit_test(everything_behind_two_dashes_is_an_operand),
         cmocka_unit_test(short_and_long_forms_of_the_same_say_the_same),
         cmocka_unit_test(config_documents_itself_and_guesses_no_further_than_is_sensible),
+        cmocka_unit_test(bench_refuses_what_it_cannot_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,6 +81,10 @@ static void wrong_usage(void **state)
     TORTURE("verify", "c");
     TORTURE("verify", "--seconds", "1", "--messages", "1");
     TORTURE("log", "inspect", "--jsno");
+    TORTURE("bench");
+    TORTURE("bench", "orders");
+    TORTURE("bench", "publish", "--payload", "1", "--prefix", "", "--durability", "x");
+    TORTURE("bench", "idle", "--rate", "1", "--keep", "--", "--threads", "1");
 }
 
 static void data_directories(void **state)
