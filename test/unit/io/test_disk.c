@@ -5,6 +5,9 @@
  */
 #include "io/disk.h"
 
+#include "lib/failing.h"
+
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -241,6 +244,254 @@ static void a_root_that_cannot_be_is_refused(void **state)
     disk_close(disk);
 }
 
+/* ---- what the kernel refuses ----------------------------------------------------------------- */
+
+static const struct {
+    int error;
+    enum rc rc;
+} errors[] = {
+    {ENOENT, RC_NOT_FOUND}, {ENOTDIR, RC_NOT_FOUND},
+    {EEXIST, RC_EXISTS},    {ENOSPC, RC_NOSPACE},
+    {EDQUOT, RC_NOSPACE},   {EFBIG, RC_NOSPACE},
+    {EACCES, RC_DENIED},    {EPERM, RC_DENIED},
+    {EROFS, RC_DENIED},     {ELOOP, RC_DENIED},
+    {ENOMEM, RC_NOMEM},     {EMFILE, RC_NOMEM},
+    {ENFILE, RC_NOMEM},     {EIO, RC_IO},
+    {ENXIO, RC_IO},
+};
+#define ERRORS (sizeof(errors) / sizeof(errors[0]))
+
+static void ignore_entry(void *ctx, const char *entry)
+{
+    (void)ctx;
+    (void)entry;
+}
+
+/* Each operation of a storage, with the one call of the kernel that fails in it. */
+struct operation {
+    enum failing_call call;
+    enum rc (*run)(struct fixture *f, struct storage_file *file);
+};
+
+static enum rc run_open(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    struct storage_file *other = NULL;
+    const enum rc rc = f->storage.ops->open(f->disk, "a", STORAGE_READ, &other);
+    assert_true(rc != RC_OK || other != NULL);
+    f->storage.ops->close(f->disk, other);
+    return rc;
+}
+
+static enum rc run_size(struct fixture *f, struct storage_file *file)
+{
+    uint64_t size;
+    return f->storage.ops->size(f->disk, file, &size);
+}
+
+static enum rc run_read(struct fixture *f, struct storage_file *file)
+{
+    uint8_t bytes[8];
+    size_t got;
+    return f->storage.ops->read(f->disk, file, bytes, sizeof(bytes), 0, &got);
+}
+
+static enum rc run_write(struct fixture *f, struct storage_file *file)
+{
+    return f->storage.ops->write(f->disk, file, BYTES_LITERAL("hello"), 0);
+}
+
+static enum rc run_sync(struct fixture *f, struct storage_file *file)
+{
+    return f->storage.ops->sync_data(f->disk, file);
+}
+
+static enum rc run_truncate(struct fixture *f, struct storage_file *file)
+{
+    return f->storage.ops->truncate(f->disk, file, 3);
+}
+
+static enum rc run_rename(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    return f->storage.ops->rename(f->disk, "a", "a");
+}
+
+static enum rc run_remove(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    return f->storage.ops->remove(f->disk, "a");
+}
+
+static enum rc run_sync_dir(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    return f->storage.ops->sync_dir(f->disk, "");
+}
+
+static enum rc run_list(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    return f->storage.ops->list(f->disk, "", ignore_entry, NULL);
+}
+
+static enum rc run_free_bytes(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    uint64_t bytes;
+    return f->storage.ops->free_bytes(f->disk, &bytes);
+}
+
+static enum rc run_disk_sync(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    return disk_sync(f->disk);
+}
+
+static enum rc run_lock(struct fixture *f, struct storage_file *file)
+{
+    (void)file;
+    return disk_lock(f->disk);
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        struct stat status;
+        count += fstat(fd, &status) == 0;
+    }
+    return count;
+}
+
+static void every_refusal_of_the_kernel_has_a_name_and_costs_nothing(void **state)
+{
+    static const struct operation operations[] = {
+        {FAILING_openat64, run_open},         {FAILING_fstat64, run_open},
+        {FAILING_fstat64, run_size},          {FAILING_pread64, run_read},
+        {FAILING_pwrite64, run_write},        {FAILING_fdatasync, run_sync},
+        {FAILING_ftruncate64, run_truncate},  {FAILING_renameat, run_rename},
+        {FAILING_unlinkat, run_remove},       {FAILING_openat64, run_sync_dir},
+        {FAILING_fsync, run_sync_dir},        {FAILING_openat64, run_list},
+        {FAILING_fdopendir, run_list},        {FAILING_readdir64, run_list},
+        {FAILING_fstatvfs64, run_free_bytes}, {FAILING_syncfs, run_disk_sync},
+        {FAILING_openat64, run_lock},         {FAILING_flock, run_lock},
+    };
+    struct fixture *f = *state;
+    struct storage_file *file = must_open(f, "a", STORAGE_CREATE);
+    const int descriptors = open_descriptors();
+    const int64_t blocks = failing_blocks();
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        for (size_t e = 0; e < ERRORS; e++) {
+            failing_set(operations[i].call, 1, 1, errors[e].error);
+            assert_int_equal(operations[i].run(f, file), errors[e].rc);
+            assert_int_equal(failing_hits(operations[i].call), 1);
+            failing_clear();
+        }
+    }
+    failing_set(FAILING_mem_alloc, 1, 1, ENOMEM);
+    assert_int_equal(run_open(f, file), RC_NOMEM);
+    failing_clear();
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_int_equal(failing_blocks(), blocks);
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        if (operations[i].run != run_remove && operations[i].run != run_lock) {
+            assert_int_equal(operations[i].run(f, file), RC_OK); /* and none is remembered */
+        }
+    }
+    f->storage.ops->close(f->disk, file);
+}
+
+static void a_folder_that_cannot_be_made_is_refused_by_name(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t e = 0; e < ERRORS; e++) {
+        failing_set(FAILING_mkdirat, 1, 1, errors[e].error);
+        assert_int_equal(f->storage.ops->make_dir(f->disk, "d"),
+                         errors[e].error == EEXIST ? RC_NOT_FOUND : errors[e].rc);
+    }
+    failing_clear();
+    assert_int_equal(f->storage.ops->make_dir(f->disk, "d"), RC_OK);
+    failing_set(FAILING_fstatat64, 1, 1, EIO); /* is what is there a folder? */
+    assert_int_equal(f->storage.ops->make_dir(f->disk, "d"), RC_IO);
+    failing_clear();
+}
+
+static void a_signal_interrupts_nothing_but_a_sync(void **state)
+{
+    static const struct operation operations[] = {
+        {FAILING_openat64, run_open},
+        {FAILING_pread64, run_read},
+        {FAILING_pwrite64, run_write},
+        {FAILING_ftruncate64, run_truncate},
+    };
+    struct fixture *f = *state;
+    struct storage_file *file = must_open(f, "a", STORAGE_CREATE);
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        failing_set(operations[i].call, 1, 3, EINTR);
+        assert_int_equal(operations[i].run(f, file), RC_OK);
+        assert_int_equal(failing_hits(operations[i].call), 3);
+    }
+    /* What a second one says of the first one's pages is not known. */
+    failing_set(FAILING_fdatasync, 1, 1, EINTR);
+    assert_int_equal(run_sync(f, file), RC_IO);
+    assert_int_equal(failing_calls(FAILING_fdatasync), 1);
+    failing_set(FAILING_fsync, 1, 1, EINTR);
+    assert_int_equal(run_sync_dir(f, file), RC_IO);
+    assert_int_equal(failing_calls(FAILING_fsync), 1);
+    failing_clear();
+    f->storage.ops->close(f->disk, file);
+}
+
+static void a_write_that_gets_nowhere_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct storage_file *file = must_open(f, "a", STORAGE_CREATE);
+    failing_set(FAILING_pwrite64, 1, UINT64_MAX, FAILING_NOTHING);
+    assert_int_equal(run_write(f, file), RC_IO);
+    assert_int_equal(failing_calls(FAILING_pwrite64), 1);
+    failing_clear();
+    f->storage.ops->close(f->disk, file);
+}
+
+static void a_folder_above_that_may_not_be_read_is_not_ours_to_sync(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *disk = NULL;
+    char path[512];
+    path_of(f, "made", path);
+    failing_set(FAILING_openat64, 1, 1, EACCES);
+    failing_set(FAILING_fsync, 0, 0, 0);
+    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(failing_calls(FAILING_fsync), 0);
+    failing_clear();
+    disk_close(disk);
+}
+
+static void a_root_that_cannot_be_opened_costs_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *disk = NULL;
+    const int descriptors = open_descriptors();
+    const int64_t blocks = failing_blocks();
+    failing_set(FAILING_mem_alloc, 1, 1, ENOMEM);
+    assert_int_equal(disk_open(f->root, &disk), RC_NOMEM);
+    failing_set(FAILING_mem_alloc, 0, 0, 0);
+    for (size_t e = 0; e < ERRORS; e++) {
+        failing_set(FAILING_open64, 1, 1, errors[e].error);
+        assert_int_equal(disk_open(f->root, &disk), errors[e].rc);
+        failing_set(FAILING_open64, 0, 0, 0);
+        failing_set(FAILING_mkdir, 1, 1, errors[e].error);
+        assert_int_equal(disk_open(f->root, &disk),
+                         errors[e].error == EEXIST ? RC_OK : errors[e].rc);
+        disk_close(disk);
+        disk = NULL; /* closing it is allowed */
+    }
+    failing_clear();
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_int_equal(failing_blocks(), blocks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +505,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_folder_has_one_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_lock_ends_with_its_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_root_that_cannot_be_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_refusal_of_the_kernel_has_a_name_and_costs_nothing,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_refused_by_name, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_signal_interrupts_nothing_but_a_sync, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_write_that_gets_nowhere_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_folder_above_that_may_not_be_read_is_not_ours_to_sync,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_root_that_cannot_be_opened_costs_nothing, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,9 @@
 
 #include "base/bytes.h"
 #include "io/clock.h"
+#include "lib/failing.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -219,6 +221,35 @@ static void what_cannot_be_waited_for_is_refused(void **state)
     loop_deinit(&loop); /* twice is once */
 }
 
+static void what_the_kernel_has_no_room_for_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        int error;
+        enum rc rc;
+    } rows[] = {{ENOMEM, RC_NOMEM}, {ENOSPC, RC_NOMEM}, {EPERM, RC_IO}};
+    struct loop loop;
+    failing_set(FAILING_epoll_create1, 1, 1, EMFILE);
+    assert_int_equal(loop_init(&loop), RC_IO);
+    loop_deinit(&loop); /* is allowed after a failure */
+    assert_int_equal(loop_init(&loop), RC_OK);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    struct loop_handler handler = {.fd = pair[0]};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        failing_set(FAILING_epoll_ctl, 1, 1, rows[i].error);
+        assert_int_equal(loop_set(&loop, &handler, LOOP_WRITE), rows[i].rc);
+        assert_int_equal(handler.events, 0);
+    }
+    assert_int_equal(loop_set(&loop, &handler, LOOP_WRITE), RC_OK); /* as if nothing had been */
+    loop_wait(&loop, 0);
+    assert_int_equal(loop.ready_count, 1);
+    failing_clear();
+    loop_deinit(&loop);
+    assert_int_equal(close(pair[0]), 0);
+    assert_int_equal(close(pair[1]), 0);
+}
+
 static uint64_t mono_ms(void)
 {
     return clock_mono_ns(&clock_real) / 1000000u;
@@ -279,6 +310,7 @@ int main(void)
         cmocka_unit_test(forgetting_blanks_the_events_at_hand_and_ends_those_to_come),
         cmocka_unit_test(more_than_fit_into_one_wait_all_come_in_turn),
         cmocka_unit_test(what_cannot_be_waited_for_is_refused),
+        cmocka_unit_test(what_the_kernel_has_no_room_for_is_told),
         cmocka_unit_test(an_idle_wait_ends_at_its_time),
         cmocka_unit_test(a_signal_ends_a_wait_with_nothing_ready),
     };

@@ -7,7 +7,9 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/prng.h"
+#include "lib/failing.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -436,6 +438,12 @@ static void threads_may_use_it_at_once(void **state)
     ram_disk_close(disk);
 }
 
+static void join(void *ctx, const char *entry)
+{
+    assert_int_equal(buf_append(ctx, bytes_of_text(entry)), RC_OK);
+    assert_int_equal(buf_append(ctx, BYTES_LITERAL(" ")), RC_OK);
+}
+
 static void what_a_disk_must_offer_besides_is_there(void **state)
 {
     (void)state;
@@ -456,6 +464,51 @@ static void what_a_disk_must_offer_besides_is_there(void **state)
     ram_disk_close(NULL);
 }
 
+static void a_folder_lists_what_is_in_it_and_the_root_everything(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"p00/a", "p0/b", "p0", "q", "p0/c"};
+    struct ram_disk *disk;
+    assert_int_equal(ram_disk_open(&disk), RC_OK);
+    const struct storage storage = ram_disk_storage(disk);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        storage.ops->close(storage.ctx, create(&storage, files[i]));
+    }
+    struct buf all = {0};
+    struct buf some = {0};
+    assert_int_equal(storage.ops->list(storage.ctx, "", join, &all), RC_OK);
+    assert_true(bytes_equal(buf_bytes(&all), BYTES_LITERAL("p00/a p0/b p0 q p0/c ")));
+    assert_int_equal(storage.ops->list(storage.ctx, "p0", join, &some), RC_OK);
+    assert_true(bytes_equal(buf_bytes(&some), BYTES_LITERAL("b c ")));
+    buf_deinit(&all);
+    buf_deinit(&some);
+    ram_disk_close(disk);
+}
+
+static void what_the_system_does_not_give_is_told(void **state)
+{
+    (void)state;
+    struct ram_disk *disk = NULL;
+    const int64_t blocks = failing_blocks();
+    failing_set(FAILING_mem_calloc, 1, 1, ENOMEM);
+    assert_int_equal(ram_disk_open(&disk), RC_NOMEM);
+    failing_set(FAILING_pthread_mutex_init, 1, 1, ENOMEM);
+    assert_int_equal(ram_disk_open(&disk), RC_NOMEM);
+    assert_null(disk);
+    assert_int_equal(failing_blocks(), blocks);
+    assert_int_equal(ram_disk_open(&disk), RC_OK);
+    const struct storage storage = ram_disk_storage(disk);
+    /* Where nobody knows how much is free, it is nothing. */
+    for (uint64_t nth = 1; nth <= 2; nth++) {
+        uint64_t bytes = 77;
+        failing_set(FAILING_sysconf, nth, 1, EINVAL);
+        assert_int_equal(storage.ops->free_bytes(storage.ctx, &bytes), RC_OK);
+        assert_int_equal(bytes, 0);
+    }
+    failing_clear();
+    ram_disk_close(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +518,8 @@ int main(void)
         cmocka_unit_test(a_failed_write_leaves_only_zeros_behind_the_end),
         cmocka_unit_test(threads_may_use_it_at_once),
         cmocka_unit_test(what_a_disk_must_offer_besides_is_there),
+        cmocka_unit_test(a_folder_lists_what_is_in_it_and_the_root_everything),
+        cmocka_unit_test(what_the_system_does_not_give_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

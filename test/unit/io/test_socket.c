@@ -1,6 +1,8 @@
 /* io/socket: TCP over the loopback, and each refusal by its name. */
 #include "io/socket.h"
 
+#include "lib/failing.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -315,6 +318,139 @@ static void accepting_on_what_is_no_listener_is_an_error(void **state)
     socket_close(-1); /* is allowed */
 }
 
+/* Each errno of a call, and what a caller is told. */
+struct told {
+    int error;
+    enum rc rc;
+};
+
+static void a_listener_that_cannot_be_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct told rows[] = {
+        {EADDRINUSE, RC_EXISTS},       {EACCES, RC_DENIED}, {EPERM, RC_DENIED},
+        {EADDRNOTAVAIL, RC_NOT_FOUND}, {ENOBUFS, RC_IO},
+    };
+    char address[SOCKET_ADDRESS_TEXT] = "untouched";
+    int fd = -7;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        failing_set(FAILING_bind, 1, 1, rows[i].error);
+        assert_int_equal(socket_listen("127.0.0.1", 0, 8, &fd, address), rows[i].rc);
+        assert_int_equal(failing_hits(FAILING_bind), 1);
+        failing_set(FAILING_listen, 1, 1, rows[i].error);
+        assert_int_equal(socket_listen("127.0.0.1", 0, 8, &fd, address), rows[i].rc);
+        assert_int_equal(failing_hits(FAILING_listen), 1);
+    }
+    failing_set(FAILING_socket, 1, 1, EMFILE);
+    assert_int_equal(socket_listen("127.0.0.1", 0, 8, &fd, address), RC_IO);
+    failing_set(FAILING_getaddrinfo, 1, 1, 0); /* no error, and no address */
+    assert_int_equal(socket_listen("127.0.0.1", 0, 8, &fd, address), RC_NOT_FOUND);
+    assert_int_equal(fd, -7);
+    assert_string_equal(address, "untouched");
+    failing_clear();
+}
+
+static void why_nobody_is_accepted_is_told(void **state)
+{
+    (void)state;
+    static const struct told rows[] = {
+        {EAGAIN, RC_AGAIN}, {EINTR, RC_AGAIN}, {ECONNABORTED, RC_AGAIN},
+        {EPROTO, RC_AGAIN}, {EMFILE, RC_FULL}, {ENFILE, RC_FULL},
+        {ENOBUFS, RC_FULL}, {ENOMEM, RC_FULL}, {EBADF, RC_IO},
+    };
+    struct world world;
+    char peer[SOCKET_ADDRESS_TEXT] = "untouched";
+    int fd = -7;
+    world_open(&world);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        failing_set(FAILING_accept4, 1, 1, rows[i].error);
+        assert_int_equal(socket_accept(world.listener, &fd, peer), rows[i].rc);
+        assert_int_equal(fd, -7);
+        assert_string_equal(peer, "untouched");
+    }
+    failing_clear();
+    world_close(&world);
+}
+
+static void a_call_that_did_nothing_is_no_end_of_the_connection(void **state)
+{
+    (void)state;
+    static const struct told rows[] = {
+        {EAGAIN, RC_AGAIN},
+        {EINTR, RC_AGAIN},
+        {ENOBUFS, RC_AGAIN},
+        {EPIPE, RC_CLOSED},
+    };
+    struct world world;
+    char byte = 'x';
+    const struct iovec pieces[2] = {{&byte, 1}, {&byte, 1}};
+    size_t size = 77;
+    world_open(&world);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        failing_set(FAILING_send, 1, 1, rows[i].error);
+        assert_int_equal(socket_write(world.served, pieces, 1, &size), rows[i].rc);
+        failing_set(FAILING_sendmsg, 1, 1, rows[i].error);
+        assert_int_equal(socket_write(world.served, pieces, 2, &size), rows[i].rc);
+    }
+    failing_set(FAILING_recv, 1, 1, EINTR);
+    assert_int_equal(socket_read(world.served, &byte, 1, &size), RC_AGAIN);
+    failing_set(FAILING_recv, 1, 1, ECONNRESET);
+    assert_int_equal(socket_read(world.served, &byte, 1, &size), RC_CLOSED);
+    assert_int_equal(size, 77);
+    failing_clear();
+    assert_int_equal(socket_write(world.served, pieces, 2, &size), RC_OK);
+    assert_int_equal(size, 2);
+    world_close(&world);
+}
+
+/* A listener that somebody else has made may be of another family. */
+static void peers_of_every_family_have_a_name(void **state)
+{
+    (void)state;
+    const struct sockaddr_un local = {.sun_family = AF_UNIX}; /* a name that the kernel draws */
+    char peer[SOCKET_ADDRESS_TEXT];
+    struct sockaddr_un bound;
+    socklen_t size = sizeof(bound);
+    int fd = -1;
+    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&local, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&bound, &size), 0);
+    assert_int_equal(connect(client, (const struct sockaddr *)&bound, size), 0);
+    assert_int_equal(socket_accept(listener, &fd, peer), RC_OK);
+    assert_string_equal(peer, "?");
+    socket_close(fd);
+    socket_close(client);
+    socket_close(listener);
+}
+
+static void a_peer_over_ipv6_is_told_without_its_port(void **state)
+{
+    (void)state;
+    char address[SOCKET_ADDRESS_TEXT];
+    char peer[SOCKET_ADDRESS_TEXT];
+    int listener = -1;
+    int fd = -1;
+    const enum rc rc = socket_listen("::1", 0, 8, &listener, address);
+    if (rc == RC_NOT_FOUND || rc == RC_IO) {
+        skip(); /* a machine without IPv6 */
+    }
+    const struct sockaddr_in6 to = {
+        .sin6_family = AF_INET6,
+        .sin6_port = htons(port_of(address)),
+        .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+    };
+    const int client = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (const struct sockaddr *)&to, sizeof(to)), 0);
+    wait_for(listener, POLLIN);
+    assert_int_equal(socket_accept(listener, &fd, peer), RC_OK);
+    assert_string_equal(peer, "::1");
+    socket_close(fd);
+    socket_close(client);
+    socket_close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +467,11 @@ int main(void)
         cmocka_unit_test(a_peer_that_is_gone_is_closed_for_reading_and_writing),
         cmocka_unit_test(without_descriptors_accepting_waits_until_there_are_some),
         cmocka_unit_test(accepting_on_what_is_no_listener_is_an_error),
+        cmocka_unit_test(a_listener_that_cannot_be_is_refused_by_name),
+        cmocka_unit_test(why_nobody_is_accepted_is_told),
+        cmocka_unit_test(a_call_that_did_nothing_is_no_end_of_the_connection),
+        cmocka_unit_test(peers_of_every_family_have_a_name),
+        cmocka_unit_test(a_peer_over_ipv6_is_told_without_its_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,6 +209,18 @@ static void disarming_what_is_not_armed_does_nothing(void **state)
     assert_null(timer_expire(&world.wheel, 1000));
 }
 
+static void what_is_overdue_is_not_waited_for(void **state)
+{
+    (void)state;
+    static struct world world;
+    world_init(&world, 1000);
+    arm(&world, 0, 2000);
+    assert_in_range(timer_wait_ms(&world.wheel, 1000, 5000), 1000, 1000 + TIMER_SLOT_MS);
+    /* Its slot is over, and nobody has asked for it yet. */
+    assert_int_equal(timer_wait_ms(&world.wheel, 2000 + TIMER_SLOT_MS, 5000), 0);
+    assert_int_equal(timer_wait_ms(&world.wheel, 9000, 5000), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +230,7 @@ int main(void)
         cmocka_unit_test(moving_a_timer_forgets_its_old_deadline),
         cmocka_unit_test(a_timer_may_be_armed_again_when_it_comes),
         cmocka_unit_test(disarming_what_is_not_armed_does_nothing),
+        cmocka_unit_test(what_is_overdue_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,9 @@
 #include "io/worker.h"
 
 #include "base/mem.h"
+#include "lib/failing.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -288,6 +290,56 @@ static void every_failing_allocation_of_the_start_is_told(void **state)
     assert_int_equal(refused, 1 + 2 * LANES);
 }
 
+static void a_start_that_the_system_refuses_is_told(void **state)
+{
+    (void)state;
+    struct world world;
+    struct worker worker;
+    failing_set(FAILING_eventfd, 1, 1, EMFILE);
+    assert_int_equal(worker_init(&worker, "test", LANES), RC_IO);
+    worker_deinit(&worker);
+    world_open(&world, LANES);
+    failing_set(FAILING_pthread_create, 1, 1, EAGAIN);
+    assert_int_equal(worker_start(&world.worker), RC_NOMEM);
+    worker_stop(&world.worker);                           /* nothing to stop */
+    assert_int_equal(worker_start(&world.worker), RC_OK); /* and it may be tried again */
+    worker_stop(&world.worker);
+    failing_clear();
+    world_close(&world);
+}
+
+static void a_signal_does_not_keep_a_sleeper_asleep(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 1);
+    assert_int_equal(worker_start(&world.worker), RC_OK);
+    failing_set(FAILING_write, 1, 3, EINTR);
+    worker_stop(&world.worker); /* and ends */
+    assert_int_equal(failing_hits(FAILING_write), 3);
+    assert_int_equal(failing_calls(FAILING_write), 4);
+    failing_clear();
+    world_close(&world);
+}
+
+static void a_counter_at_its_top_wakes_all_the_same(void **state)
+{
+    (void)state;
+    struct world world;
+    struct task task = {.job = {task_run, task_done}};
+    world_open(&world, 1);
+    assert_int_equal(eventfd_write(world.wake_fds[0], UINT64_MAX - 1), 0);
+    assert_int_equal(worker_start(&world.worker), RC_OK);
+    doorbell_arm(&world.bells[0]); /* so that the worker pays for a wake-up, which finds no room */
+    worker_submit(&world.worker, 0, &task.job);
+    worker_stop(&world.worker);
+    doorbell_disarm(&world.bells[0]);
+    assert_true(wait_ready(&world, 0));
+    assert_int_equal(worker_reap(&world.worker, 0), 1);
+    assert_int_equal(task.done_count, 1);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +349,9 @@ int main(void)
         cmocka_unit_test(a_stop_does_not_overtake_a_job_of_another_lane),
         cmocka_unit_test(a_worker_that_was_never_started_is_stopped_at_once),
         cmocka_unit_test(every_failing_allocation_of_the_start_is_told),
+        cmocka_unit_test(a_start_that_the_system_refuses_is_told),
+        cmocka_unit_test(a_signal_does_not_keep_a_sleeper_asleep),
+        cmocka_unit_test(a_counter_at_its_top_wakes_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
