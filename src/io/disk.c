@@ -286,6 +286,19 @@ static const struct storage_ops disk_ops = {
 
 /* ---- the disk ------------------------------------------------------------------------------ */
 
+/* Makes the name of the root durable. A parent that we may not read is not ours to sync. */
+static enum rc parent_sync(int root_fd)
+{
+    const int parent = openat(root_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0) {
+        const enum rc why = rc_of_errno(errno);
+        return why == RC_DENIED ? RC_OK : why;
+    }
+    const enum rc rc = fsync(parent) == 0 ? RC_OK : rc_of_errno(errno);
+    (void)close(parent);
+    return rc;
+}
+
 /* Makes the root, and its name durable. The root itself may be a symbolic link: that is the
  * operator's wish, not an attacker's. */
 static enum rc root_open(const char *root, int *ret_fd)
@@ -298,18 +311,14 @@ static enum rc root_open(const char *root, int *ret_fd)
     if (fd < 0) {
         return rc_of_errno(errno);
     }
-    if (made) {
-        const int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const bool synced = parent >= 0 && fsync(parent) == 0;
-        const enum rc rc = synced ? RC_OK : rc_of_errno(errno);
-        if (parent >= 0) {
-            (void)close(parent);
-        }
-        if (rc != RC_OK &&
-            rc != RC_DENIED) { /* a parent that we may not read is not ours to sync */
-            (void)close(fd);
-            return rc;
-        }
+    /* One that was there may come from a start that was killed before its sync; where that cannot
+     * be made up for, what is in it can be read all the same. One that is new goes again: the next
+     * start shall not take it for one whose name is on disk. */
+    const enum rc rc = parent_sync(fd);
+    if (made && rc != RC_OK) {
+        (void)close(fd);
+        (void)rmdir(root);
+        return rc;
     }
     *ret_fd = fd;
     return RC_OK;

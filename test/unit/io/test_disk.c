@@ -454,6 +454,36 @@ static void a_write_that_gets_nowhere_fails(void **state)
     f->storage.ops->close(f->disk, file);
 }
 
+/* A power cut may take a folder whose name was never synced, with all that was acknowledged in it.
+ */
+static void a_root_is_not_used_before_its_name_is_durable(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *disk = NULL;
+    char path[512];
+    path_of(f, "made", path);
+    const int descriptors = open_descriptors();
+    failing_set(FAILING_fsync, 1, 1, EIO);
+    assert_int_equal(disk_open(path, &disk), RC_IO);
+    failing_set(FAILING_openat64, 1, 1, EMFILE); /* the folder above */
+    assert_int_equal(disk_open(path, &disk), RC_NOMEM);
+    assert_int_equal(open_descriptors(), descriptors);
+    failing_set(FAILING_openat64, 0, 0, 0);
+    failing_set(FAILING_fsync, 0, 0, 0);
+    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(failing_calls(FAILING_fsync), 1);
+    disk_close(disk);
+    /* Who made it may have been killed before the sync. */
+    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(failing_calls(FAILING_fsync), 2);
+    disk_close(disk);
+    /* And where that works no more it is as it has been: data that is there can be read. */
+    failing_set(FAILING_fsync, 1, 1, EIO);
+    assert_int_equal(disk_open(path, &disk), RC_OK);
+    failing_clear();
+    disk_close(disk);
+}
+
 static void a_folder_above_that_may_not_be_read_is_not_ours_to_sync(void **state)
 {
     struct fixture *f = *state;
@@ -511,6 +541,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_signal_interrupts_nothing_but_a_sync, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_write_that_gets_nowhere_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_root_is_not_used_before_its_name_is_durable, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_folder_above_that_may_not_be_read_is_not_ours_to_sync,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_root_that_cannot_be_opened_costs_nothing, set_up,
