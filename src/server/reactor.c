@@ -293,8 +293,8 @@ static void tell_drained(struct reactor *reactor)
 static bool work_left(struct reactor *reactor)
 {
     struct server *server = reactor->server;
-    return !list_empty(&reactor->dirty) || reactor->room_made || reactor->slicing ||
-           mesh_ready(&server->mesh, reactor->index) ||
+    return reactor->stopping || !list_empty(&reactor->dirty) || reactor->room_made ||
+           reactor->slicing || mesh_ready(&server->mesh, reactor->index) ||
            worker_ready(&server->committers[reactor->index], 0) ||
            worker_ready(&server->reader, reactor->index) ||
            worker_ready(&server->keeper, reactor->index);
