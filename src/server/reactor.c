@@ -42,7 +42,8 @@ static void env_init(struct reactor *reactor)
 
 enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned index)
 {
-    *reactor = (struct reactor){.server = server, .index = index};
+    *reactor = (struct reactor){.server = server, .index = index, .spare_fd = -1};
+    const enum rc rc = loop_init(&reactor->loop); /* first: reactor_deinit() closes what it opens */
     const unsigned partitions = server->partitions;
     list_init(&reactor->dirty);
     timer_init(&reactor->upkeep);
@@ -69,7 +70,6 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
         reactor->blocked == NULL || reactor->replies == NULL || reactor->hosts == NULL) {
         return RC_NOMEM;
     }
-    const enum rc rc = loop_init(&reactor->loop);
     return rc == RC_OK ? loop_set(&reactor->loop, &reactor->wake, LOOP_READ) : rc;
 }
 

@@ -43,14 +43,16 @@ struct instance {
     int signal_fd;
     uint64_t stop_by_ms; /* set by the drain */
     bool hurry;          /* another signal came meanwhile */
+    bool told;           /* why it fails */
     char address[SOCKET_ADDRESS_TEXT];
     unsigned hosts_open;
     unsigned workers_ready;
     unsigned reactors_ready;
 };
 
-static enum rc failed(const char *what, enum rc rc, const char *detail)
+static enum rc failed(struct instance *instance, const char *what, enum rc rc, const char *detail)
 {
+    instance->told = true;
     log_event(LEVEL_ERROR, what, FIELD_TEXT("reason", rc_text(rc)), FIELD_TEXT("detail", detail));
     return rc;
 }
@@ -62,16 +64,17 @@ static enum rc storage_open_disk(struct instance *instance)
     const struct config *config = &instance->config;
     enum rc rc = disk_open(config->data, &instance->disk);
     if (rc != RC_OK) {
-        return failed("cannot open the data directory", rc, config->data);
+        return failed(instance, "cannot open the data directory", rc, config->data);
     }
     rc = disk_lock(instance->disk);
     if (rc == RC_LOCKED) {
-        return failed("another server runs on this data directory: stop it, or give --data another "
+        return failed(instance,
+                      "another server runs on this data directory: stop it, or give --data another "
                       "folder",
                       rc, config->data);
     }
     if (rc != RC_OK) {
-        return failed("cannot lock the data directory", rc, config->data);
+        return failed(instance, "cannot lock the data directory", rc, config->data);
     }
     instance->server.storage = disk_storage(instance->disk);
     return RC_OK;
@@ -100,12 +103,12 @@ static enum rc datadir_start(struct instance *instance, uint64_t incarnation)
     enum rc rc = datadir_open(&server->storage, &instance->config, incarnation, &instance->dir, why,
                               sizeof(why));
     if (rc != RC_OK) {
-        return failed("cannot use the data directory", rc,
+        return failed(instance, "cannot use the data directory", rc,
                       why[0] == '\0' ? instance->config.data : why);
     }
     rc = datadir_check(&server->storage, &instance->config, &instance->dir);
     if (rc != RC_OK) {
-        return failed("cannot read the data directory", rc, instance->config.data);
+        return failed(instance, "cannot read the data directory", rc, instance->config.data);
     }
     if (instance->dir.partitions != instance->config.partitions && !instance->dir.fresh) {
         log_event(LEVEL_INFO, "the data directory keeps the number of partitions it was made with",
@@ -135,11 +138,11 @@ static enum rc hosts_recover(struct instance *instance)
     for (unsigned i = 0; i < server->partitions; i++) {
         const enum rc rc = host_recover(server, i, instance->dir.unclean, &server->hosts[i]);
         if (rc == RC_CORRUPT) {
-            return failed("the log is damaged: start with --repair to keep what is whole", rc,
-                          instance->config.data);
+            return failed(instance, "the log is damaged: start with --repair to keep what is whole",
+                          rc, instance->config.data);
         }
         if (rc != RC_OK) {
-            return failed("cannot recover the log", rc, instance->config.data);
+            return failed(instance, "cannot recover the log", rc, instance->config.data);
         }
         instance->hosts_open++;
         const uint64_t tick = host_tick_max(server->hosts[i]);
@@ -227,7 +230,8 @@ static enum rc listen_start(struct instance *instance)
     }
     char text[CONFIG_ADDRESS_TEXT_SIZE];
     config_address_text(&config->listen, text);
-    return failed(rc == RC_EXISTS
+    return failed(instance,
+                  rc == RC_EXISTS
                       ? "cannot listen: the address is in use by another program; give another "
                         "one with --listen HOST:PORT"
                       : "cannot listen",
@@ -294,7 +298,7 @@ static enum rc instance_open(struct instance *instance)
     uint64_t seeds[3];
     enum rc rc = random_draw(seeds, sizeof(seeds));
     if (rc != RC_OK) {
-        return failed("no randomness", rc, NULL);
+        return failed(instance, "no randomness", rc, NULL);
     }
     server->hash_seed = seeds[0];
     server->salt_seed = seeds[2];
@@ -541,7 +545,7 @@ static bool open_doors(struct instance *instance)
      * not know to be in doubt. */
     const bool readable = rc == RC_NOSPACE && instance->config.durability == DURABILITY_FSYNC;
     if (rc != RC_OK && !readable) {
-        (void)failed("cannot write to the data directory", rc, instance->config.data);
+        (void)failed(instance, "cannot write to the data directory", rc, instance->config.data);
         return false;
     }
     stats_flag_set(&server->open, true);
@@ -591,10 +595,13 @@ int server_main(const struct config *config)
 {
     struct instance *instance = mem_calloc(1, sizeof(*instance));
     if (instance == NULL) {
+        log_event(LEVEL_ERROR, "cannot start", FIELD_TEXT("reason", rc_text(RC_NOMEM)));
         return 1;
     }
     instance->config = *config;
     instance->server.listen_fd = -1;
+    instance->server.reader.wake_fd = -1;
+    instance->server.keeper.wake_fd = -1;
     instance->signal_fd = -1;
     enum rc rc = instance_open(instance);
     if (rc == RC_OK) {
@@ -609,11 +616,14 @@ int server_main(const struct config *config)
             threads_stop(&instance->server);
         }
     }
-    if (rc == RC_OK) {
+    if (rc != RC_OK && !instance->told) {
+        (void)failed(instance, "cannot start", rc, NULL);
+    } else if (rc == RC_OK) {
         log_plain(LEVEL_INFO, "stopped");
     }
+    const int status = instance->told ? 1 : 0;
     logger_stop();
     instance_close(instance);
     mem_free(instance);
-    return rc == RC_OK ? 0 : 1;
+    return status;
 }

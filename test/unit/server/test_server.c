@@ -1,9 +1,13 @@
-/* server/server: whole servers, from the start to the stop.
+/* server/server: whole servers, from the start to the stop, and a start of which one call fails.
  *
- * Goal: a start says what it starts; a stop waits as long as it should and no longer, keeps no
- * descriptor and no memory, and closes no descriptor that is not its own.
+ * Goal: whichever call fails, the server serves all the same, or ends with status 1 and an error
+ * that says why; it keeps no descriptor and no memory, closes no descriptor that is not its own,
+ * and the next start over the same data directory serves. A stop waits as long as it should and no
+ * longer.
  * Method: each server in a process of its own; the test reads its log of events and sends it
- * signals. */
+ * signals. The n-th call of a kind fails in the thread that starts and stops the others; n goes up
+ * until there is no such call, beyond the first sixteen with gaps: the logger alone asks for
+ * hundreds of rings. */
 #include "server/server.h"
 
 #include "base/mem.h"
@@ -13,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -282,7 +287,130 @@ static void must_say(struct run *run, const char *text)
     }
 }
 
+/* ---- whichever call fails -------------------------------------------------------------------- */
+
+/* Mail to stop the others cannot be had: the process ends at once. What is committed is safe. */
+static bool ended_for_want_of_memory(const struct run *run)
+{
+    return !run->reported && WIFEXITED(run->wait_status) && WEXITSTATUS(run->wait_status) == 1 &&
+           strstr(run->log, "out of memory: the reactors cannot be told to stop") != NULL;
+}
+
+/* False: there is no such call. */
+static bool fail_one(struct fixture *f, struct fault fault)
+{
+    struct run *run = &f->run;
+    run_server(run, &f->config, fault, NULL);
+    const bool ended = ended_for_want_of_memory(run);
+    const char *wrong = ended ? NULL : judge(run);
+    const bool hit = ended || run->report.hits > 0;
+    if (wrong == NULL && !hit && run->report.status != 0) {
+        wrong = "it fails without a fault";
+    }
+    if (wrong == NULL && !ended && run->report.status == 0 && !has_listened(run)) {
+        wrong = "it has served nobody, and its status says that all is well";
+    }
+    if (wrong != NULL) {
+        fail_msg("%s number %u, errno %d: %s\n%s", failing_name(fault.call), (unsigned)fault.nth,
+                 fault.error, wrong, run->log);
+    }
+    must_serve(f);
+    return hit;
+}
+
+/* Over no data directory, or over the one that the case before has left. */
+static void fail_each(struct fixture *f, enum failing_call call, int error, bool fresh)
+{
+    bool hit = true;
+    uint64_t count = 0;
+    for (uint64_t nth = 1; hit; nth += 1 + nth / 16) {
+        if (fresh) {
+            data_remove(f);
+        }
+        hit = fail_one(f, (struct fault){.call = call, .error = error, .nth = nth});
+        count += hit;
+    }
+    if (fresh && count == 0) {
+        fail_msg("%s is never called", failing_name(call));
+    }
+}
+
+static void whichever_call_fails_the_start_says_so_and_the_next_one_serves(void **state)
+{
+    static const struct {
+        enum failing_call call;
+        int error;
+    } rows[] = {
+        {FAILING_getrandom, EAGAIN},
+        {FAILING_signalfd, EMFILE},
+        {FAILING_mkdir, EACCES},
+        {FAILING_open64, EMFILE},
+        {FAILING_openat64, EMFILE},
+        {FAILING_openat64, EACCES},
+        {FAILING_flock, EIO},
+        {FAILING_fstat64, EIO},
+        {FAILING_mkdirat, ENOSPC},
+        {FAILING_pread64, EIO},
+        {FAILING_pwrite64, EIO},
+        {FAILING_pwrite64, ENOSPC},
+        {FAILING_fdatasync, EIO},
+        {FAILING_fsync, EIO},
+        {FAILING_renameat, EIO},
+        {FAILING_unlinkat, EIO},
+        {FAILING_fdopendir, ENOMEM},
+        {FAILING_readdir64, EIO},
+        {FAILING_getaddrinfo, EAI_AGAIN},
+        {FAILING_socket, EMFILE},
+        {FAILING_bind, EADDRINUSE},
+        {FAILING_listen, EACCES},
+        {FAILING_eventfd, EMFILE},
+        {FAILING_epoll_create1, EMFILE},
+        {FAILING_epoll_ctl, ENOSPC},
+        {FAILING_pthread_create, EAGAIN},
+        {FAILING_syncfs, EIO},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        fail_each(*state, rows[i].call, rows[i].error, true);
+        fail_each(*state, rows[i].call, rows[i].error, false);
+    }
+}
+
+static void whichever_allocation_fails_the_start_says_so_and_the_next_one_serves(void **state)
+{
+    static const enum failing_call calls[] = {FAILING_mem_alloc, FAILING_mem_calloc,
+                                              FAILING_mem_calloc_lines, FAILING_mem_realloc};
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        fail_each(*state, calls[i], ENOMEM, true);
+    }
+}
+
+static void without_a_disk_too(void **state)
+{
+    struct fixture *f = *state;
+    f->config.durability = DURABILITY_MEMORY;
+    must_serve(f);
+    must_say(&f->run, "\"data\":\"-\",\"durability\":\"memory\"");
+    assert_int_not_equal(access(f->config.data, F_OK), 0);
+    fail_each(f, FAILING_pthread_mutex_init, ENOMEM, true);
+    fail_each(f, FAILING_mem_calloc, ENOMEM, true);
+    f->config.retention_bytes = 4096;
+    must_serve(f);
+}
+
 /* ---- what a start says ----------------------------------------------------------------------- */
+
+static void a_data_directory_of_another_node_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    must_serve(f);
+    f->config.node++;
+    run_server(&f->run, &f->config, (struct fault){0}, NULL);
+    must(&f->run, 1);
+    must_say(&f->run, "\"event\":\"cannot use the data directory\"");
+    must_say(&f->run, "the data directory belongs to node 0, the setting node is 1");
+    f->config.node--;
+    must_serve(f);
+}
 
 static void the_number_of_partitions_stays(void **state)
 {
@@ -555,6 +683,10 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        CASE(whichever_call_fails_the_start_says_so_and_the_next_one_serves),
+        CASE(whichever_allocation_fails_the_start_says_so_and_the_next_one_serves),
+        CASE(without_a_disk_too),
+        CASE(a_data_directory_of_another_node_is_refused),
         CASE(the_number_of_partitions_stays),
         CASE(threads_are_as_many_as_cores),
         CASE(it_takes_as_many_descriptors_as_it_may_have),
