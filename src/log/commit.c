@@ -11,7 +11,8 @@
  *   a write fails       nothing of the batch counts. STOPPED: reopen() zeroes what the write may
  *                       have left, and goes on if that succeeds; for want of space, only when there
  *                       is room for a segment again
- *   a roll fails        as a write. The file that may have been begun is removed by reopen()
+ *   a roll fails        as a write. The file that may have been begun is removed by reopen(). For
+ *                       want of descriptors or memory (RC_NOMEM) it is tried again, as for space
  *   memory runs out     of a committed batch only the beginning was applied. STOPPED: reopen()
  *   while applying      zeroes the rest of it as well, for its publishers are told that nothing was
  *                       stored; then file_log_reopened() tells the owner's side
@@ -51,6 +52,13 @@ static void committer_check(const struct file_log *log)
     ASSERT_HOT(log->committer.state != COMMITTER_OPEN || log->committer.left_over == 0);
 }
 
+/* What a caller is told: that it is lacking what may come back, or that the disk has failed. */
+static enum rc lacking(enum rc rc)
+{
+    ASSERT(rc != RC_OK);
+    return rc == RC_NOSPACE || rc == RC_NOMEM ? rc : RC_IO;
+}
+
 static enum rc stop(struct file_log *log, enum rc rc, bool dead)
 {
     ASSERT(log->committer.state != COMMITTER_DEAD);
@@ -59,7 +67,7 @@ static enum rc stop(struct file_log *log, enum rc rc, bool dead)
     MARK_IF(dead, "commit: a sync fails, the log is dead");
     MARK_IF(!dead && rc == RC_NOSPACE, "commit: no space, the log stops");
     MARK_IF(!dead && rc != RC_NOSPACE, "commit: a write fails, the log stops");
-    return !dead && rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;
+    return dead ? RC_IO : lacking(rc);
 }
 
 /* The file of the next segment, under its final name. */
@@ -414,7 +422,7 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
         rc = restore_tail(log, pos, hash);
     }
     if (rc != RC_OK) {
-        return rc == RC_NOSPACE ? RC_NOSPACE : RC_IO;
+        return lacking(rc);
     }
     MARK("commit: a stopped log is open again");
     log->committer.state = COMMITTER_OPEN;

@@ -207,16 +207,17 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore);
 /* ---- committer ----------------------------------------------------------------------------- */
 
 /* Writes the batch behind the last one, rolls to the next segment if it does not fit, syncs, sets
- * batch->place. After RC_IO or RC_NOSPACE nothing more is accepted (RC_UNAVAILABLE) until
- * file_log_reopen() has succeeded.
+ * batch->place. After a failure nothing more is accepted (RC_UNAVAILABLE) until file_log_reopen()
+ * has succeeded.
  * RC_NOSPACE  disk full: nothing of the batch is or will be visible
+ * RC_NOMEM    the same, for want of descriptors or memory for the next segment
  * RC_IO       write or sync failed */
 MUST_USE enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_sync sync);
 /* After a failure: reads the tail anew from disk through fresh descriptors, cuts what was not
  * acknowledged (everything from `pos` on, which lies in the last batch or behind it), and accepts
  * again. It first checks that there is room. Never used after a failed sync of data that the kernel
  * may have dropped: then it returns RC_IO and only a new start of the server recovers.
- * RC_NOSPACE, RC_IO */
+ * RC_NOSPACE, RC_NOMEM, RC_IO */
 MUST_USE enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash);
 /* The owner's part of it, after RC_OK and before anything is appended: what was applied of a batch
  * that was cut counts as committed. Owner's thread, while the committer has nothing to do. */

@@ -289,7 +289,7 @@ static void reopen_done(struct job *job)
         }
         stats_flag_set(&host->server->ready[host->number], true);
         log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));
-    } else if (host->reopen_rc != RC_NOSPACE) {
+    } else if (host->reopen_rc != RC_NOSPACE && host->reopen_rc != RC_NOMEM) {
         MARK("host: a reopen fails for good");
         host->reopen_useless = true;
         log_event(LEVEL_ERROR, "log stays closed until the server is restarted",

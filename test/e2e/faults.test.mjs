@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from './lib/client.mjs';
-import { EIO, ENOSPC, faultyServer, isReady, status, until } from './lib/faults.mjs';
+import { EIO, EMFILE, ENOSPC, faultyServer, isReady, status, until } from './lib/faults.mjs';
 import { Server, temporaryDir } from './lib/server.mjs';
 
 const CHANNELS = Array.from({ length: 24 }, (_, i) => `channel-${i}`);
@@ -205,6 +205,19 @@ for (const [name, call] of [['write', 'write'], ['roll', 'create']]) {
     await keepsAfterKill(server, count);
   });
 }
+
+// As many connections as there are descriptors must not cost more than their time.
+test('no descriptor for the next segment: unavailable, and back by itself', async () => {
+  const [server, faults] = await faultyServer({
+    flags: ['--partitions', '1', '--segment-bytes', '4KiB'] });
+  const count = await survivesFull(server,
+    () => faults.set({ call: 'create', text: 'p000/', error: EMFILE }),
+    () => {
+      assert.ok(faults.hits().some((h) => h.includes('.seg')), 'the fault has not happened');
+      faults.off();
+    }, 'x'.repeat(300));
+  await keepsAfterKill(server, count);
+});
 
 /** A mount namespace of its own with a small tmpfs; null where we may not have one. */
 async function smallDisk(size) {

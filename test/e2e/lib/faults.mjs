@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { binary, Server, temporaryDir } from './server.mjs';
 
 export const EIO = 5;
+export const EMFILE = 24;
 export const ENOSPC = 28;
 
 /** Switches faults of one data directory on and off while its server runs. */

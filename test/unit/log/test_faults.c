@@ -416,6 +416,33 @@ static void a_full_disk_heals_when_there_is_room(void **state)
     assert_true(hits > 20);
 }
 
+/* Where descriptors or memory are lacking for the next segment: they may come back. */
+static void a_roll_that_lacks_descriptors_says_so_and_heals(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(3);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 11);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    sim_disk_fail(disk, SIM_OPEN, 1, true, RC_NOMEM);
+    enum rc rc = RC_OK;
+    for (int i = 0; i < 40 && rc == RC_OK; i++) {
+        rc = world_publish(&world, 3, LOG_SYNC_DATA);
+    }
+    assert_int_equal(rc, RC_NOMEM);
+    check_refuses(&world);
+    assert_int_equal(file_log_reopen(world.log, world.pos, world.hash), RC_NOMEM);
+    check_refuses(&world);
+    sim_disk_fail(disk, SIM_OPEN, 0, false, RC_OK);
+    assert_int_equal(file_log_reopen(world.log, world.pos, world.hash), RC_OK);
+    assert_int_equal(world_publish(&world, 3, LOG_SYNC_DATA), RC_OK);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    check_survivor(&world, disk);
+    assert_int_equal(world.damage_count, 0);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 static void a_crash_with_a_full_disk_keeps_what_was_acknowledged(void **state)
 {
     (void)state;
@@ -461,6 +488,7 @@ int main(void)
         cmocka_unit_test(what_was_not_applied_of_a_batch_is_cut_and_never_seen_again),
         cmocka_unit_test(a_cut_that_fails_keeps_the_log_closed_until_a_restart),
         cmocka_unit_test(a_full_disk_heals_when_there_is_room),
+        cmocka_unit_test(a_roll_that_lacks_descriptors_says_so_and_heals),
         cmocka_unit_test(a_crash_with_a_full_disk_keeps_what_was_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
