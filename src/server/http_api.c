@@ -440,11 +440,11 @@ static enum rc query_reverse(struct exchange *exchange, struct bytes query)
     bool found = false;
     const enum rc rc = http_query_find(query, "reverse", &value, &found);
     const struct bytes text = buf_bytes(&value);
-    if (rc == RC_OK && found) {
-        exchange->reverse = text_is(text, "true") || text_is(text, "1") || text.size == 0;
-        if (!exchange->reverse && !text_is(text, "false") && !text_is(text, "0")) {
-            refuse_later(exchange, 400, WIRE_ERROR_BAD_REQUEST, "reverse is true or false");
-        }
+    const bool on = text_is(text, "true") || text_is(text, "1") || text.size == 0;
+    const bool off = text_is(text, "false") || text_is(text, "0");
+    exchange->reverse = found && on;
+    if (rc == RC_BAD || (found && !on && !off)) {
+        refuse_later(exchange, 400, WIRE_ERROR_BAD_REQUEST, "reverse is true or false");
     }
     buf_deinit(&value);
     return rc == RC_NOMEM ? rc : RC_OK;

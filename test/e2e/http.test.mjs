@@ -9,7 +9,7 @@ import { Server } from './lib/server.mjs';
 
 let server;
 before(async () => {
-  server = await Server.start();
+  server = await Server.start({ flags: ['--allowed-origins', 'https://app.example'] });
 });
 after(async () => {
   await server?.stop();
@@ -233,4 +233,121 @@ test('who asks before sending a body is told to go on, or at once what is wrong'
   assert.match(await ask('POST /nowhere HTTP/1.1', 'Expect: 100-continue'), /^HTTP\/1\.1 404 /);
   assert.match(await ask('GET /v1/publish HTTP/1.1', 'Expect: 100-continue'),
     /^HTTP\/1\.1 405 [^]*Connection: close/);
+});
+
+// ---- origins ------------------------------------------------------------------------------------
+
+test('a page of another origin may not publish, and nothing is stored', async () => {
+  const channel = channelName();
+  const request = (origin, close = true) => {
+    const body = JSON.stringify({ channel, data: 1 });
+    return `POST /v1/publish HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n`
+      + `Origin: ${origin}\r\nContent-Length: ${body.length}\r\n`
+      + `${close ? 'Connection: close\r\n' : ''}\r\n${body}`;
+  };
+  const ask = async (origin) =>
+    parseResponse((await exchange(server.port, request(origin))).bytes);
+  for (const origin of ['https://evil.example', 'null', `http://127.0.0.1:${server.port}.evil`]) {
+    const answer = await ask(origin);
+    assert.equal(answer.status, 403, origin);
+    assert.equal(JSON.parse(answer.rest).code, 'forbidden');
+  }
+  assert.equal((await messages(channel)).body.latest, 0);
+  assert.equal((await ask(`http://127.0.0.1:${server.port}`)).status, 200, 'its own host');
+  assert.equal((await ask('https://app.example')).status, 200, 'a listed one');
+  assert.equal((await messages(channel)).body.latest, 2);
+  // The connection goes on behind a refusal: the body of it has been read past.
+  const both = await exchange(server.port,
+    request('https://evil.example', false) + request('https://app.example'));
+  assert.match(both.bytes.toString(), /^HTTP\/1\.1 403 [^]*HTTP\/1\.1 200 /);
+});
+
+test('reading needs no origin, and the first reason for a refusal stands', async () => {
+  const ask = async (first) => parseResponse((await exchange(server.port,
+    `${first} HTTP/1.1\r\nHost: a\r\nOrigin: https://evil.example\r\nConnection: close\r\n\r\n`
+  )).bytes);
+  assert.equal((await ask('GET /healthz')).status, 200);
+  assert.equal((await ask(`GET /v1/channels/${channelName()}/messages`)).status, 200);
+  assert.equal((await ask('GET /v1/publish')).status, 405);
+});
+
+// ---- HEAD ---------------------------------------------------------------------------------------
+
+test('HEAD is answered as GET is, without the body', async () => {
+  const channel = channelName();
+  await post({ channel, data: 1 });
+  for (const path of ['/healthz', '/readyz', `/v1/channels/${channel}/messages`,
+    `/v1/channels/${channel}/digest`, '/nowhere', '/v1/publish']) {
+    const ask = async (method) => parseResponse((await exchange(server.port,
+      `${method} ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)).bytes);
+    const head = await ask('HEAD');
+    const whole = await ask('GET');
+    assert.equal(head.status, whole.status, path);
+    assert.equal(head.fields['content-length'], String(whole.rest.length), path);
+    assert.equal(head.fields['content-type'], whole.fields['content-type'], path);
+    assert.equal(head.rest.length, 0, path);
+    assert.ok(whole.rest.length > 0, path);
+  }
+});
+
+// ---- bodies -------------------------------------------------------------------------------------
+
+test('a chunked body over the limit is refused as soon as it is', async () => {
+  const channel = channelName();
+  const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
+  const head = 'POST /v1/publish HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const answer = await exchange(server.port, [head, ...Array.from({ length: 80 }, () => chunk)],
+    { until: (b) => b.includes('too_large') });
+  assert.equal(parseResponse(answer.bytes).status, 413);
+  assert.equal((await messages(channel)).body.latest, 0);
+});
+
+test('the body of a request that needs none is read past', async () => {
+  for (const [first, status] of [['GET /healthz', 200], ['POST /nowhere', 404],
+    ['PUT /v1/publish', 405]]) {
+    const answer = await exchange(server.port,
+      `${first} HTTP/1.1\r\nHost: a\r\nContent-Length: 17\r\n\r\nGET / HTTP/1.1\r\n\r`
+      + 'GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    const found = [...answer.bytes.toString().matchAll(/HTTP\/1\.1 (\d+)/g)];
+    assert.deepEqual(found.map((m) => Number(m[1])), [status, 200], first);
+  }
+});
+
+// ---- queries ------------------------------------------------------------------------------------
+
+test('a digest that is not there is 410 and says why', async () => {
+  const channel = channelName();
+  await post({ channel, data: 1 });
+  const answer = await get(`/v1/channels/${channel}/digest?seq=5`);
+  assert.equal(answer.status, 410);
+  const body = JSON.parse(answer.text);
+  assert.deepEqual([body.code, body.reason, body.earliest, body.latest], ['gap', 'ahead', 1, 1]);
+  assert.equal((await get(`/v1/channels/${channel}/digest?seq=1`)).status, 200);
+});
+
+for (const [query, seqs] of [['?reverse=true', [2, 1]], ['?reverse=1', [2, 1]],
+  ['?reverse', [2, 1]], ['?reverse=false', [1, 2]], ['?reverse=0', [1, 2]]]) {
+  test(`messages${query} has a direction`, async () => {
+    const channel = channelName();
+    await post({ channel, batch: [{ data: 1 }, { data: 2 }] });
+    assert.deepEqual((await messages(channel, query)).body.messages.map((m) => m.seq), seqs);
+  });
+}
+
+for (const query of ['?from=%zz', '?limit=%', '?from=9007199254740992', '?from=12345678901234567',
+  '?from=', '?reverse=%zz']) {
+  test(`messages${query} is 400`, async () => {
+    const { status, body } = await messages('a', query);
+    assert.equal(status, 400);
+    assert.equal(body.code, 'bad_request');
+  });
+}
+
+test('paths that are almost ours are not ours', async () => {
+  for (const path of ['/v', '/v1/channels/', '/v1/channels/messages', '/v1/channels//messages',
+    '/v1/channels/a/b/messages', '/v1/channels/a/message', '/v1/channels/a/digests',
+    '/v1/channelz/a/messages', '/healthz/', '/readyzz']) {
+    assert.equal((await get(path)).status, 404, path);
+  }
+  assert.equal((await get('/v1/channels/a%2Fb/messages')).status, 200);
 });
