@@ -2,11 +2,17 @@
  * thread loses nothing silently. */
 #include "server/logger.h"
 
+#include "lib/failing.h"
+
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -104,6 +110,30 @@ static void a_long_line_is_cut_and_says_so(void **state)
         text = line(LOG_FORMAT_TEXT, fields, 2, 0);
         assert_int_equal(strstr(text, " cut=true\n") != NULL, strstr(text, " after=1\n") == NULL);
     }
+}
+
+/* Whatever is cut, it is a value or a whole field: at each place of the line. */
+static void a_field_that_does_not_fit_is_left_out_whole(void **state)
+{
+    (void)state;
+    char big[LOG_LINE_BYTES_MAX];
+    bool seen[2] = {false};
+    (void)memset(big, 'x', sizeof(big));
+    for (size_t size = LOG_LINE_BYTES_MAX - 400; size < sizeof(big); size++) {
+        const struct log_field fields[] = {FIELD_BYTES("v", bytes_of(big, size)),
+                                           FIELD_TEXT("after", "a text")};
+        const char *text = line(LOG_FORMAT_JSON, fields, 2, 3);
+        json_t *parsed = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(parsed);
+        const char *after = json_string_value(json_object_get(parsed, "after"));
+        const bool cut = json_is_true(json_object_get(parsed, "cut"));
+        assert_int_equal(json_integer_value(json_object_get(parsed, "dropped")), 3);
+        assert_true(after == NULL || strncmp("a text", after, strlen(after)) == 0);
+        assert_int_equal(cut, after == NULL || strcmp(after, "a text") != 0);
+        seen[after == NULL] = true;
+        json_decref(parsed);
+    }
+    assert_true(seen[0] && seen[1]);
 }
 
 /* Many threads log more than their rings hold, into a pipe that is read only afterwards by a
@@ -216,6 +246,177 @@ static void a_writer_that_is_stuck_does_not_stop_the_thread_that_logs(void **sta
     assert_int_equal(tally.ticks[0] + tally.lasts[0] + tally.dropped[0], 20200);
 }
 
+/* ---- what the system refuses ----------------------------------------------------------------- */
+
+/* What a pipe holds, as text. */
+static const char *drained(int fd)
+{
+    static char text[65536];
+    size_t size = 0;
+    ssize_t got;
+    while ((got = read(fd, text + size, sizeof(text) - 1 - size)) > 0) {
+        size += (size_t)got;
+    }
+    text[size] = '\0';
+    return text;
+}
+
+static unsigned count_of(const char *text, const char *wanted)
+{
+    unsigned count = 0;
+    for (; (text = strstr(text, wanted)) != NULL; text += strlen(wanted)) {
+        count++;
+    }
+    return count;
+}
+
+static void a_write_that_is_interrupted_goes_on_and_one_that_fails_is_let_go(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    logger_init(LEVEL_INFO, LOG_FORMAT_TEXT, fds[1]);
+    failing_set(FAILING_write, 1, 3, EINTR);
+    log_plain(LEVEL_INFO, "interrupted");
+    failing_set(FAILING_write, 1, 1, EAGAIN); /* waits until there is room: there is */
+    log_plain(LEVEL_INFO, "full");
+    failing_set(FAILING_write, 1, 1, EIO);
+    log_plain(LEVEL_INFO, "lost");
+    failing_clear();
+    log_plain(LEVEL_INFO, "after");
+    assert_int_equal(close(fds[1]), 0);
+    const char *text = drained(fds[0]);
+    assert_int_equal(count_of(text, " interrupted\n"), 1);
+    assert_int_equal(count_of(text, " full\n"), 1);
+    assert_int_equal(count_of(text, "lost"), 0);
+    assert_int_equal(count_of(text, " after\n"), 1);
+    assert_int_equal(close(fds[0]), 0);
+}
+
+static void a_logger_that_cannot_start_writes_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        enum failing_call call;
+        uint64_t nth;
+        int error;
+        enum rc rc;
+    } rows[] = {
+        {FAILING_mem_calloc, 1, ENOMEM, RC_NOMEM},
+        {FAILING_mem_calloc_lines, 1, ENOMEM, RC_NOMEM},
+        {FAILING_mem_calloc, 2, ENOMEM, RC_NOMEM},
+        {FAILING_mem_calloc, 100, ENOMEM, RC_NOMEM},
+        {FAILING_eventfd, 1, EMFILE, RC_UNAVAILABLE},
+        {FAILING_pthread_create, 1, EAGAIN, RC_UNAVAILABLE},
+    };
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    logger_init(LEVEL_INFO, LOG_FORMAT_TEXT, fds[1]);
+    const int64_t blocks = failing_blocks();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        failing_set(rows[i].call, rows[i].nth, 1, rows[i].error);
+        assert_int_equal(logger_start(), rows[i].rc);
+        assert_int_equal(failing_hits(rows[i].call), 1);
+        failing_clear();
+        assert_int_equal(failing_blocks(), blocks);
+        log_plain(LEVEL_INFO, "directly");
+        logger_stop(); /* nothing to stop */
+    }
+    assert_int_equal(count_of(drained(fds[0]), " directly\n"), sizeof(rows) / sizeof(rows[0]));
+    assert_int_equal(close(fds[0]), 0);
+    assert_int_equal(close(fds[1]), 0);
+}
+
+static void a_line_without_memory_is_counted_as_dropped(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    logger_init(LEVEL_INFO, LOG_FORMAT_TEXT, fds[1]);
+    assert_int_equal(logger_start(), RC_OK);
+    log_plain(LEVEL_INFO, "first");
+    failing_set(FAILING_mem_alloc, 1, 2, ENOMEM);
+    log_plain(LEVEL_INFO, "second");
+    log_plain(LEVEL_INFO, "third");
+    failing_clear();
+    log_plain(LEVEL_INFO, "fourth");
+    log_plain(LEVEL_INFO, "fifth");
+    logger_stop();
+    const char *text = drained(fds[0]);
+    assert_non_null(strstr(text, " first\n"));
+    assert_null(strstr(text, "second"));
+    assert_null(strstr(text, "third"));
+    assert_non_null(strstr(text, " fourth dropped=2\n"));
+    assert_non_null(strstr(text, " fifth\n"));
+    assert_int_equal(close(fds[0]), 0);
+    assert_int_equal(close(fds[1]), 0);
+}
+
+static void *log_once(void *arg)
+{
+    (void)arg;
+    log_plain(LEVEL_INFO, "one of many");
+    return NULL;
+}
+
+/* There are rings for 320; whoever comes later writes itself. */
+static void there_is_no_bound_on_threads_that_log(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    logger_init(LEVEL_INFO, LOG_FORMAT_TEXT, fds[1]);
+    assert_int_equal(logger_start(), RC_OK);
+    log_plain(LEVEL_INFO, "the main thread");
+    for (int i = 0; i < 400; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, log_once, NULL), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+    logger_stop();
+    assert_int_equal(count_of(drained(fds[0]), " one of many\n"), 400);
+    assert_int_equal(close(fds[0]), 0);
+    assert_int_equal(close(fds[1]), 0);
+}
+
+struct late {
+    int fd;
+    char *text;
+};
+
+static void *read_late(void *arg)
+{
+    struct late *late = arg;
+    (void)usleep(50000); /* the stop waits meanwhile */
+    FILE *file = fdopen(late->fd, "r");
+    size_t size = 0;
+    assert_true(getdelim(&late->text, &size, '\0', file) > 0);
+    (void)fclose(file);
+    return NULL;
+}
+
+/* Nobody reads, the ring is full, and the end has to get through all the same. */
+static void a_stop_waits_for_the_lines_before_it(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    logger_init(LEVEL_INFO, LOG_FORMAT_TEXT, fds[1]);
+    assert_int_equal(logger_start(), RC_OK);
+    for (uint64_t i = 0; i < 20000; i++) {
+        log_event(LEVEL_INFO, "tick", FIELD_U64("i", i));
+    }
+    struct late late = {.fd = fds[0]};
+    pthread_t reader;
+    assert_int_equal(pthread_create(&reader, NULL, read_late, &late), 0);
+    logger_stop();
+    assert_int_equal(close(fds[1]), 0);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    assert_true(count_of(late.text, " tick i=") >= 1024); /* a ring of them, and the pipe */
+    assert_non_null(strstr(late.text, " tick i=0\n"));
+    free(late.text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +426,12 @@ int main(void)
         cmocka_unit_test(a_long_line_is_cut_and_says_so),
         cmocka_unit_test(every_line_is_written_or_counted_as_dropped),
         cmocka_unit_test(a_writer_that_is_stuck_does_not_stop_the_thread_that_logs),
+        cmocka_unit_test(a_field_that_does_not_fit_is_left_out_whole),
+        cmocka_unit_test(a_write_that_is_interrupted_goes_on_and_one_that_fails_is_let_go),
+        cmocka_unit_test(a_logger_that_cannot_start_writes_itself),
+        cmocka_unit_test(a_line_without_memory_is_counted_as_dropped),
+        cmocka_unit_test(there_is_no_bound_on_threads_that_log),
+        cmocka_unit_test(a_stop_waits_for_the_lines_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
