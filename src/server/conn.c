@@ -6,8 +6,6 @@
 #include "server/conn_private.h"
 #include "server/logger.h"
 
-#include <stdio.h>
-
 #define CLOSING_TIMEOUT_MS 5000u  /* for the peer's Close */
 #define LINGER_TIMEOUT_MS  2000u  /* for the peer's end of the connection */
 #define KEEP_ALIVE_MS      60000u /* an HTTP connection between requests */
@@ -96,18 +94,17 @@ struct conn *conn_find(struct reactor *reactor, uint64_t handle)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static void tell_gone(struct reactor *reactor, const char *peer)
+static void tell_gone(struct reactor *reactor, struct mail_connection *mail)
 {
     struct server *server = reactor->server;
     (void)stats_counter_add(&server->connections, UINT64_MAX); /* minus one */
+    ASSERT(mail->fd < 0);
     if (server->config->limit_connections_per_ip == 0) {
+        mail_free(&mail->mail);
         return;
     }
-    struct mail_gone *mail = mail_new(MAIL_GONE, sizeof(*mail), (struct bytes){0}, NULL);
-    if (mail != NULL) {
-        (void)snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
-        mesh_send(&server->mesh, reactor->index, 0, &mail->mail);
-    }
+    mail->mail.kind = MAIL_GONE;
+    mesh_send(&server->mesh, reactor->index, 0, &mail->mail);
 }
 
 static void conn_destroy(struct conn *conn)
@@ -131,7 +128,7 @@ static void conn_destroy(struct conn *conn)
     buf_deinit(&conn->in);
     buf_deinit(&conn->deferred);
     buf_deinit(&conn->pong);
-    tell_gone(reactor, conn->peer);
+    tell_gone(reactor, conn->mail);
     mem_free(conn);
 }
 
@@ -139,7 +136,7 @@ void conn_kill(struct conn *conn, const char *why)
 {
     if (!conn->dead && log_enabled(LEVEL_DEBUG)) {
         log_event(LEVEL_DEBUG, "connection closed", FIELD_U64("connection", conn->handle),
-                  FIELD_TEXT("peer", conn->peer), FIELD_TEXT("why", why));
+                  FIELD_TEXT("peer", conn->mail->peer), FIELD_TEXT("why", why));
     }
     conn->dead = true;
     conn_wake(conn);
@@ -152,8 +149,10 @@ void conn_wake(struct conn *conn)
     }
 }
 
-void conn_open(struct reactor *reactor, int fd, const char *peer)
+void conn_open(struct reactor *reactor, struct mail_connection *mail)
 {
+    const int fd = mail->fd;
+    mail->fd = -1;
     struct conn *conn = mem_calloc(1, sizeof(*conn));
     if (conn == NULL || http_parser_new(&conn->parser) != RC_OK ||
         table_add(reactor, conn) != RC_OK) {
@@ -162,7 +161,7 @@ void conn_open(struct reactor *reactor, int fd, const char *peer)
             http_parser_free(conn->parser);
         }
         mem_free(conn);
-        tell_gone(reactor, peer);
+        tell_gone(reactor, mail);
         return;
     }
     conn->handler = (struct loop_handler){.fd = fd, .kind = HANDLER_CONN};
@@ -175,7 +174,7 @@ void conn_open(struct reactor *reactor, int fd, const char *peer)
     conn->heard_ms = reactor->mono_ms;
     conn->tx_ms = reactor->mono_ms;
     conn->since_ms = reactor->mono_ms;
-    (void)snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
+    conn->mail = mail;
     conn_timer_set(conn);
     if (loop_set(&reactor->loop, &conn->handler, LOOP_READ) != RC_OK) {
         conn_kill(conn, "out of memory");

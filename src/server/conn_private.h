@@ -86,7 +86,7 @@ struct conn {
     struct session *session;
     struct http_parser *parser;
     struct exchange *exchange;
-    char peer[48];
+    struct mail_connection *mail; /* that brought it, with its peer's address */
 };
 
 static inline size_t conn_out_size(const struct conn *conn)

@@ -532,7 +532,7 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
     if (rc == RC_OK) {
         conn_ws_open(conn, codec);
     } else if (rc == RC_PROTOCOL) {
-        log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", conn->peer),
+        log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", conn->mail->peer),
                   FIELD_TEXT("why", why),
                   FIELD_BYTES("origin", http_field_find(request, "origin")));
         conn->close_after_out = true;

@@ -33,13 +33,13 @@ void mail_free(struct mail *mail)
         return;
     }
     switch (mail->kind) {
-    case MAIL_CONNECTION: socket_close(((struct mail_connection *)mail)->fd); break;
+    case MAIL_CONNECTION:
+    case MAIL_GONE: socket_close(((struct mail_connection *)mail)->fd); break;
     case MAIL_PARCEL: buf_deinit(&((struct mail_parcel *)mail)->bytes); break;
     case MAIL_REPLIES: buf_deinit(&((struct mail_replies *)mail)->bytes); break;
     case MAIL_TAIL: shared_chunk_unref(((struct mail_tail *)mail)->chunk); break;
     case MAIL_READ:
     case MAIL_READ_DONE: free_read((struct mail_read *)mail); break;
-    case MAIL_GONE:
     case MAIL_ASK:
     case MAIL_ANSWER:
     case MAIL_DETACH:

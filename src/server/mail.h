@@ -16,7 +16,7 @@
 
 enum mail_kind {
     MAIL_CONNECTION, /* struct mail_connection: a socket to serve */
-    MAIL_GONE,       /* struct mail_gone: that socket is closed (to the acceptor) */
+    MAIL_GONE,       /* struct mail_connection, back: that socket is closed (to the acceptor) */
     MAIL_PARCEL,     /* struct mail_parcel: publishes, to the owner */
     MAIL_REPLIES,    /* struct mail_replies: their results, back */
     MAIL_ASK,        /* struct mail_ask: a subscribe, to the owner */
@@ -37,14 +37,10 @@ struct mail {
     struct list link;
 };
 
+/* Goes back when the connection has ended: so the acceptor hears of it whatever memory there is. */
 struct mail_connection {
     struct mail mail;
-    int fd;
-    char peer[64];
-};
-
-struct mail_gone {
-    struct mail mail;
+    int fd; /* -1: taken */
     char peer[64];
 };
 

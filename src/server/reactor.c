@@ -127,7 +127,11 @@ static void hand_out(struct reactor *reactor, int fd, const char *peer)
     struct mail_connection *mail =
         mail_new(MAIL_CONNECTION, sizeof(*mail), (struct bytes){0}, NULL);
     if (mail == NULL) {
+        MARK("accept: no memory for a connection");
         socket_close(fd);
+        if (server->config->limit_connections_per_ip > 0) {
+            peers_remove(server->peers, peer);
+        }
         return;
     }
     (void)stats_counter_add(&server->connections, 1);
@@ -177,7 +181,7 @@ static void accept_some(struct reactor *reactor)
     }
 }
 
-void reactor_on_gone(struct reactor *reactor, struct mail_gone *mail)
+void reactor_on_gone(struct reactor *reactor, struct mail_connection *mail)
 {
     peers_remove(reactor->server->peers, mail->peer);
     mail_free(&mail->mail);

@@ -105,12 +105,12 @@ void reactor_join(struct reactor *reactor);
 void reactor_deinit(struct reactor *reactor);
 
 /* A connection of this address has ended (acceptor). Takes the mail. */
-void reactor_on_gone(struct reactor *reactor, struct mail_gone *mail);
+void reactor_on_gone(struct reactor *reactor, struct mail_connection *mail);
 
 /* ---- conn.c --------------------------------------------------------------------------------- */
 
-/* Serves a socket; takes the descriptor. */
-void conn_open(struct reactor *reactor, int fd, const char *peer);
+/* Serves a socket; takes the mail that brought it, and sends it back at the end. */
+void conn_open(struct reactor *reactor, struct mail_connection *mail);
 struct conn *conn_find(struct reactor *reactor, uint64_t handle);
 uint64_t conn_handle(const struct conn *conn);
 void conn_on_events(struct conn *conn, uint32_t events);

@@ -324,14 +324,6 @@ static void on_read_done(struct reactor *reactor, struct mail_read *read)
     mail_free(&read->mail);
 }
 
-static void on_connection(struct reactor *reactor, struct mail_connection *mail)
-{
-    const int fd = mail->fd;
-    mail->fd = -1;
-    conn_open(reactor, fd, mail->peer);
-    mail_free(&mail->mail);
-}
-
 static void on_drain(struct reactor *reactor, struct mail *mail)
 {
     reactor->draining = true;
@@ -343,8 +335,8 @@ static void on_drain(struct reactor *reactor, struct mail *mail)
 void router_on_mail(struct reactor *reactor, struct mail *mail)
 {
     switch (mail->kind) {
-    case MAIL_CONNECTION: on_connection(reactor, (struct mail_connection *)mail); return;
-    case MAIL_GONE: reactor_on_gone(reactor, (struct mail_gone *)mail); return;
+    case MAIL_CONNECTION: conn_open(reactor, (struct mail_connection *)mail); return;
+    case MAIL_GONE: reactor_on_gone(reactor, (struct mail_connection *)mail); return;
     case MAIL_PARCEL: {
         struct mail_parcel *parcel = (struct mail_parcel *)mail;
         host_on_parcel(reactor->hosts[parcel->partition], parcel);

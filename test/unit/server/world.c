@@ -8,6 +8,8 @@
 #include "server/host.h"
 #include "server/peers.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -99,6 +101,7 @@ void world_close(struct world *world)
     worker_stop(&world->committer);
     worker_stop(&server->reader);
     worker_stop(&server->keeper);
+    socket_close(world->reactor.spare_fd);
     reactor_deinit(&world->reactor);
     ASSERT(close(world->bell.fd) == 0);
     host_close(world->host);
@@ -107,6 +110,7 @@ void world_close(struct world *world)
     worker_deinit(&server->keeper);
     mesh_deinit(&server->mesh);
     peers_close(server->peers);
+    socket_close(server->listen_fd);
     ram_disk_close(world->disk);
     config_deinit(&world->config);
 }
@@ -131,6 +135,27 @@ void world_later(struct world *world, uint64_t ms)
     world_turn(world);
 }
 
+void world_listen(struct world *world)
+{
+    char address[SOCKET_ADDRESS_TEXT];
+    must(socket_listen("127.0.0.1", 0, 64, &world->server.listen_fd, address));
+    world->port = (uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10);
+    world->reactor.listen.fd = world->server.listen_fd;
+    world->reactor.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void client_dial(const struct world *world, struct client *client)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(world->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    *client = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    ASSERT(connect(client->fd, (const struct sockaddr *)&to, sizeof(to)) == 0);
+    ASSERT(fcntl(client->fd, F_SETFL, O_NONBLOCK) == 0);
+}
+
 /* ---- clients --------------------------------------------------------------------------------- */
 
 void client_open(struct world *world, struct client *client, int send_bytes)
@@ -142,8 +167,15 @@ void client_open(struct world *world, struct client *client, int send_bytes)
         ASSERT(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)) == 0);
     }
     client->fd = pair[1];
+    struct mail_connection *mail =
+        mail_new(MAIL_CONNECTION, sizeof(*mail), (struct bytes){0}, NULL);
+    if (mail == NULL) {
+        socket_close(pair[0]);
+        return;
+    }
     (void)stats_counter_add(&world->server.connections, 1); /* as who accepts it does */
-    conn_open(&world->reactor, pair[0], "127.0.0.1");
+    mail->fd = pair[0];
+    conn_open(&world->reactor, mail);
 }
 
 void client_close(struct client *client)

@@ -20,6 +20,7 @@ struct world {
     struct stats_flag ready;
     struct clock clock;
     uint64_t ahead_ms; /* of the machine's clock */
+    uint16_t port;     /* if it listens */
 };
 
 struct client {
@@ -40,6 +41,11 @@ void world_turn(struct world *world);
 void world_turns(struct world *world, unsigned count);
 /* So much time passes; then a turn. */
 void world_later(struct world *world, uint64_t ms);
+
+/* From now on the reactor accepts, on a port of the loopback. */
+void world_listen(struct world *world);
+/* Connects there; nothing is turned. */
+void client_dial(const struct world *world, struct client *client);
 
 /* A connection. `send_bytes` > 0: the kernel keeps about so much of what is sent to the client. */
 void client_open(struct world *world, struct client *client, int send_bytes);
