@@ -252,10 +252,170 @@ static void broken_files_are_refused_where_they_break(void **state)
     refuses_with(NULL, NULL, flags, "there/is/none.yaml: error: No such file or directory");
 }
 
+static void what_a_file_may_not_say_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *refusal;
+    } cases[] = {
+        {"allowed_origins: [*x]\n", "its items must be texts"},
+        {"allowed_origins: [{a: 1}]\n", "its items must be texts"},
+        {"allowed_origins: [[a]]\n", "its items must be texts"},
+        {"allowed_origins: ['a']\n", ":1:20: error: allowed_origins must be a list of web origins"},
+        {"allowed_origins: *x\n", "anchors and aliases are not understood"},
+        {"allowed_origins:\n", "must be a list"},
+        {"retention: *x\n", "retention: must hold settings"},
+        {"retention:\n", "retention: must hold settings"},
+        {"retention: {*x : 1}\n", "error: "},
+        {"data: \"a\\nb\"\n", "data must be a text that is not empty; this is 'a?b'"},
+        {"data: \"a\\x7f\"\n", "this is 'a?'"},
+        {"data: ''\n", "data must be a text that is not empty"},
+        {"? \n: 1\n", "error: "},
+        {"zzzzzzzz: 1\n", "unknown setting 'zzzzzzzz'\n"}, /* nothing is near */
+        {"retention: {zzzzzzzz: 1}\n", "unknown setting 'retention.zzzzzzzz'\n"},
+        {"lgo: {level: info}\n", "unknown setting 'lgo', did you mean 'log'?"},
+        {"repair: 'maybe'\n", "repair must be true or false; this is 'maybe'"},
+        {"x\n", "settings are written 'name: value'"},
+        {"data: \"\\q\"\n", "error: "},
+        {"\tdata: x\n", "error: "},
+        {"data: 'a\n", "error: "},
+        {"log: {level: 'info'\n", "error: "},
+        {"threads: 1\r\nnode: x\r\n", ":2:7: error: node must be"},
+        {"node: "
+         "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "a'\n",
+         "..."},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        refuses_with(cases[i].text, NULL, NULL, cases[i].refusal);
+    }
+}
+
+/* A place far to the right is told, and its line is not shown; a name of any length is refused. */
+static void long_lines_and_long_names_stay_readable(void **state)
+{
+    (void)state;
+    char text[1024];
+    (void)snprintf(text, sizeof(text), "{%*s node: x}\n", 200, "");
+    struct load got = load(text, NULL, NULL);
+    assert_int_equal(got.rc, RC_USAGE);
+    assert_has(&got, ":1:209: error: node must be");
+    assert_null(strstr(got.errors, " | "));
+    unload(&got);
+    char name[400];
+    (void)memset(name, 'n', sizeof(name));
+    (void)snprintf(text, sizeof(text), "%.300s: 1\n", name);
+    refuses_with(text, NULL, NULL, "a setting's name must be a short text");
+    (void)snprintf(text, sizeof(text), "retention: {%.155s: 1}\n", name);
+    refuses_with(text, NULL, NULL, "retention: a setting's name must be a short text");
+    (void)snprintf(text, sizeof(text), "%.100s: 1\n", name);
+    refuses_with(text, NULL, NULL, "unknown setting 'nnnn"); /* too long to guess at */
+}
+
+static void a_file_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const folder[] = {"--config=.", NULL};
+    refuses_with(NULL, NULL, folder, ".: error: cannot be read");
+    char *large = malloc((1u << 20) + 2);
+    assert_non_null(large);
+    (void)memset(large, '#', (1u << 20) + 1);
+    large[(1u << 20) + 1] = '\0';
+    refuses_with(large, NULL, NULL, "is larger than 1 MiB");
+    large[1u << 20] = '\0'; /* just as large as may be: a comment */
+    struct load got = load(large, NULL, NULL);
+    assert_int_equal(got.rc, RC_OK);
+    unload(&got);
+    free(large);
+}
+
+static void variables_name_files_and_settings(void **state)
+{
+    (void)state;
+    char config[64];
+    (void)snprintf(config, sizeof(config), "SERIATIM_CONFIG=%s", file_name);
+    write_file("node: 7\n");
+    const char *const named[] = {"SERIATIM_CONFIG=", "SERIATIM_NO_VALUE", config, NULL};
+    struct load got = load(NULL, named, NULL);
+    assert_int_equal(got.rc, RC_OK);
+    assert_int_equal(got.config.node, 7);
+    unload(&got);
+    static const char *const unknown[] = {"SERIATIM_QQQQQQQQQQ=1", NULL};
+    refuses_with(NULL, unknown, NULL, "SERIATIM_QQQQQQQQQQ: error: there is no such setting\n");
+    static const char *const list[] = {"SERIATIM_ALLOWED_ORIGINS=http://a,http://b", NULL};
+    got = load("allowed_origins: ['http://c', 'http://d', 'http://e']\n", list, NULL);
+    assert_int_equal(got.rc, RC_OK);
+    assert_int_equal(got.config.allowed_origins.count, 2); /* in place of, not beside */
+    assert_string_equal(got.config.allowed_origins.items[1], "http://b");
+    unload(&got);
+}
+
+static void origins_are_as_browsers_send_them(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"://a",
+                                      "https://",
+                                      "https:/a",
+                                      "HTTPS://a",
+                                      "https://A",
+                                      "https://a b",
+                                      "https://a/",
+                                      "https://a\x7f",
+                                      "https://\"a\"",
+                                      "https://a://b",
+                                      "https://\xc3\xa9",
+                                      "**",
+                                      "https://a,,https://b",
+                                      ","};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char flag[64];
+        (void)snprintf(flag, sizeof(flag), "--allowed-origins=%s", bad[i]);
+        const char *const flags[] = {flag, NULL};
+        refuses_with(NULL, NULL, flags, "--allowed-origins: error: must be a list of web origins");
+    }
+    static const char *const good[] = {"--allowed-origins=app://-,http://a:1,https://z_@[::1]:9~^",
+                                       NULL};
+    struct load got = load(NULL, NULL, good);
+    assert_int_equal(got.rc, RC_OK);
+    assert_int_equal(got.config.allowed_origins.count, 3);
+    unload(&got);
+    static const char *const none[] = {"--allowed-origins=", NULL};
+    got = load("allowed_origins: ['http://a']\n", NULL, none);
+    assert_int_equal(got.rc, RC_OK);
+    assert_int_equal(got.config.allowed_origins.count, 0);
+    unload(&got);
+}
+
+static void options_that_are_none_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"---", "error: unknown option '---'\n"},
+        {"--=5", "error: unknown option '--'\n"},
+        {"--zzzzzzzzzzzz", "error: unknown option '--zzzzzzzzzzzz'\n"},
+        {"--nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+         "nnn...'\n"},
+        {"--dat=3", "error: unknown option '--dat', did you mean '--data'?"},
+        {"--listn", "did you mean '--listen'?"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *const flags[] = {cases[i][0], NULL};
+        refuses_with(NULL, NULL, flags, cases[i][1]);
+    }
+    /* Behind a complaint an operand is not complained of again. */
+    static const char *const both[] = {"--nothing", "at-all", NULL};
+    struct load got = load(NULL, NULL, both);
+    assert_int_equal(got.rc, RC_USAGE);
+    assert_null(strstr(got.errors, "unexpected argument"));
+    unload(&got);
+}
+
 static void an_empty_file_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "# nothing\n", "---\n"};
+    static const char *const texts[] = {"", "# nothing\n", "---\n", "\r\n \n# a\n #b\n"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct load got = load(texts[i], NULL, NULL);
         assert_int_equal(got.rc, RC_OK);
@@ -288,6 +448,44 @@ static void the_default_file_is_taken_and_gives_the_defaults(void **state)
     buf_deinit(&text);
     config_deinit(&defaults);
     config_deinit(&loaded);
+}
+
+/* Texts that YAML would take for something else, and those that it takes as they are. */
+static void every_text_in_force_can_be_loaded_again(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "null",        "true",  "plain", "/var/lib/A_1-b.c",
+        "./x",         "Upper", "0",     "~",
+        "-",           "a: b",  "a #b",  "it's",
+        "*a",          "&a",    "{a",    "[a",
+        "caf\xc3\xa9", "a\"b",  "a,b",   "a|b",
+        "!a",          "a\\b",  "no",    " a ",
+        "zZ9",         "z@",    "z[",    "z`",
+        "z{",          "z/",    "Z:",    "a:",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char flag[64];
+        (void)snprintf(flag, sizeof(flag), "--data=%s", texts[i]);
+        const char *const flags[] = {flag, "--repair", "--allowed-origins=*,https://a.b", NULL};
+        struct load got = load(NULL, NULL, flags);
+        assert_int_equal(got.rc, RC_OK);
+        struct buf shown = {0};
+        assert_int_equal(config_print_effective(&shown, &got.config, false), RC_OK);
+        assert_int_equal(buf_append(&shown, bytes_of("", 1)), RC_OK);
+        struct load again = load((const char *)shown.data, NULL, NULL);
+        if (again.rc != RC_OK || strcmp(again.config.data, texts[i]) != 0) {
+            print_error("'%s' is shown as\n%s%s\n", texts[i], shown.data, again.errors);
+            fail();
+        }
+        assert_true(again.config.repair);
+        assert_int_equal(again.config.allowed_origins.count, 2);
+        assert_string_equal(again.config.allowed_origins.items[0], "*");
+        assert_string_equal(again.config.allowed_origins.items[1], "https://a.b");
+        buf_deinit(&shown);
+        unload(&again);
+        unload(&got);
+    }
 }
 
 static void what_is_in_force_can_be_loaded_again(void **state)
@@ -336,6 +534,62 @@ static void a_failing_allocation_is_told_and_nothing_leaks(void **state)
     }
 }
 
+/* The same of a load that has much to complain of, and of each thing that is printed. */
+static void a_failing_allocation_is_told_whatever_is_said(void **state)
+{
+    (void)state;
+    char *argv[] = {(char *)"serve",       (char *)"--config",  file_name,
+                    (char *)"--threads=x", (char *)"--nothing", NULL};
+    char *environment[] = {(char *)"SERIATIM_DATTA=1", NULL};
+    write_file("data: /a\nlisten: x\nnod: 1\nallowed_origins: ['https://a.b', 'b', {c: 1}]\n"
+               "retention: {age: 1y, agee: 3}\nlimits: 1\n");
+    uint64_t k = 1;
+    enum rc rc = RC_NOMEM;
+    for (; rc == RC_NOMEM; k++) {
+        struct config config;
+        struct buf errors = {0};
+        mem_fault_set(k, 0);
+        rc = config_load(5, argv, environment, &config, &errors);
+        const bool reached = mem_fault_count() >= k;
+        mem_fault_set(0, 0);
+        assert_int_equal(rc, reached ? RC_NOMEM : RC_USAGE);
+        buf_deinit(&errors);
+    }
+    assert_true(k > 8);
+}
+
+static enum rc print_in_force(struct buf *to)
+{
+    struct load got = load(NULL, NULL, NULL);
+    const enum rc rc = got.rc == RC_OK ? config_print_effective(to, &got.config, true) : got.rc;
+    unload(&got);
+    return rc;
+}
+
+static void a_failing_allocation_is_told_whatever_is_printed(void **state)
+{
+    (void)state;
+    static enum rc (*const prints[])(struct buf * to) = {config_print_default, config_print_docs,
+                                                         config_print_flags};
+    for (size_t i = 0; i < sizeof(prints) / sizeof(prints[0]); i++) {
+        enum rc rc = RC_NOMEM;
+        uint64_t k = 1;
+        for (; rc == RC_NOMEM; k++) {
+            struct buf to = {0};
+            mem_fault_set(k, 0);
+            rc = prints[i](&to);
+            const bool reached = mem_fault_count() >= k;
+            mem_fault_set(0, 0);
+            assert_int_equal(rc, reached ? RC_NOMEM : RC_OK);
+            buf_deinit(&to);
+        }
+        assert_true(k > 4);
+    }
+    struct buf to = {0};
+    assert_int_equal(print_in_force(&to), RC_OK);
+    buf_deinit(&to);
+}
+
 static void the_page_of_settings_is_current(void **state)
 {
     (void)state;
@@ -382,10 +636,19 @@ int main(void)
         cmocka_unit_test(all_complaints_come_at_once),
         cmocka_unit_test(values_out_of_range_are_refused_by_every_source),
         cmocka_unit_test(broken_files_are_refused_where_they_break),
+        cmocka_unit_test(what_a_file_may_not_say_is_refused_by_name),
+        cmocka_unit_test(long_lines_and_long_names_stay_readable),
+        cmocka_unit_test(a_file_that_is_none_is_refused),
+        cmocka_unit_test(variables_name_files_and_settings),
+        cmocka_unit_test(origins_are_as_browsers_send_them),
+        cmocka_unit_test(options_that_are_none_are_refused_by_name),
         cmocka_unit_test(an_empty_file_changes_nothing),
+        cmocka_unit_test(every_text_in_force_can_be_loaded_again),
         cmocka_unit_test(the_default_file_is_taken_and_gives_the_defaults),
         cmocka_unit_test(what_is_in_force_can_be_loaded_again),
         cmocka_unit_test(a_failing_allocation_is_told_and_nothing_leaks),
+        cmocka_unit_test(a_failing_allocation_is_told_whatever_is_said),
+        cmocka_unit_test(a_failing_allocation_is_told_whatever_is_printed),
         cmocka_unit_test(the_page_of_settings_is_current),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
