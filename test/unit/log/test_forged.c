@@ -250,6 +250,109 @@ static void a_disk_that_lies_is_survived(void **state)
     assert_true(refused > 0);
 }
 
+/* ---- damage beyond any hole -------------------------------------------------------------------
+ */
+
+/* A disk that shows 1 GiB of zeros inside of one file, which nobody wants to hold in memory. */
+static struct {
+    const struct storage_ops *inner;
+    struct storage_file *file;
+    uint64_t at;
+    uint64_t size;
+} gap;
+
+static enum rc gap_open(void *ctx, const char *name, enum storage_open_mode mode,
+                        struct storage_file **ret_file)
+{
+    const enum rc rc = gap.inner->open(ctx, name, mode, ret_file);
+    if (rc == RC_OK && strstr(name, ".seg") != NULL) {
+        gap.file = *ret_file;
+    }
+    return rc;
+}
+
+static void gap_close(void *ctx, struct storage_file *file)
+{
+    gap.file = file == gap.file ? NULL : gap.file;
+    gap.inner->close(ctx, file);
+}
+
+static enum rc gap_size(void *ctx, struct storage_file *file, uint64_t *ret_size)
+{
+    const enum rc rc = gap.inner->size(ctx, file, ret_size);
+    *ret_size += rc == RC_OK && file == gap.file ? gap.size : 0;
+    return rc;
+}
+
+static enum rc gap_read(void *ctx, struct storage_file *file, void *to, size_t size, uint64_t at,
+                        size_t *ret_size)
+{
+    if (file != gap.file || at + size <= gap.at) {
+        return gap.inner->read(ctx, file, to, size, at, ret_size);
+    }
+    size_t done = 0;
+    if (at < gap.at) {
+        const enum rc rc = gap.inner->read(ctx, file, to, (size_t)(gap.at - at), at, &done);
+        assert_int_equal(rc, RC_OK);
+        assert_int_equal(done, gap.at - at);
+    }
+    const uint64_t end = gap.at + gap.size;
+    if (done < size && at + done < end) {
+        const uint64_t left = end - at - done;
+        const size_t zeros = size - done < left ? size - done : (size_t)left;
+        bytes_zero((uint8_t *)to + done, zeros);
+        done += zeros;
+    }
+    *ret_size = done;
+    if (done == size) {
+        return RC_OK;
+    }
+    const enum rc rc = gap.inner->read(ctx, file, (uint8_t *)to + done, size - done,
+                                       at + done - gap.size, ret_size);
+    *ret_size += done;
+    return rc;
+}
+
+static enum rc no_write(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at)
+{
+    (void)ctx;
+    (void)file;
+    (void)bytes;
+    (void)at;
+    fail_msg("what cannot be repaired is left as it is");
+    return RC_IO;
+}
+
+/* A hole is one record, of the size of what it replaces, and a record has at most 1 GiB. So this is
+ * refused, by file and byte, and nothing is changed. */
+static void damage_larger_than_a_record_is_refused_by_name(void **state)
+{
+    (void)state;
+    static struct forge forge;
+    struct sim_disk *disk = folder_disk();
+    forge_begin(&forge, 1, 0, 0);
+    (void)forge_good(&forge, BYTES_LITERAL("first"));
+    (void)forge_bad(&forge, BYTES_LITERAL("bad"));
+    const size_t behind = forge_good(&forge, BYTES_LITERAL("behind"));
+    forge_put(&forge, disk, true);
+    const struct storage inner = sim_disk_storage(disk);
+    struct storage_ops ops = *inner.ops;
+    gap.inner = inner.ops;
+    gap.at = behind;
+    gap.size = RECORD_BODY_BYTES_MAX;
+    ops.open = gap_open;
+    ops.close = gap_close;
+    ops.size = gap_size;
+    ops.read = gap_read;
+    ops.write = no_write;
+    const struct storage storage = {.ops = &ops, .ctx = inner.ctx};
+    struct given given = {0};
+    assert_int_equal(given_open(&storage, WORLD_FOLDER, true, &given), RC_CORRUPT);
+    assert_string_equal(given.what, "checksum");
+    assert_int_equal(given.damages, 1);
+    sim_disk_close(disk);
+}
+
 /* ---- smaller things ------------------------------------------------------------------------ */
 
 static void what_a_callback_returns_is_what_the_start_returns(void **state)
@@ -465,6 +568,7 @@ int main(void)
         cmocka_unit_test(each_forged_log_is_refused_by_name_and_a_repair_keeps_the_chain),
         cmocka_unit_test(whatever_fails_on_the_way_is_told_and_harmless),
         cmocka_unit_test(a_disk_that_lies_is_survived),
+        cmocka_unit_test(damage_larger_than_a_record_is_refused_by_name),
         cmocka_unit_test(what_a_callback_returns_is_what_the_start_returns),
         cmocka_unit_test(a_checkpoint_passed_is_compared_only_if_it_is_of_that_place),
         cmocka_unit_test(a_folder_in_a_folder_is_synced_in_the_one_above),
