@@ -68,7 +68,9 @@ void world_open(struct world *world)
     server->partitions = 1;
     server->incarnation = 77;
     server->listen_fd = -1;
-    must(ram_disk_open(&world->disk));
+    if (world->disk == NULL) {
+        must(ram_disk_open(&world->disk));
+    }
     server->storage = ram_disk_storage(world->disk);
     server->hosts = &world->host;
     server->ready = &world->ready;
@@ -91,7 +93,7 @@ void world_open(struct world *world)
     stats_flag_set(&server->open, true);
 }
 
-void world_close(struct world *world)
+void world_stop(struct world *world)
 {
     struct server *server = &world->server;
     for (unsigned i = 0; !reactor_end(&world->reactor); i++) {
@@ -111,8 +113,13 @@ void world_close(struct world *world)
     mesh_deinit(&server->mesh);
     peers_close(server->peers);
     socket_close(server->listen_fd);
-    ram_disk_close(world->disk);
     config_deinit(&world->config);
+}
+
+void world_close(struct world *world)
+{
+    world_stop(world);
+    ram_disk_close(world->disk);
 }
 
 void world_turn(struct world *world)
@@ -241,6 +248,17 @@ void client_read(struct client *client)
 bool client_has(const struct client *client, struct bytes text)
 {
     return client->in_size > 0 && memmem(client->in, client->in_size, text.data, text.size) != NULL;
+}
+
+const char *client_in(const struct client *client)
+{
+    static char text[256u * 1024u];
+    ASSERT(client->in_size < sizeof(text));
+    for (size_t i = 0; i < client->in_size; i++) {
+        text[i] = client->in[i] == 0 ? ' ' : (char)client->in[i];
+    }
+    text[client->in_size] = '\0';
+    return text;
 }
 
 bool client_gets(struct world *world, struct client *client, struct bytes text)

@@ -12,7 +12,7 @@
 struct world {
     struct server server;
     struct config config;
-    struct ram_disk *disk;
+    struct ram_disk *disk; /* NULL: made by world_open() */
     struct reactor reactor;
     struct worker committer;
     struct host *host;
@@ -36,6 +36,9 @@ void world_config(struct world *world);
 void world_open(struct world *world);
 /* Stops in order. */
 void world_close(struct world *world);
+/* The same, but for the disk: what it holds is there for a world that is given it before its
+ * world_open(). */
+void world_stop(struct world *world);
 /* One turn that does not sleep. */
 void world_turn(struct world *world);
 void world_turns(struct world *world, unsigned count);
@@ -63,6 +66,8 @@ bool client_hears(struct world *world, struct client *client, const char *text);
 /* Turns until the connection has ended. */
 void client_waits_for_end(struct world *world, struct client *client);
 bool client_has(const struct client *client, struct bytes text);
+/* All that has come as text: zeros are blanks. Until the next call. */
+const char *client_in(const struct client *client);
 /* Forgets what has come. */
 void client_forget(struct client *client);
 /* Upgrades; and connects. False: the connection has ended. */
