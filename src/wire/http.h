@@ -10,6 +10,7 @@
 #define WIRE_HTTP_H
 
 #include "wire/command.h"
+#include "wire/ws_deflate.h"
 
 struct http_parser; /* opaque, so that llhttp stays inside */
 
@@ -80,6 +81,8 @@ struct ws_handshake_options {
     const struct bytes *origins; /* allowed beside the same host; an item "*" allows all */
     size_t origin_count;
     bool any_protocol; /* ws-echo: take requests with any or no subprotocol, name none */
+    const struct ws_deflate_wish *deflate; /* NULL: declined */
+    struct ws_deflate *ret_deflate;        /* set with a 101; NULL is allowed */
 };
 
 /* Checks an upgrade request and appends the response, 101 or a refusal (then `Connection: close`,

@@ -4,7 +4,8 @@
  * the caller's buffer is unmasked in place and handed out without a copy; everything else is
  * gathered in ONE buffer whose size follows the bytes received (never what a length field claims),
  * so 65,536 fragments cost what their bytes cost. UTF-8 is checked as it arrives and fails at the
- * first bad byte.
+ * first bad byte. A compressed message is gathered as it is and inflated when it is whole, so that
+ * nothing is held for it before; its text is checked then.
  *
  * After WS_EVENT_ERROR or WS_EVENT_CLOSE nothing more is decoded.
  *
@@ -14,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/rc.h"
+#include "wire/deflate.h"
 #include "wire/utf8.h"
 
 enum ws_opcode {
@@ -63,17 +65,18 @@ struct ws_event {
 };
 
 struct ws_limits {
-    size_t message_bytes; /* a whole message; declared lengths are checked against it at once */
+    size_t message_bytes; /* a whole message, inflated; declared lengths are checked at once */
 };
 
 struct ws_decoder {
     /* private */
     struct buf message_; /* bytes of a message in the making */
     struct utf8 utf8_;
-    uint64_t frame_left_;  /* payload bytes of the frame under way still to come */
-    uint32_t empty_count_; /* empty continuations in a row */
-    uint8_t head_[14];     /* a frame header in the making */
-    uint8_t control_[125]; /* a control frame's payload in the making */
+    struct inflater *inflater_; /* borrowed; NULL: RSV1 is refused */
+    uint64_t frame_left_;       /* payload bytes of the frame under way still to come */
+    uint32_t empty_count_;      /* empty continuations in a row */
+    uint8_t head_[14];          /* a frame header in the making */
+    uint8_t control_[125];      /* a control frame's payload in the making */
     uint8_t head_size_;
     uint8_t control_size_;
     uint8_t mask_[4];
@@ -83,12 +86,16 @@ struct ws_decoder {
     uint8_t message_opcode_; /* of the message under way, 0: none */
     bool in_payload_;
     bool fin_;
-    bool done_; /* after error or close */
-    bool lent_; /* message_ was handed out; cleared at the next call */
+    bool compressed_; /* the message under way */
+    bool done_;       /* after error or close */
+    bool lent_;       /* message_ was handed out; cleared at the next call */
 };
 
 void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role);
 void ws_decoder_deinit(struct ws_decoder *decoder);
+/* permessage-deflate is agreed on: compressed messages are taken. `inflater` is lent as long as the
+ * decoder is used; one without a context may serve any number of decoders. */
+void ws_decoder_inflate(struct ws_decoder *decoder, struct inflater *inflater);
 /* Decodes until one event is there or the input is used up. `input` is changed in place.
  * *ret_used: how many bytes were taken; call again with the rest, be it empty, until
  * WS_EVENT_NONE: the next call is what lets go of the memory of a message.

@@ -12,12 +12,18 @@
  * and a fragment costs nothing but its bytes. Only empty fragments would be free to send for ever:
  * they are counted.
  *
+ * A message whose first frame has RSV1 is gathered in the same way and inflated at its end, by an
+ * inflater that is this connection's (its context lives between messages) or everybody's. Its
+ * pieces together may be a little more than the limit, since not all data gets smaller; what they
+ * inflate to may not.
+ *
  * When anything is wrong the decoder gives one WS_EVENT_ERROR with the code to close with, lets go
  * of its memory, and eats all input that follows. */
 #include "wire/ws.h"
 
 #define FIN                 0x80u
 #define RESERVED            0x70u
+#define RSV1                0x40u
 #define OPCODE              0x0Fu
 #define CONTROL             0x08u
 #define MASKED              0x80u
@@ -44,6 +50,13 @@ void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role)
     *decoder = (struct ws_decoder){.role_ = (uint8_t)role};
     ASSERT_HOT(decoder->role_ == role);
     ASSERT_HOT(!decoder->done_);
+}
+
+void ws_decoder_inflate(struct ws_decoder *decoder, struct inflater *inflater)
+{
+    ASSERT(inflater != NULL);
+    ASSERT(!decoder->done_ && decoder->message_opcode_ == 0);
+    decoder->inflater_ = inflater;
 }
 
 void ws_decoder_deinit(struct ws_decoder *decoder)
@@ -137,8 +150,11 @@ static inline const char *first_byte_refuse(const struct ws_decoder *decoder, ui
     ASSERT_HOT(!decoder->done_);
     ASSERT_HOT(!decoder->in_payload_);
     const unsigned opcode = first & OPCODE;
-    /* [WS 5.2] no extension is negotiated, so the reserved bits must be 0 */
-    if ((first & RESERVED) != 0) {
+    /* [WS 5.2] the reserved bits must be 0, but for what extensions make of them; [DEFLATE 6] RSV1:
+     * on the first frame of a message, never on continuations or control frames */
+    const bool deflated = (first & RESERVED) == RSV1 && decoder->inflater_ != NULL &&
+                          (opcode == WS_TEXT || opcode == WS_BINARY);
+    if ((first & RESERVED) != 0 && !deflated) {
         return "a reserved bit is set";
     }
     /* [WS 5.2] opcodes 3 to 7 and B to F are reserved */
@@ -190,6 +206,17 @@ static inline const char *length_refuse(const uint8_t *head)
     return NULL;
 }
 
+/* How many bytes the message whose frame this is may be on the wire. */
+static inline size_t wire_bytes_max(const struct ws_decoder *decoder,
+                                    const struct ws_limits *limits, uint8_t first)
+{
+    ASSERT_HOT((first & CONTROL) == 0);
+    ASSERT_HOT(!decoder->compressed_ || decoder->inflater_ != NULL);
+    const bool compressed =
+        (first & OPCODE) == WS_CONTINUATION ? decoder->compressed_ : (first & RSV1) != 0;
+    return compressed ? deflate_size_max(limits->message_bytes) : limits->message_bytes;
+}
+
 /* Judges what the `size` bytes of a header that are there show. False: *event is the error. */
 static inline bool header_check(struct ws_decoder *decoder, const struct ws_limits *limits,
                                 const uint8_t *head, size_t size, struct ws_event *event)
@@ -212,8 +239,8 @@ static inline bool header_check(struct ws_decoder *decoder, const struct ws_limi
         /* The declared length, and with it the sum, before anything is kept; no sum of two large
          * numbers is ever formed. */
         const size_t gathered = decoder->message_.size;
-        if (gathered > limits->message_bytes ||
-            header_length(head) > limits->message_bytes - gathered) {
+        const size_t max = wire_bytes_max(decoder, limits, head[0]);
+        if (gathered > max || header_length(head) > max - gathered) {
             decoder_fail(decoder, WS_CLOSE_TOO_LARGE, "a message over the size limit", event);
             return false;
         }
@@ -243,6 +270,7 @@ static inline void frame_begin(struct ws_decoder *decoder, const uint8_t *head,
     }
     if (opcode != WS_CONTINUATION) {
         decoder->message_opcode_ = opcode;
+        decoder->compressed_ = (head[0] & RSV1) != 0;
         decoder->utf8_ = (struct utf8){0};
         decoder->empty_count_ = 0;
     }
@@ -340,13 +368,58 @@ static void control_take(struct ws_decoder *decoder, struct bytes piece, struct 
     };
 }
 
+static void inflate_fail(struct ws_decoder *decoder, enum rc rc, struct ws_event *event)
+{
+    ASSERT(rc != RC_OK);
+    ASSERT(event->type == WS_EVENT_NONE);
+    if (rc == RC_TOO_LARGE) {
+        decoder_fail(decoder, WS_CLOSE_TOO_LARGE, "a message over the size limit", event);
+    } else if (rc == RC_BAD) {
+        decoder_fail(decoder, WS_CLOSE_PROTOCOL, "a compressed message that is broken", event);
+    } else {
+        ASSERT(rc == RC_NOMEM);
+        decoder_fail(decoder, WS_CLOSE_INTERNAL, "out of memory", event);
+    }
+}
+
+/* [DEFLATE 7.2.2] The whole of `payload`, which may lie in message_, is inflated into its place. */
+static bool message_inflate(struct ws_decoder *decoder, const struct ws_limits *limits,
+                            struct bytes *payload, struct ws_event *event)
+{
+    ASSERT(decoder->inflater_ != NULL);
+    ASSERT(decoder->message_opcode_ == WS_TEXT || decoder->message_opcode_ == WS_BINARY);
+    struct buf inflated = {0};
+    const enum rc rc =
+        inflater_append(decoder->inflater_, *payload, limits->message_bytes, &inflated);
+    buf_deinit(&decoder->message_);
+    if (rc != RC_OK) {
+        buf_deinit(&inflated);
+        inflate_fail(decoder, rc, event);
+        return false;
+    }
+    if (inflated.size == 0) {
+        buf_deinit(&inflated);
+    }
+    decoder->message_ = inflated;
+    *payload = buf_bytes(&inflated);
+    /* [WS 8.1] as in data_take() */
+    if (decoder->message_opcode_ == WS_TEXT && !utf8_feed(&decoder->utf8_, *payload)) {
+        decoder_fail(decoder, WS_CLOSE_UTF8, "text that is not UTF-8", event);
+        return false;
+    }
+    return true;
+}
+
 /* The last frame of a message is complete; `payload` is all of it. */
-static inline void message_end(struct ws_decoder *decoder, struct bytes payload,
-                               struct ws_event *event)
+static inline void message_end(struct ws_decoder *decoder, const struct ws_limits *limits,
+                               struct bytes payload, struct ws_event *event)
 {
     ASSERT_HOT(decoder->fin_ && decoder->frame_left_ == 0);
     ASSERT_HOT(!decoder->in_payload_);
     const enum ws_opcode opcode = (enum ws_opcode)decoder->message_opcode_;
+    if (decoder->compressed_ && !message_inflate(decoder, limits, &payload, event)) {
+        return;
+    }
     if (opcode == WS_TEXT && !utf8_complete(&decoder->utf8_)) {
         decoder_fail(decoder, WS_CLOSE_UTF8, "text that ends inside a character", event);
         return;
@@ -356,13 +429,15 @@ static inline void message_end(struct ws_decoder *decoder, struct bytes payload,
     *event = (struct ws_event){.type = WS_EVENT_MESSAGE, .opcode = opcode, .payload = payload};
 }
 
-static inline void data_take(struct ws_decoder *decoder, struct bytes piece, struct ws_event *event)
+static inline void data_take(struct ws_decoder *decoder, const struct ws_limits *limits,
+                             struct bytes piece, struct ws_event *event)
 {
     ASSERT_HOT((decoder->opcode_ & CONTROL) == 0);
     ASSERT_HOT(decoder->message_opcode_ == WS_TEXT || decoder->message_opcode_ == WS_BINARY);
     /* [WS 8.1] text that is not UTF-8 fails the connection: at the byte that shows it, not at the
      * end of the frame. */
-    if (decoder->message_opcode_ == WS_TEXT && !utf8_feed(&decoder->utf8_, piece)) {
+    if (decoder->message_opcode_ == WS_TEXT && !decoder->compressed_ &&
+        !utf8_feed(&decoder->utf8_, piece)) {
         decoder_fail(decoder, WS_CLOSE_UTF8, "text that is not UTF-8", event);
         return;
     }
@@ -379,12 +454,12 @@ static inline void data_take(struct ws_decoder *decoder, struct bytes piece, str
         decoder->in_payload_ = false;
     }
     if (last) {
-        message_end(decoder, payload, event);
+        message_end(decoder, limits, payload, event);
     }
 }
 
-static inline size_t payload_take(struct ws_decoder *decoder, uint8_t *input, size_t size,
-                                  struct ws_event *event)
+static inline size_t payload_take(struct ws_decoder *decoder, const struct ws_limits *limits,
+                                  uint8_t *input, size_t size, struct ws_event *event)
 {
     ASSERT_HOT(decoder->in_payload_ && !decoder->done_);
     ASSERT_HOT(event->type == WS_EVENT_NONE);
@@ -397,7 +472,7 @@ static inline size_t payload_take(struct ws_decoder *decoder, uint8_t *input, si
     if ((decoder->opcode_ & CONTROL) != 0) {
         control_take(decoder, bytes_of(input, used), event);
     } else {
-        data_take(decoder, bytes_of(input, used), event);
+        data_take(decoder, limits, bytes_of(input, used), event);
     }
     return used;
 }
@@ -421,7 +496,7 @@ void ws_decoder_feed(struct ws_decoder *decoder, const struct ws_limits *limits,
             used += header_take(decoder, limits, input + used, size - used, &event);
         }
         if (decoder->in_payload_) {
-            used += payload_take(decoder, input + used, size - used, &event);
+            used += payload_take(decoder, limits, input + used, size - used, &event);
         }
     }
     decoder_check(decoder);

@@ -5,6 +5,7 @@
 #include "wire/http.h"
 
 #include "wire/http_list.h"
+#include "wire/ws_extension.h"
 #include "wire/ws_origin.h"
 
 #include <openssl/crypto.h>
@@ -33,6 +34,7 @@ struct handshake {
     const struct ws_handshake_options *options;
     bool named;            /* the client offered one of ours, the first of them … */
     enum wire_codec codec; /* … for this one */
+    struct ws_deflate deflate;
     unsigned status;
     const char *why;
     const char *extra; /* field lines of a refusal, or NULL */
@@ -155,72 +157,24 @@ static bool check_key(struct handshake *handshake)
     return true;
 }
 
-/* Takes a token off `text`, and the white space behind it. */
-static bool token_take(struct bytes *text)
-{
-    ASSERT_HOT(text->size == 0 || text->data != NULL);
-    size_t size = 0;
-    while (size < text->size && http_token_valid(bytes_of(text->data + size, 1))) {
-        size++;
-    }
-    ASSERT(size <= text->size);
-    *text = http_trim(bytes_of(text->data + size, text->size - size));
-    return size > 0;
-}
-
-/* Takes that byte off `text`, and the white space behind it, if it is next. */
-static bool byte_take(struct bytes *text, uint8_t byte)
-{
-    ASSERT_HOT(text->size == 0 || text->data != NULL);
-    ASSERT(byte != ' ' && byte != '\t');
-    if (text->size == 0 || text->data[0] != byte) {
-        return false;
-    }
-    *text = http_trim(bytes_of(text->data + 1, text->size - 1));
-    return true;
-}
-
-/* token *( ";" token [ "=" ( token | quoted token ) ] ) */
-static bool extension_valid(struct bytes text)
-{
-    ASSERT_HOT(text.size > 0);
-    bool good = token_take(&text);
-    while (good && byte_take(&text, ';')) {
-        good = token_take(&text);
-        if (good && byte_take(&text, '=')) {
-            const bool quoted = byte_take(&text, '"');
-            good = token_take(&text) && (!quoted || byte_take(&text, '"'));
-        }
-    }
-    return good && text.size == 0;
-}
-
-/* [WS 9.1] a field that is not in the grammar fails the handshake, even where, as here, every
- * extension is declined. What is in quotes must be a token, so no comma hides there. */
-static bool extensions_valid(struct bytes list)
-{
-    ASSERT_HOT(list.size == 0 || list.data != NULL);
-    size_t count = 0;
-    struct bytes extension;
-    while (http_list_next(&list, &extension)) {
-        if (!extension_valid(extension)) {
-            return false;
-        }
-        count++;
-    }
-    return count > 0;
-}
-
+/* [WS 9.1] a field that is not in the grammar fails the handshake, even where every extension is
+ * declined. Several fields are one list: the first offer that will do is taken. */
 static bool check_extensions(struct handshake *handshake)
 {
     ASSERT(!handshake->request->has_body);
     ASSERT(handshake->status == 0);
     const struct http_request *request = handshake->request;
+    const struct ws_deflate_wish *wish = handshake->options->deflate;
     const struct bytes name = BYTES_LITERAL("sec-websocket-extensions");
     for (size_t i = 0; i < request->field_count; i++) {
-        if (http_text_equal(request->fields[i].name, name) &&
-            !extensions_valid(request->fields[i].value)) {
+        if (!http_text_equal(request->fields[i].name, name)) {
+            continue;
+        }
+        if (!ws_extensions_valid(request->fields[i].value)) {
             return refuse(handshake, 400, "malformed Sec-WebSocket-Extensions");
+        }
+        if (wish != NULL && !handshake->deflate.agreed) {
+            (void)ws_deflate_choose(request->fields[i].value, wish, &handshake->deflate);
         }
     }
     return true;
@@ -359,16 +313,18 @@ static enum rc accept_append(const struct handshake *handshake, struct buf *to)
         return rc;
     }
     const bool name = handshake->named && !handshake->options->any_protocol;
-    char head[256];
-    const int size =
-        snprintf(head, sizeof(head),
-                 "HTTP/1.1 101 Switching Protocols\r\n"
-                 "Upgrade: websocket\r\n"
-                 "Connection: Upgrade\r\n"
-                 "Sec-WebSocket-Accept: %s\r\n"
-                 "%s%s%s\r\n",
-                 accept, name ? "Sec-WebSocket-Protocol: " : "",
-                 name ? (const char *)ws_protocols[handshake->codec].data : "", name ? "\r\n" : "");
+    char extensions[WS_DEFLATE_ANSWER_SIZE];
+    ws_deflate_answer(&handshake->deflate, extensions);
+    char head[256 + WS_DEFLATE_ANSWER_SIZE];
+    const int size = snprintf(head, sizeof(head),
+                              "HTTP/1.1 101 Switching Protocols\r\n"
+                              "Upgrade: websocket\r\n"
+                              "Connection: Upgrade\r\n"
+                              "Sec-WebSocket-Accept: %s\r\n"
+                              "%s%s%s%s\r\n",
+                              accept, name ? "Sec-WebSocket-Protocol: " : "",
+                              name ? (const char *)ws_protocols[handshake->codec].data : "",
+                              name ? "\r\n" : "", extensions);
     ASSERT(size > 0 && (size_t)size < sizeof(head));
     return buf_append(to, bytes_of(head, (size_t)size));
 }
@@ -410,6 +366,9 @@ enum rc ws_handshake(const struct http_request *request, const struct ws_handsha
     const enum rc rc = accept_append(&handshake, to);
     if (rc == RC_OK) {
         *ret_codec = handshake.codec;
+        if (options->ret_deflate != NULL) {
+            *options->ret_deflate = handshake.deflate;
+        }
     }
     return rc;
 }

@@ -30,8 +30,9 @@ static void run(struct http_transcript *to, struct bytes stream, size_t step)
 static void check_request(const struct http_request *request)
 {
     static const struct bytes origins[] = {BYTES_LITERAL("https://app.example")};
+    static const struct ws_deflate_wish deflate = {.window_bits = 10};
     const struct ws_handshake_options options = {
-        .path = "/v1/ws", .origins = origins, .origin_count = 1};
+        .path = "/v1/ws", .origins = origins, .origin_count = 1, .deflate = &deflate};
     check(request->field_count <= HTTP_FIELDS_MAX);
     check(request->minor == 0 || http_field_count(request, "host") == 1);
     check(!(request->chunked && http_field_count(request, "content-length") > 0));

@@ -388,6 +388,36 @@ static void an_echo_server_takes_any_subprotocol_and_names_none(void **state)
 }
 
 /* The parser refuses such a request before; the handshake does not rely on it. */
+static void permessage_deflate_is_agreed_on_where_it_is_wanted(void **state)
+{
+    (void)state;
+    const struct ws_deflate_wish wish = {.window_bits = 10};
+    struct ws_deflate agreed = {0};
+    struct ws_handshake_options options = test_options;
+    options.deflate = &wish;
+    options.ret_deflate = &agreed;
+    struct buf response = {0};
+    /* Two fields are one list; what is wrong in the second is refused though the first would do. */
+    const struct bytes good = BYTES_LITERAL(
+        GOOD EXTENSIONS "x, permessage-deflate; y\r\n" EXTENSIONS
+                        "permessage-deflate; client_max_window_bits, permessage-deflate\r\n" END);
+    assert_int_equal(run(good, good.size, 1, &options, &response), 101);
+    assert_true(response_has(&response, "\r\nSec-WebSocket-Extensions: permessage-deflate; "
+                                        "server_max_window_bits=10; client_max_window_bits=10\r\n"
+                                        "\r\n"));
+    assert_true(agreed.agreed && agreed.server_bits == 10 && agreed.client_bits == 10);
+    const struct bytes bad = BYTES_LITERAL(GOOD EXTENSIONS "permessage-deflate\r\n" EXTENSIONS
+                                                           "permessage-deflate;\r\n" END);
+    assert_int_equal(run(bad, bad.size, 1, &options, &response), 400);
+    const struct bytes none = BYTES_LITERAL(GOOD END);
+    assert_int_equal(run(none, none.size, 1, &options, &response), 101);
+    assert_false(response_has(&response, "Sec-WebSocket-Extensions:"));
+    assert_false(agreed.agreed);
+    options.ret_deflate = NULL;
+    assert_int_equal(run(good, good.size, 1, &options, &response), 101);
+    buf_deinit(&response);
+}
+
 static void a_transfer_coding_is_a_body_whatever_the_parser_made_of_it(void **state)
 {
     (void)state;
@@ -443,6 +473,7 @@ int main(void)
         cmocka_unit_test(every_refusal_closes_and_every_101_is_bare),
         cmocka_unit_test(the_whole_101_is_as_in_the_rfc),
         cmocka_unit_test(an_echo_server_takes_any_subprotocol_and_names_none),
+        cmocka_unit_test(permessage_deflate_is_agreed_on_where_it_is_wanted),
         cmocka_unit_test(a_transfer_coding_is_a_body_whatever_the_parser_made_of_it),
         cmocka_unit_test(every_failing_allocation_of_a_handshake_is_told),
     };
