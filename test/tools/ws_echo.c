@@ -1,11 +1,13 @@
 /* ws-echo: sends every WebSocket message back, so that public conformance suites can be pointed at
  * src/wire and src/io as they are.
  *
- *   ws-echo [--port N]     127.0.0.1:N, 9001 if not given; 0 lets the system choose
+ *   ws-echo [--port N] [--deflate]     127.0.0.1:N, 9001 if not given; 0 lets the system choose
  *
- * A text or binary message of up to 16 MiB comes back in one frame. A ping is answered at once
- * while the output flows; while it is stuck, only the latest one is kept ([WS 5.5.3]). A connection
- * whose peer does not read is not read either, so it costs a few messages at most.
+ * With --deflate permessage-deflate is agreed on, whatever the parameters: then every message goes
+ * back compressed. A text or binary message of up to 16 MiB comes back in one frame. A ping is
+ * answered at once while the output flows; while it is stuck, only the latest one is kept
+ * ([WS 5.5.3]). A connection whose peer does not read is not read either, so it costs a few
+ * messages at most.
  *
  *         upgrade accepted              Close, a violation, or a refusal           all sent
  *   HTTP ──────────────────▶ OPEN ─┬───────────────────────────────────▶ ENDING ──────────▶ ENDED
@@ -47,6 +49,7 @@ struct echo {
     struct timer_wheel timers;
     struct loop_handler listener;
     unsigned connections;
+    bool deflate;
     uint8_t read_buffer[READ_BYTES];
 };
 
@@ -60,6 +63,8 @@ struct conn {
     struct timer timer;
     struct http_parser *parser;
     struct ws_decoder decoder;
+    struct deflater *deflater; /* both or neither */
+    struct inflater *inflater;
     struct buf out; /* to be sent, from out_at on */
     size_t out_at;
 };
@@ -96,6 +101,8 @@ static void conn_free(struct echo *echo, struct conn *conn)
     socket_close(conn->handler.fd);
     http_parser_free(conn->parser);
     ws_decoder_deinit(&conn->decoder);
+    deflater_free(conn->deflater);
+    inflater_free(conn->inflater);
     buf_deinit(&conn->out);
     mem_free(conn);
     ASSERT(echo->connections > 0);
@@ -128,7 +135,7 @@ static size_t ws_input(struct echo *echo, struct conn *conn, uint8_t *data, size
     case WS_EVENT_NONE:
     case WS_EVENT_PONG: break;
     case WS_EVENT_MESSAGE:
-        check(conn, ws_frame_append(&conn->out, event.opcode, event.payload));
+        check(conn, ws_message_append(&conn->out, conn->deflater, event.opcode, event.payload));
         break;
     case WS_EVENT_PING: on_ping(conn, event.payload); break;
     case WS_EVENT_CLOSE: /* [WS 5.5.1] the same code back, or none for none */
@@ -143,11 +150,33 @@ static size_t ws_input(struct echo *echo, struct conn *conn, uint8_t *data, size
     return used;
 }
 
+static void deflate_begin(struct conn *conn, const struct ws_deflate *deflate)
+{
+    const struct deflater_options options = {
+        .window_bits = deflate->server_bits,
+        .memory_level = DEFLATE_LEVEL_MAX,
+        .takeover = !deflate->server_no_context,
+    };
+    check(conn, deflater_new(&options, &conn->deflater));
+    check(conn, inflater_new(deflate->client_bits, !deflate->client_no_context, &conn->inflater));
+    if (!conn->dead) {
+        ws_decoder_inflate(&conn->decoder, conn->inflater);
+    }
+}
+
 static void on_head(struct echo *echo, struct conn *conn, const struct http_request *request)
 {
     static const struct bytes any_origin = BYTES_LITERAL("*");
+    static const struct ws_deflate_wish any_deflate = {.window_bits = DEFLATE_BITS_MAX};
+    struct ws_deflate deflate = {0};
     const struct ws_handshake_options options = {
-        .path = "/", .origins = &any_origin, .origin_count = 1, .any_protocol = true};
+        .path = "/",
+        .origins = &any_origin,
+        .origin_count = 1,
+        .any_protocol = true,
+        .deflate = echo->deflate ? &any_deflate : NULL,
+        .ret_deflate = &deflate,
+    };
     enum wire_codec codec;
     const char *why;
     const enum rc rc = ws_handshake(request, &options, &conn->out, &codec, &why);
@@ -159,6 +188,9 @@ static void on_head(struct echo *echo, struct conn *conn, const struct http_requ
     http_parser_free(conn->parser);
     conn->parser = NULL;
     ws_decoder_init(&conn->decoder, WS_SERVER);
+    if (deflate.agreed) {
+        deflate_begin(conn, &deflate);
+    }
     timer_disarm(&echo->timers, &conn->timer);
     conn->phase = PHASE_OPEN;
 }
@@ -306,31 +338,39 @@ static void echo_turn(struct echo *echo)
     }
 }
 
-static bool parse_port(int argc, char **argv, uint16_t *ret_port)
+static bool parse_port(const char *text, uint16_t *ret_port)
 {
-    unsigned port = PORT_DEFAULT;
-    if (argc == 3 && strcmp(argv[1], "--port") == 0 && argv[2][0] != '\0') {
-        port = 0;
-        for (const char *at = argv[2]; *at != '\0'; at++) {
-            if (*at < '0' || *at > '9' || port > UINT16_MAX) {
-                return false;
-            }
-            port = port * 10 + (unsigned)(*at - '0');
+    unsigned port = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at < '0' || *at > '9' || port > UINT16_MAX) {
+            return false;
         }
-    } else if (argc != 1) {
-        return false;
+        port = port * 10 + (unsigned)(*at - '0');
     }
     *ret_port = (uint16_t)port;
-    return port <= UINT16_MAX;
+    return text[0] != '\0' && port <= UINT16_MAX;
+}
+
+static bool parse(int argc, char **argv, uint16_t *ret_port, bool *ret_deflate)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--deflate") == 0) {
+            *ret_deflate = true;
+        } else if (strcmp(argv[i], "--port") != 0 || i + 1 == argc ||
+                   !parse_port(argv[++i], ret_port)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     static struct echo echo;
     char address[SOCKET_ADDRESS_TEXT];
-    uint16_t port = 0;
-    if (!parse_port(argc, argv, &port)) {
-        (void)fprintf(stderr, "usage: ws-echo [--port N]\n");
+    uint16_t port = PORT_DEFAULT;
+    if (!parse(argc, argv, &port, &echo.deflate)) {
+        (void)fprintf(stderr, "usage: ws-echo [--port N] [--deflate]\n");
         return 2;
     }
     timer_wheel_init(&echo.timers, now_ms());
