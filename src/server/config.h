@@ -24,6 +24,13 @@ enum config_durability {
     DURABILITY_COUNT,
 };
 
+enum config_deflate {
+    DEFLATE_OFF,
+    DEFLATE_CONTEXT, /* each connection has a context of its own */
+    DEFLATE_SHARED,  /* without one: compressed once for everybody */
+    DEFLATE_COUNT,
+};
+
 #define CONFIG_HOST_SIZE 256u
 
 /* HOST:PORT or [IPv6]:PORT; the host is kept without brackets, port 0 lets the system choose. */
@@ -89,6 +96,12 @@ struct config {
     uint64_t retention_bytes;    /* 0: off; of the whole server's log */
     uint64_t retention_messages; /* 0: off; of one channel */
     uint64_t producer_expiry_ms; /* 0: as long as the channel has history */
+
+    enum config_deflate deflate_mode;
+    uint64_t deflate_min_bytes; /* 0: by the mode, as the next two */
+    uint64_t deflate_window_bits;
+    uint64_t deflate_memory_level;
+    uint64_t limit_deflate_bytes; /* of the contexts of all connections */
 
     uint64_t feed_bytes; /* the shared tail of one channel */
     uint64_t backlog;    /* of listen(2) */

@@ -7,9 +7,11 @@
 static const char *const durability_choices[] = {"fsync", "os", "memory"};
 static const char *const level_choices[] = {"debug", "info", "warn", "error"};
 static const char *const format_choices[] = {"auto", "text", "json"};
+static const char *const deflate_choices[] = {"off", "context", "shared"};
 static_assert(sizeof(durability_choices) / sizeof(char *) == DURABILITY_COUNT, "one text each");
 static_assert(sizeof(level_choices) / sizeof(char *) == LEVEL_COUNT, "one text each");
 static_assert(sizeof(format_choices) / sizeof(char *) == LOG_FORMAT_COUNT, "one text each");
+static_assert(sizeof(deflate_choices) / sizeof(char *) == DEFLATE_COUNT, "one text each");
 
 #define SECOND 1000ull
 #define MINUTE (60 * SECOND)
@@ -108,6 +110,10 @@ const struct setting config_settings[] = {
     NUMBER("limits.channels", limit_channels, "1000000", 1, 1000000000, NULL,
            "Channels of the node; an idle one takes about 150 bytes of memory."),
 
+    SIZE("limits.deflate_bytes", limit_deflate_bytes, "64MiB", 0, TIB, NULL,
+         "Memory for the compression contexts of all connections; a connection for which none is "
+         "left is served without compression."),
+
     DURATION("retention.age", retention_age_ms, "0", SECOND, 36500 * DAY, "keep for ever",
              "Messages older than this may be removed, a segment at a time."),
     SIZE("retention.bytes", retention_bytes, "0", 4096, 1024 * TIB, "no limit",
@@ -118,6 +124,20 @@ const struct setting config_settings[] = {
              "as long as the channel has history",
              "How long a channel remembers a producer that is silent; afterwards its next number "
              "is answered with `producer_unknown`."),
+
+    ENUM("deflate.mode", deflate_mode, "off", deflate_choices,
+         "Compression of WebSocket messages (permessage-deflate) for clients that offer it: "
+         "`context` for small messages over dear bandwidth, some 16 KiB of memory a connection; "
+         "`shared` for large ones, compressed once for all subscribers."),
+    SIZE("deflate.min_bytes", deflate_min_bytes, "0", 1, FRAME_BYTES_MAX,
+         "64 with `context`, 1KiB with `shared`",
+         "Messages smaller than this are sent as they are."),
+    NUMBER("deflate.window_bits", deflate_window_bits, "0", 9, 15,
+           "9 with `context`, 15 with `shared`",
+           "How far back a message may refer, as a power of two; memory doubles with each."),
+    NUMBER("deflate.memory_level", deflate_memory_level, "0", 1, 9,
+           "1 with `context`, 8 with `shared`",
+           "The memory of a compressor beside its window; it doubles with each."),
 
     SIZE("feed_bytes", feed_bytes, "1MiB", 4096, GIB, NULL,
          "The newest messages of a channel that are kept in memory for its subscribers; who is "

@@ -124,6 +124,7 @@ static void conn_destroy(struct conn *conn)
     http_parser_free(conn->parser);
     exchange_free(conn->exchange);
     ws_decoder_deinit(&conn->decoder);
+    compress_close(&reactor->compress, conn->compress);
     buf_deinit(&conn->out);
     buf_deinit(&conn->in);
     buf_deinit(&conn->deferred);
@@ -472,12 +473,13 @@ static bool flush_once(struct conn *conn)
     struct bytes pieces[SESSION_SLICES_MAX];
     struct iovec iov[SESSION_SLICES_MAX + 1];
     unsigned iov_count = 0;
+    conn_deflate_fill(conn);
     size_t total = conn_out_size(conn);
     if (total > 0) {
         iov[iov_count++] = (struct iovec){conn->out.data + conn->out_at, total};
     }
     unsigned count = 0;
-    if (conn->phase == CONN_WS && total < tune.flush_bytes) {
+    if (conn->phase == CONN_WS && total < tune.flush_bytes && !compress_is_own(conn->compress)) {
         count = session_gather(conn->session, slices, pieces, SESSION_SLICES_MAX,
                                tune.flush_bytes - total);
     }
@@ -527,6 +529,7 @@ static void conn_flush(struct conn *conn)
             conn->more = true; /* others first, then again */
         }
     }
+    conn_deflate_rest(conn);
     if (!conn->dead && conn->want_write) {
         if (conn->session != NULL) {
             MARK("conn: its session stalls");

@@ -83,6 +83,7 @@ struct conn {
     size_t deferred_at;  /* … from here on */
     struct buf pong;     /* the latest ping's payload, to be answered when there is room */
     struct ws_decoder decoder;
+    struct compress_conn *compress; /* NULL: permessage-deflate is not spoken */
     struct session *session;
     struct http_parser *parser;
     struct exchange *exchange;
@@ -123,6 +124,13 @@ void conn_ws_retry(struct conn *conn);
 /* Goes on with what is left of the message that the deferred command came in. */
 void conn_ws_resume(struct conn *conn);
 void conn_ws_open(struct conn *conn, enum wire_codec codec);
+
+/* conn_deflate.c: behind conn_ws_open() */
+void conn_deflate_open(struct conn *conn, const struct ws_deflate *deflate);
+/* Before a write: puts messages into `out` where they must be compressed for this connection. */
+void conn_deflate_fill(struct conn *conn);
+/* At the end of its turn: lets go of memory that holds no context. */
+void conn_deflate_rest(struct conn *conn);
 
 /* http_api.c */
 size_t http_input(struct conn *conn, const uint8_t *data, size_t size);

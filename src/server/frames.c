@@ -1,8 +1,10 @@
 #include "server/frames.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "core/snowflake.h"
 #include "wire/codec.h"
+#include "wire/ws_deflate.h"
 
 struct shared_chunk *shared_chunk_new(enum wire_codec codec, struct bytes channel,
                                       uint64_t first_seq)
@@ -25,6 +27,8 @@ void shared_chunk_unref(struct shared_chunk *chunk)
     if (chunk != NULL && share_unref(&chunk->share)) {
         buf_deinit(&chunk->bytes_);
         buf_deinit(&chunk->ends_);
+        buf_deinit(&chunk->deflated_bytes_);
+        buf_deinit(&chunk->deflated_ends_);
         mem_free(chunk);
     }
 }
@@ -49,6 +53,56 @@ enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *
     buf_put_u32(&chunk->ends_, (uint32_t)chunk->bytes_.size);
     chunk->chunk.count++;
     return RC_OK;
+}
+
+static enum rc deflate_all(struct shared_chunk *chunk, struct deflater *deflater)
+{
+    const struct chunk *plain = &chunk->chunk;
+    enum rc rc = buf_reserve(&chunk->deflated_ends_, plain->count * sizeof(uint32_t));
+    for (uint32_t i = 0; rc == RC_OK && i < plain->count; i++) {
+        const uint32_t at = chunk_at(plain, i);
+        rc = ws_message_reframe(&chunk->deflated_bytes_, deflater,
+                                bytes_of(plain->bytes + at, plain->ends[i] - at));
+        ASSERT(chunk->deflated_bytes_.size <= plain->ends[i]); /* not compressed where it grows */
+        if (rc == RC_OK) {
+            buf_put_u32(&chunk->deflated_ends_, (uint32_t)chunk->deflated_bytes_.size);
+        }
+    }
+    return rc;
+}
+
+static bool has_large(const struct chunk *chunk, size_t size)
+{
+    for (uint32_t i = 0; i < chunk->count; i++) {
+        if (chunk->ends[i] - chunk_at(chunk, i) > size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater)
+{
+    const struct deflater_options *options = deflater_options(deflater);
+    ASSERT(chunk->chunk.deflated == NULL && !options->takeover);
+    if (shared_chunk_skipped(chunk) || !has_large(&chunk->chunk, options->min_bytes)) {
+        MARK("deflate: nothing in a chunk is large enough");
+        return;
+    }
+    if (deflate_all(chunk, deflater) != RC_OK) {
+        MARK("deflate: no memory to compress a chunk, it goes out plain");
+        buf_deinit(&chunk->deflated_bytes_);
+        buf_deinit(&chunk->deflated_ends_);
+        return;
+    }
+    MARK("deflate: a chunk is compressed for all");
+    chunk->deflated_ = (struct chunk){
+        .first_seq = chunk->chunk.first_seq,
+        .count = chunk->chunk.count,
+        .ends = (const uint32_t *)(const void *)chunk->deflated_ends_.data,
+        .bytes = chunk->deflated_bytes_.data,
+    };
+    chunk->chunk.deflated = &chunk->deflated_;
 }
 
 void shared_chunk_skip(struct shared_chunk *chunk, uint32_t count)

@@ -11,6 +11,7 @@
 #include "ring/share.h"
 #include "session/feed.h"
 #include "wire/command.h"
+#include "wire/deflate.h"
 
 struct shared_chunk {
     struct chunk chunk; /* first: what sessions see */
@@ -18,6 +19,9 @@ struct shared_chunk {
     struct buf bytes_;
     struct buf ends_;
     enum wire_codec codec;
+    struct chunk deflated_; /* see shared_chunk_deflate() */
+    struct buf deflated_bytes_;
+    struct buf deflated_ends_;
     struct bytes channel; /* behind the struct */
 };
 
@@ -30,6 +34,10 @@ MUST_USE enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_
 /* Adds `count` messages by number only; what is encoded is let go of (struct chunk: `ends`). From
  * then on nothing else may be added. */
 void shared_chunk_skip(struct shared_chunk *chunk, uint32_t count);
+/* The run is complete: compresses its messages, each by itself, for those who take them so. Where
+ * none is large enough, or memory is short, there is nothing of the kind. `deflater` keeps no
+ * context. */
+void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater);
 static inline bool shared_chunk_skipped(const struct shared_chunk *chunk)
 {
     return chunk->chunk.count > 0 && chunk->chunk.ends == NULL;

@@ -11,6 +11,7 @@
 struct topic {
     struct bytes name;                   /* behind the struct */
     uint64_t watchers[WIRE_CODEC_COUNT]; /* who follows it in which codec: a bit per reactor */
+    uint64_t deflated[WIRE_CODEC_COUNT]; /* of those: where it is taken compressed for all */
     /* Of the batch that is being applied, where somebody follows in that codec. */
     struct shared_chunk *open[WIRE_CODEC_COUNT];
     struct list open_link;

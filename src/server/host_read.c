@@ -65,6 +65,7 @@ void host_on_detach(struct host *host, struct mail_channel *mail)
     struct topic *topic = map_find(&host->topics, mail->channel);
     if (topic != NULL) {
         topic->watchers[mail->codec] &= ~(UINT64_C(1) << mail->mail.from);
+        topic->deflated[mail->codec] &= topic->watchers[mail->codec];
         if (is_watched(topic)) {
             MARK("host: a channel is still followed elsewhere, or in the other codec");
         } else {
@@ -90,6 +91,7 @@ static void answer(struct host *host, struct mail_ask *ask)
         ask->answer.failed = true;
     } else {
         topic->watchers[ask->ask.codec] |= UINT64_C(1) << ask->mail.from;
+        topic->deflated[ask->ask.codec] |= (uint64_t)ask->ask.deflated << ask->mail.from;
     }
     send_back(host, &ask->mail, MAIL_ANSWER);
 }
@@ -373,6 +375,11 @@ static void read_run(struct job *job)
 {
     struct mail_read *read = CONTAINER_OF(job, struct mail_read, job);
     file_log_read_do(read->host->log, &read->read);
+    if (read->deflated && read->chunk != NULL && read->count > 0) {
+        struct deflater *deflater = read->host->reactor->compress.read_deflater;
+        shared_chunk_deflate(read->chunk, deflater);
+        deflater_rest(deflater);
+    }
 }
 
 /* ---- reads, at the owner --------------------------------------------------------------------- */

@@ -510,10 +510,13 @@ static enum rc parse_target(struct exchange *exchange, const struct http_request
 static void on_upgrade(struct conn *conn, const struct http_request *request)
 {
     const struct server *server = conn->reactor->server;
+    struct ws_deflate deflate = {0};
     const struct ws_handshake_options options = {
         .path = "/v1/ws",
         .origins = server->origins,
         .origin_count = server->origin_count,
+        .deflate = compress_wish(&conn->reactor->compress),
+        .ret_deflate = &deflate,
     };
     if (conn->reactor->draining) {
         if (http_response_append(&conn->out, 503, JSON_TYPE, "Retry-After: 1\r\n",
@@ -531,6 +534,7 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
     const enum rc rc = ws_handshake(request, &options, &conn->out, &codec, &why);
     if (rc == RC_OK) {
         conn_ws_open(conn, codec);
+        conn_deflate_open(conn, &deflate);
     } else if (rc == RC_PROTOCOL) {
         log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", conn->mail->peer),
                   FIELD_TEXT("why", why),

@@ -115,6 +115,7 @@ struct mail_read {
     struct bytes channel; /* behind the struct */
     /* wanted */
     uint64_t sub_id; /* READ_CATCH_UP */
+    bool deflated;   /* READ_CATCH_UP: wanted compressed as well */
     uint64_t id;     /* READ_HISTORY, READ_DIGEST: of the command */
     bool has_from;   /* READ_HISTORY, READ_DIGEST */
     bool reverse;

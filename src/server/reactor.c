@@ -43,7 +43,7 @@ static void env_init(struct reactor *reactor)
 enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned index)
 {
     *reactor = (struct reactor){.server = server, .index = index, .spare_fd = -1};
-    const enum rc rc = loop_init(&reactor->loop); /* first: reactor_deinit() closes what it opens */
+    enum rc rc = loop_init(&reactor->loop); /* first: reactor_deinit() closes what it opens */
     const unsigned partitions = server->partitions;
     list_init(&reactor->dirty);
     timer_init(&reactor->upkeep);
@@ -70,6 +70,9 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
         reactor->blocked == NULL || reactor->replies == NULL || reactor->hosts == NULL) {
         return RC_NOMEM;
     }
+    if (rc == RC_OK) {
+        rc = compress_init(&reactor->compress, server->config, server->threads);
+    }
     return rc == RC_OK ? loop_set(&reactor->loop, &reactor->wake, LOOP_READ) : rc;
 }
 
@@ -82,6 +85,7 @@ void reactor_deinit(struct reactor *reactor)
     feed_table_deinit(&reactor->feeds);
     wire_scratch_deinit(&reactor->scratch);
     buf_deinit(&reactor->encode);
+    compress_deinit(&reactor->compress);
     mem_free(reactor->read_buffer);
     mem_free(reactor->parcels);
     mem_free(reactor->credit_used);

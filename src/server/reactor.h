@@ -17,6 +17,7 @@
 
 #include "io/loop.h"
 #include "io/timer.h"
+#include "server/compress.h"
 #include "server/mail.h"
 #include "server/mesh.h"
 #include "session/session.h"
@@ -76,6 +77,7 @@ struct reactor {
     struct wire_scratch scratch;
     struct buf encode;
     uint8_t *read_buffer; /* tune.read_bytes */
+    struct compress compress;
 
     struct mail_parcel **parcels;  /* by partition: filling */
     size_t *credit_used;           /* by partition: bytes of publishes not yet answered */

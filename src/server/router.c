@@ -224,6 +224,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
     read->from = sub->cursor;
     read->count_max = count_max;
     read->bytes_max = tune.catch_up_bytes;
+    read->deflated = session_deflated(session);
     send_owner(reactor, read->partition, &read->mail);
     return RC_OK;
 }

@@ -62,6 +62,16 @@ static void read_begin(struct subscription *sub)
      * again; the ping of a silent connection is a write too. */
 }
 
+/* What goes out of a chunk: the same messages, with the same numbers, either way. */
+static const struct chunk *as_taken(const struct subscription *sub, const struct chunk *chunk)
+{
+    ASSERT_HOT(chunk->ends != NULL);
+    ASSERT_HOT(chunk->deflated == NULL || chunk->deflated->count == chunk->count);
+    const bool deflated = sub->session->deflated && chunk->deflated != NULL;
+    MARK_IF(deflated, "deliver: what was compressed for all");
+    return deflated ? chunk->deflated : chunk;
+}
+
 /* Adds slices of one cursor, without moving it. Returns the bytes added. */
 static size_t gather_sub(struct subscription *sub, struct session_slice slices[],
                          struct bytes pieces[], unsigned max, size_t bytes_max, unsigned *count)
@@ -73,6 +83,7 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
     uint64_t seq = sub->cursor;
     const struct chunk *chunk = source(sub);
     while (chunk != NULL && left > 0 && *count < max && bytes < bytes_max) {
+        chunk = as_taken(sub, chunk);
         ASSERT(seq >= chunk->first_seq && seq < chunk_end_seq(chunk));
         const uint32_t from = (uint32_t)(seq - chunk->first_seq);
         const uint32_t have = chunk->count - from;

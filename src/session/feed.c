@@ -88,7 +88,9 @@ static size_t chunk_size(const struct chunk *chunk)
 {
     ASSERT_HOT(chunk->ends != NULL);
     ASSERT_HOT(chunk->count > 0);
-    return chunk->ends[chunk->count - 1];
+    const size_t deflated =
+        chunk->deflated == NULL ? 0 : chunk->deflated->ends[chunk->deflated->count - 1];
+    return chunk->ends[chunk->count - 1] + deflated;
 }
 
 static struct chunk *chunk_nth(const struct feed *feed, uint32_t nth)

@@ -33,6 +33,7 @@ struct chunk {
     uint32_t count;
     const uint32_t *ends;
     const uint8_t *bytes;
+    const struct chunk *deflated; /* the same messages for who takes them compressed, or NULL */
 };
 
 static inline uint32_t chunk_at(const struct chunk *chunk, uint32_t frame)

@@ -108,6 +108,22 @@ enum wire_codec session_codec(const struct session *session)
     return session->codec;
 }
 
+void session_deflate(struct session *session, struct deflater *deflater, bool shared)
+{
+    ASSERT(session->state == SESSION_OPENING);
+    ASSERT(deflater != NULL);
+    ASSERT(!shared || !deflater_options(deflater)->takeover);
+    session->deflater = deflater;
+    session->deflated = shared;
+}
+
+bool session_deflated(const struct session *session)
+{
+    ASSERT_HOT(session->state < SESSION_STATE_COUNT);
+    ASSERT_HOT(!session->deflated || session->deflater != NULL);
+    return session->deflated;
+}
+
 bool session_ready(const struct session *session)
 {
     return session->state == SESSION_READY;
@@ -148,8 +164,8 @@ enum rc session_send_encoded(struct session *session)
 {
     ASSERT_HOT(session->env->encode->size > 0);
     struct buf *encoded = session->env->encode;
-    const enum rc rc =
-        ws_frame_append(session->out, codec_opcode(session->codec), buf_bytes(encoded));
+    const enum rc rc = ws_message_append(session->out, session->deflater,
+                                         codec_opcode(session->codec), buf_bytes(encoded));
     buf_clear(encoded);
     ASSERT_HOT(rc == RC_OK || rc == RC_NOMEM);
     if (rc == RC_OK) {

@@ -17,6 +17,7 @@
 #include "core/partition.h"
 #include "session/feed.h"
 #include "wire/command.h"
+#include "wire/deflate.h"
 
 struct session; /* opaque */
 
@@ -32,6 +33,7 @@ struct session_ask {
     uint64_t seq;
     uint64_t time_ms;
     bool on_gap_reset;
+    bool deflated; /* chunks are wanted compressed as well */
 };
 
 /* The owner's answer. */
@@ -119,6 +121,11 @@ struct session_env {
 MUST_USE enum rc session_open(const struct session_env *env, enum wire_codec codec,
                               uint64_t connection, void *user, struct buf *out,
                               struct session **ret_session);
+/* From now on its messages go out by `deflater`, which is lent as long as it lives. `shared`: so do
+ * those of chunks that have been compressed for all; else the caller sees to what is gathered. */
+void session_deflate(struct session *session, struct deflater *deflater, bool shared);
+/* Whether it takes chunks that have been compressed for all. */
+bool session_deflated(const struct session *session);
 /* NULL is allowed. Ends its subscriptions. */
 void session_close(struct session *session);
 void *session_user(const struct session *session);

@@ -6,7 +6,7 @@
 
 #include "session/session.h"
 #include "wire/codec.h"
-#include "wire/ws.h"
+#include "wire/ws_deflate.h"
 
 enum session_state {
     SESSION_OPENING,
@@ -38,10 +38,12 @@ struct session {
     struct run *run; /* owned; NULL: each publish is answered on its own */
     uint32_t inflight_count;
     size_t inflight_bytes;
-    struct map subs;     /* by channel name */
-    struct list ready;   /* struct subscription.ready_link */
-    uint32_t read_count; /* subscriptions that wait for a read, or hold what it gave */
-    bool stalled;        /* the socket took no more at the last write */
+    struct map subs;           /* by channel name */
+    struct list ready;         /* struct subscription.ready_link */
+    uint32_t read_count;       /* subscriptions that wait for a read, or hold what it gave */
+    struct deflater *deflater; /* lent; NULL: its messages go out plain */
+    bool deflated;             /* takes what was compressed for all */
+    bool stalled;              /* the socket took no more at the last write */
 };
 
 void session_check(const struct session *session);

@@ -192,6 +192,7 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
         .seq = command->seq,
         .time_ms = command->time_ms,
         .on_gap_reset = command->on_gap_reset,
+        .deflated = session->deflated,
     };
     if (command->from == WIRE_FROM_EPOCH_SEQ) {
         ask.has_epoch = epoch_take(session, command, &ask.epoch);

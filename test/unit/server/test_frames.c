@@ -82,10 +82,79 @@ static void a_message_that_finds_no_memory_leaves_the_run_as_it_was(void **state
     check_all(WIRE_BINARY);
 }
 
+/* Compressed or not, message n is message n; memory that runs out leaves the run as it was. */
+static void a_run_is_compressed_for_all_message_by_message(void **state)
+{
+    (void)state;
+    const struct deflater_options options = {
+        .window_bits = 12, .memory_level = 3, .min_bytes = 200};
+    struct deflater *deflater = NULL;
+    unsigned plain = 0;
+    assert_int_equal(deflater_new(&options, &deflater), RC_OK);
+    for (uint64_t k = 1;; k++) {
+        struct shared_chunk *shared = shared_chunk_new(WIRE_JSON, BYTES_LITERAL("orders"), 1);
+        struct buf scratch = {0};
+        assert_non_null(shared);
+        while (shared->chunk.count < MESSAGES) {
+            const struct wire_message next = message(shared);
+            assert_int_equal(shared_chunk_add(shared, &next, &scratch), RC_OK);
+        }
+        mem_fault_set(k, 0);
+        shared_chunk_deflate(shared, deflater);
+        mem_fault_set(0, 0);
+        check(shared, MESSAGES);
+        const struct chunk *deflated = shared->chunk.deflated;
+        buf_deinit(&scratch);
+        deflater_rest(deflater);
+        if (deflated == NULL) {
+            plain++;
+            shared_chunk_unref(shared);
+            continue;
+        }
+        assert_int_equal(deflated->count, MESSAGES);
+        assert_int_equal(deflated->first_seq, 1);
+        assert_true(deflated->ends[MESSAGES - 1] < shared->chunk.ends[MESSAGES - 1] / 4);
+        for (uint32_t i = 0; i < MESSAGES; i++) {
+            const uint32_t size = shared->chunk.ends[i] - chunk_at(&shared->chunk, i);
+            const uint8_t first = deflated->bytes[chunk_at(deflated, i)];
+            assert_int_equal(first, size > options.min_bytes + 4 ? 0xC1 : 0x81);
+        }
+        shared_chunk_unref(shared);
+        break;
+    }
+    assert_true(plain > 5);
+    deflater_free(deflater);
+}
+
+static void nothing_is_compressed_where_nothing_is_large_enough_or_all_is_skipped(void **state)
+{
+    (void)state;
+    const struct deflater_options options = {
+        .window_bits = 9, .memory_level = 1, .min_bytes = 4096};
+    struct deflater *deflater = NULL;
+    struct shared_chunk *shared = shared_chunk_new(WIRE_JSON, BYTES_LITERAL("orders"), 1);
+    struct buf scratch = {0};
+    assert_int_equal(deflater_new(&options, &deflater), RC_OK);
+    assert_non_null(shared);
+    const struct wire_message next = message(shared);
+    assert_int_equal(shared_chunk_add(shared, &next, &scratch), RC_OK);
+    shared_chunk_deflate(shared, deflater);
+    assert_null(shared->chunk.deflated);
+    shared_chunk_skip(shared, 1);
+    shared_chunk_deflate(shared, deflater);
+    assert_null(shared->chunk.deflated);
+    assert_int_equal(deflater_memory(deflater), 0);
+    shared_chunk_unref(shared);
+    deflater_free(deflater);
+    buf_deinit(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_that_finds_no_memory_leaves_the_run_as_it_was),
+        cmocka_unit_test(a_run_is_compressed_for_all_message_by_message),
+        cmocka_unit_test(nothing_is_compressed_where_nothing_is_large_enough_or_all_is_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
