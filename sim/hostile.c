@@ -4,6 +4,7 @@
 #include "sim/client.h"
 #include "sim/faults.h"
 #include "sim/trace.h"
+#include "sim/zipped.h"
 #include "test/lib/packed.h"
 
 #include <stdio.h>
@@ -35,6 +36,19 @@ static void send_frame(struct hostile *hostile, enum ws_opcode opcode, struct by
     static const uint8_t mask[4];
     net_send(hostile->conn, head, ws_header_encode(head, opcode, payload.size, mask));
     net_send(hostile->conn, payload.data, sim_chance(90) ? payload.size : payload.size / 2);
+}
+
+/* Compressed, agreed on or not: a bomb, or what is broken. */
+static void send_zipped(struct hostile *hostile)
+{
+    uint8_t head[WS_HEADER_SIZE_MAX];
+    static const uint8_t mask[4];
+    const struct bytes bomb = zipped_bomb();
+    const size_t size = sim_chance(60) ? bomb.size : sim_below(bomb.size);
+    const size_t head_size = ws_header_encode(head, WS_TEXT, size, mask);
+    head[0] |= 0x40;
+    net_send(hostile->conn, head, head_size);
+    net_send(hostile->conn, bomb.data, size);
 }
 
 /* Bytes changed, left out at the end, or too many: sizes, types and flags are among them. */
@@ -151,9 +165,12 @@ static void act(struct client *client)
     }
     if (hostile->stage++ == 0) {
         hostile->binary = sim_chance(33);
+        struct zipped zipped = {0};
+        const char *offer = zipped_offer(&zipped, &clients_plan);
         const char *end =
             hostile->binary ? "Sec-WebSocket-Protocol: seriatim.v1.binary\r\n\r\n" : "\r\n";
         net_send(hostile->conn, request, sim_chance(85) ? sizeof(request) - 1 : sim_below(100));
+        net_send(hostile->conn, offer, strlen(offer));
         net_send(hostile->conn, end, strlen(end));
         if (sim_chance(80)) {
             send_text(hostile, "{\"type\":\"connect\",\"id\":1}");
@@ -164,7 +181,11 @@ static void act(struct client *client)
     } else if (fault_happens(FAULT_RUBBISH)) {
         send_rubbish(hostile);
     } else if (fault_happens(FAULT_BAD_FRAMES)) {
-        send_control(hostile);
+        if (clients_plan.deflate != 0 && sim_chance(40)) {
+            send_zipped(hostile);
+        } else {
+            send_control(hostile);
+        }
     } else if (sim_chance(15)) {
         send_others(hostile);
     } else if (sim_chance(10)) {

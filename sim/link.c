@@ -15,6 +15,7 @@ static void on_bytes(struct net_client *client, const uint8_t *data, size_t size
 static void on_end(struct net_client *client);
 static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struct bytes payload);
 static void held_send(struct link *link);
+static void frame_put(struct link *link, uint8_t first, struct bytes payload);
 
 void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number)
 {
@@ -25,6 +26,7 @@ void link_init(struct link *link, const struct link_ops *ops, void *owner, unsig
 static void reset(struct link *link)
 {
     ws_decoder_deinit(&link->decoder);
+    zipped_deinit(&link->zipped);
     buf_deinit(&link->head);
     buf_deinit(&link->held);
     link->conn = NULL;
@@ -124,7 +126,9 @@ void link_open(struct link *link, const struct plan *plan, bool calm)
         "GET /v1/ws HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     const char *end = link->binary ? "Sec-WebSocket-Protocol: seriatim.v1.binary\r\n\r\n" : "\r\n";
+    const char *offer = zipped_offer(&link->zipped, plan);
     net_send(link->conn, request, sizeof(request) - 1);
+    net_send(link->conn, offer, strlen(offer));
     net_send(link->conn, end, strlen(end));
     link->state = LINK_UPGRADING;
     link->since_us = sim_now_us;
@@ -166,12 +170,13 @@ static void connect_send(struct link *link)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struct bytes payload)
+static void frame_put(struct link *link, uint8_t first, struct bytes payload)
 {
     uint8_t head[WS_HEADER_SIZE_MAX];
     uint8_t mask[4];
     bytes_store_u32(mask, (uint32_t)sim_below(UINT32_MAX));
-    const size_t head_size = ws_header_encode_fragment(head, opcode, fin, payload.size, mask);
+    const size_t head_size = ws_header_encode(head, WS_TEXT, payload.size, mask);
+    head[0] = first;
     struct buf masked = {0};
     const enum rc rc = buf_append(&masked, payload);
     ASSERT(rc == RC_OK);
@@ -183,15 +188,25 @@ static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struc
     buf_deinit(&masked);
 }
 
+static void frame_send(struct link *link, enum ws_opcode opcode, bool fin, struct bytes payload)
+{
+    frame_put(link, (uint8_t)((fin ? 0x80u : 0) | (unsigned)opcode), payload);
+}
+
+/* Compressed, if that is agreed on and it likes. */
 static void message_send(struct link *link, enum ws_opcode opcode, struct bytes message)
 {
-    if (sim_chance(4) && message.size > 2) {
-        const size_t cut = (size_t)sim_between(1, message.size - 1);
-        frame_send(link, opcode, false, bytes_of(message.data, cut));
-        frame_send(link, WS_CONTINUATION, true, bytes_of(message.data + cut, message.size - cut));
-        return;
+    struct buf sent = {0};
+    const bool compressed = zipped_append(&link->zipped, message, &sent);
+    const uint8_t first = (uint8_t)((unsigned)opcode | (compressed ? 0x40u : 0));
+    if (sim_chance(4) && sent.size > 2) {
+        const size_t cut = (size_t)sim_between(1, sent.size - 1);
+        frame_put(link, first, bytes_of(sent.data, cut));
+        frame_send(link, WS_CONTINUATION, true, bytes_of(sent.data + cut, sent.size - cut));
+    } else {
+        frame_put(link, first | 0x80u, buf_bytes(&sent));
     }
-    frame_send(link, opcode, true, message);
+    buf_deinit(&sent);
 }
 
 static void held_send(struct link *link)
@@ -473,6 +488,7 @@ static void upgrade(struct link *link, const uint8_t *data, size_t size)
     struct buf head = link->head;
     link->head = (struct buf){0};
     const size_t at = (size_t)(end - head.data) + 4;
+    zipped_agree(&link->zipped, bytes_of(head.data, at), &link->decoder);
     connect_send(link);
     frames(link, head.data + at, head.size - at);
     buf_deinit(&head);

@@ -12,6 +12,7 @@
 
 #include "sim/model.h"
 #include "sim/net.h"
+#include "sim/zipped.h"
 #include "wire/ws.h"
 
 #define LINK_ASKS_MAX 64u
@@ -73,6 +74,7 @@ struct link {
     bool cumulative; /* binary: it has asked for runs of published */
     struct buf held; /* binary: units that will go out together */
     struct ws_decoder decoder;
+    struct zipped zipped;
     struct buf head;
     struct link_ask asks[LINK_ASKS_MAX];
     uint64_t id_last;

@@ -185,6 +185,11 @@ static void config_set(const struct plan *plan)
     config->producer_expiry_ms = plan->producer_expiry_ms;
     config->limit_inflight = plan->inflight;
     config->limit_connections_per_ip = 40;
+    config->deflate_mode = (enum config_deflate)plan->deflate;
+    config->deflate_window_bits = plan->deflate_bits;
+    config->deflate_memory_level = 1;
+    config->deflate_min_bytes = plan->deflate_bytes;
+    config->limit_deflate_bytes = plan->deflate_limit;
     if (plan->patience_ms > 0) {
         config->ping_interval_ms = plan->patience_ms;
         config->pong_timeout_ms = plan->patience_ms * 2;

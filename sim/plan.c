@@ -3,6 +3,7 @@
 #include "server/config.h"
 
 #include "base/bytes.h"
+#include "base/prng.h"
 #include "sim/trace.h"
 
 #include <stddef.h>
@@ -151,15 +152,37 @@ static const struct field {
     {                                                                                              \
 #name, offsetof(struct plan, name), sizeof(((struct plan *)NULL)->name)                    \
     }
-    FIELD(steps),        FIELD(step_us),          FIELD(partitions),
-    FIELD(threads),      FIELD(segment_bytes),    FIELD(feed_bytes),
-    FIELD(inflight),     FIELD(durability),       FIELD(retention_messages),
-    FIELD(channels),     FIELD(retention_bytes),  FIELD(publishers),
-    FIELD(subscribers),  FIELD(readers),          FIELD(web_publishers),
-    FIELD(hostiles),     FIELD(messages_max),     FIELD(pad_max),
-    FIELD(batch_max),    FIELD(think_us),         FIELD(latency_us),
-    FIELD(tiny_buffers), FIELD(disk_slow_us),     FIELD(canary),
-    FIELD(patience_ms),  FIELD(retention_age_ms), FIELD(producer_expiry_ms),
+    FIELD(steps),
+    FIELD(step_us),
+    FIELD(partitions),
+    FIELD(threads),
+    FIELD(segment_bytes),
+    FIELD(feed_bytes),
+    FIELD(inflight),
+    FIELD(durability),
+    FIELD(retention_messages),
+    FIELD(channels),
+    FIELD(retention_bytes),
+    FIELD(publishers),
+    FIELD(subscribers),
+    FIELD(readers),
+    FIELD(web_publishers),
+    FIELD(hostiles),
+    FIELD(messages_max),
+    FIELD(pad_max),
+    FIELD(batch_max),
+    FIELD(think_us),
+    FIELD(latency_us),
+    FIELD(tiny_buffers),
+    FIELD(disk_slow_us),
+    FIELD(canary),
+    FIELD(deflate),
+    FIELD(deflate_bits),
+    FIELD(deflate_bytes),
+    FIELD(deflate_limit),
+    FIELD(patience_ms),
+    FIELD(retention_age_ms),
+    FIELD(producer_expiry_ms),
 #undef FIELD
 };
 #define FIELDS ((unsigned)(sizeof(fields) / sizeof(fields[0])))
@@ -218,6 +241,18 @@ static void put_given(struct plan *plan)
 
 /* ---- a plan ---------------------------------------------------------------------------------- */
 
+/* One world in three has compression. From draws of its own: a world without it is the same as it
+ * was before there was any. */
+static void draw_deflate(struct plan *plan)
+{
+    struct prng prng = {.state = plan->seed ^ 7692};
+    const uint64_t mode = prng_below(&prng, 6);
+    plan->deflate = mode < 2 ? (unsigned)mode + 1 : DEFLATE_OFF;
+    plan->deflate_bits = prng_below(&prng, 2) == 0 ? 9 : 9 + (unsigned)prng_below(&prng, 7);
+    plan->deflate_bytes = 1 + (unsigned)prng_below(&prng, prng_below(&prng, 2) == 0 ? 50 : 400);
+    plan->deflate_limit = prng_below(&prng, 3) == 0 ? prng_below(&prng, 300000) : 64u << 20;
+}
+
 void plan_draw(struct plan *ret_plan, uint64_t seed)
 {
     struct plan plan = {.seed = seed};
@@ -235,6 +270,7 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     if (sim_chance(50)) {
         draw_focus(&plan);
     }
+    draw_deflate(&plan);
     put_given(&plan);
     *ret_plan = plan;
 }
@@ -253,6 +289,8 @@ void plan_trace(const struct plan *plan)
     trace("plan: segment %llu, feed %llu, keep %llu messages %llu bytes",
           (unsigned long long)plan->segment_bytes, (unsigned long long)plan->feed_bytes,
           (unsigned long long)plan->retention_messages, (unsigned long long)plan->retention_bytes);
+    trace("plan: deflate %u, window 2^%u, from %u bytes on, memory %llu", plan->deflate,
+          plan->deflate_bits, plan->deflate_bytes, (unsigned long long)plan->deflate_limit);
     trace("plan: %u channels, %u publishers, %u subscribers, %u readers, %u web, %u hostile",
           plan->channels, plan->publishers, plan->subscribers, plan->readers, plan->web_publishers,
           plan->hostiles);

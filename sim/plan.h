@@ -26,9 +26,13 @@ struct plan {
     uint64_t retention_age_ms;   /* 0: off */
     uint64_t producer_expiry_ms; /* 0: off */
     uint64_t inflight;
-    struct tune tune;     /* producer_runs and channel_epochs for the world's life */
-    unsigned durability;  /* enum config_durability */
-    bool mixed;           /* a restart may come with another: fsync or os */
+    struct tune tune;    /* producer_runs and channel_epochs for the world's life */
+    unsigned durability; /* enum config_durability */
+    bool mixed;          /* a restart may come with another: fsync or os */
+    unsigned deflate;    /* enum config_deflate, and what else is set of it */
+    unsigned deflate_bits;
+    unsigned deflate_bytes; /* not below */
+    uint64_t deflate_limit;
     uint64_t patience_ms; /* with silent and slow connections; 0: as by default */
     /* the clients */
     unsigned channels;

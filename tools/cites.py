@@ -3,7 +3,8 @@
 
     tools/cites.py [--strict]
 
-A rule is cited where it is enforced, `/* [WS 5.5] … */` for RFC 6455 and `[P 3]` for our protocol;
+A rule is cited where it is enforced, `/* [WS 5.5] … */` for RFC 6455, `[DEFLATE 7.1]` for RFC 7692
+and `[P 3]` for our protocol;
 a citation of a subsection counts for the section above it. With --strict a rule without a citation
 makes it exit with 1.
 """
@@ -31,13 +32,17 @@ RULES = {
     "WS 7.1": "who closes the connection, and when",
     "WS 7.4": "which close codes may be sent",
     "WS 8.1": "bad UTF-8 fails the connection",
+    "DEFLATE 5": "an offer is chosen, or all are declined",
+    "DEFLATE 6": "RSV1: on the first frame of a message that is compressed, nowhere else",
+    "DEFLATE 7.1": "offers with parameters that are unknown, repeated or out of range are declined",
+    "DEFLATE 7.2.2": "how a message is inflated",
     "P 1": "transport: path, subprotocols, keep-alive",
     "P 2": "shape: ids, repeated members, integers, names, payloads",
     "P 3": "commands and replies, errors and close codes",
     "P 5": "HTTP",
     "P 6": "command line",
 }
-CITATION = re.compile(r"\[(WS|P) (\d+(?:\.\d+)*)\]")
+CITATION = re.compile(r"\[(WS|DEFLATE|P) (\d+(?:\.\d+)*)\]")
 
 
 def citations():
