@@ -236,9 +236,9 @@ static bool check_body(struct http_parser *parser, struct refusal *refusal)
     const size_t lengths = http_field_count(request, "content-length");
     const size_t codings = http_field_count(request, "transfer-encoding");
 
-    /* The first and the last are refused by llhttp before; the head of a body is worth two looks.
-     */
-    if (NEVER(lengths > 1) || codings > 1 || NEVER(lengths > 0 && codings > 0)) {
+    /* The first is refused by llhttp before; the head of a body is worth two looks. So is the last,
+     * unless the coding is empty. */
+    if (NEVER(lengths > 1) || codings > 1 || (lengths > 0 && codings > 0)) {
         return refuse(refusal, 400, "more than one length of the body");
     }
     if (codings > 0) {

@@ -210,6 +210,8 @@ static void two_ways_to_tell_the_end_of_a_body_are_refused(void **state)
             "E400"),
         ROW("a letter in CL", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3a\r\n\r\n", "E400"),
         ROW("a slash in CL", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3/\r\n\r\n", "E400"),
+        ROW("Content-Length, and a Transfer-Encoding of nothing",
+            "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding:\r\n\r\n", "E400"),
         ROW("chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "E400"),
         ROW("gzip, chunked", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n",
             "E501"),
