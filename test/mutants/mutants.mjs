@@ -13,6 +13,8 @@
 // what is taken away, both are taken away, or another bug is planted. What the simulator does not
 // have (rings, threads, sockets: see docs/TESTING.md) is left to others from the start.
 
+import { deflate } from './deflate.mjs';
+
 /** The simulator must see this at once. */
 export const canary = {
   name: 'canary',
@@ -779,4 +781,4 @@ const threads = [
 ];
 
 export const mutants = [...durability, ...recovery, ...producers, ...retention, ...subscribers,
-  ...reading, ...server, ...threads];
+  ...reading, ...server, ...threads, ...deflate];
