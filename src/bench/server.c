@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "bench/bench.h"
+#include "bench/process.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -278,74 +279,24 @@ uint64_t bench_server_chill(const struct bench *bench)
 
 /* ---- what it costs ------------------------------------------------------------------------- */
 
-/* Reads /proc/PID/`name`; "" if it cannot be. */
-static void proc_read(const struct bench *bench, const char *name, char *to, size_t size)
-{
-    char path[64];
-    to[0] = '\0';
-    if (bench->server.pid == 0) {
-        return;
-    }
-    (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)bench->server.pid, name);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        const ssize_t got = read(fd, to, size - 1);
-        to[got > 0 ? got : 0] = '\0';
-        (void)close(fd);
-    }
-}
-
-/* The number at `at`, behind blanks. */
-static uint64_t proc_number(const char *at)
-{
-    uint64_t value = 0;
-    while (*at == ' ' || *at == '\t') {
-        at++;
-    }
-    for (; *at >= '0' && *at <= '9'; at++) {
-        value = value * 10 + (uint64_t)(*at - '0');
-    }
-    return value;
-}
-
 uint64_t bench_server_cpu_ns(const struct bench *bench)
 {
-    char text[1024];
-    proc_read(bench, "stat", text, sizeof(text));
-    /* proc(5): the name in parentheses may hold anything; utime and stime are fields 14 and 15. */
-    const char *at = strrchr(text, ')');
-    for (int field = 2; at != NULL && field < 14; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    const char *second = at == NULL ? NULL : strchr(at + 1, ' ');
-    if (second == NULL) {
-        return 0;
-    }
-    const uint64_t ticks = proc_number(at) + proc_number(second);
-    return ticks * (BENCH_NS / (uint64_t)sysconf(_SC_CLK_TCK));
-}
-
-static uint64_t named_bytes(const struct bench *bench, const char *file, const char *name)
-{
-    char text[8192];
-    proc_read(bench, file, text, sizeof(text));
-    const char *at = strstr(text, name);
-    return at == NULL ? 0 : proc_number(at + strlen(name)) * 1024;
+    return process_cpu_ns(bench->server.pid);
 }
 
 uint64_t bench_server_rss_bytes(const struct bench *bench)
 {
-    return named_bytes(bench, "status", "VmRSS:");
+    return process_bytes(bench->server.pid, "status", "VmRSS:");
 }
 
 uint64_t bench_server_pss_bytes(const struct bench *bench)
 {
-    return named_bytes(bench, "smaps_rollup", "\nPss:");
+    return process_bytes(bench->server.pid, "smaps_rollup", "\nPss:");
 }
 
 uint64_t bench_server_anonymous_bytes(const struct bench *bench)
 {
-    return named_bytes(bench, "status", "RssAnon:");
+    return process_bytes(bench->server.pid, "status", "RssAnon:");
 }
 
 uint64_t bench_client_cpu_ns(void)

@@ -40,7 +40,7 @@ uint64_t bench_server_chill(const struct bench *bench);
 /* Size of all files of the data directory. */
 uint64_t bench_server_disk_bytes(const struct bench *bench);
 
-/* ---- what it costs; 0 where the process is not known --------------------------------------- */
+/* ---- what it and its children cost; 0 where the process is not known ----------------------- */
 
 /* User and system time so far. */
 uint64_t bench_server_cpu_ns(const struct bench *bench);
