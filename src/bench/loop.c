@@ -64,15 +64,14 @@ static bool watch(struct bench_conn *conn, int operation)
     return true;
 }
 
-void bench_conn_open(struct bench *bench, struct bench_conn *conn, uint32_t index,
-                     bench_on_event *on_event, void *ctx)
+void bench_conn_open(struct bench *bench, struct bench_conn *conn,
+                     const struct bench_conn_setup *setup)
 {
     struct bench_loop *loop = &bench->loop;
-    *conn = (struct bench_conn){
-        .bench = bench, .fd = -1, .index = index, .on_event = on_event, .ctx = ctx};
+    *conn = (struct bench_conn){.bench = bench, .fd = -1, .setup = *setup};
     const int fd = socket(loop->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        bench_fail(bench, "connection %u: %s", index, strerror(errno));
+        bench_fail(bench, "connection %u: %s", setup->index, strerror(errno));
         return;
     }
     const int on = 1;
@@ -155,7 +154,7 @@ struct buf *bench_send_buf(struct bench_conn *conn)
 static void lost(struct bench_conn *conn, const char *why)
 {
     if (conn->ready) {
-        bench_fail(conn->bench, "connection %u is lost: %s", conn->index, why);
+        bench_fail(conn->bench, "connection %u is lost: %s", conn->setup.index, why);
     } else {
         bench_fail(conn->bench, "cannot connect to %s: %s", conn->bench->target.authority, why);
     }
@@ -205,14 +204,14 @@ static void on_event(struct bench_conn *conn, const struct bench_event *event)
     struct bench *bench = conn->bench;
     if (event->type == BENCH_EVENT_FAILED) {
         const size_t size = event->text.size < 160 ? event->text.size : 160;
-        bench_fail(bench, "connection %u: %.*s", conn->index, (int)size,
+        bench_fail(bench, "connection %u: %.*s", conn->setup.index, (int)size,
                    (const char *)event->text.data);
     } else if (event->type == BENCH_EVENT_READY) {
         bench->loop.waiting -= conn->ready ? 0 : 1;
         conn->ready = true;
     }
     if (event->type != BENCH_EVENT_OTHER && event->type != BENCH_EVENT_FAILED) {
-        conn->on_event(conn, event);
+        conn->setup.on_event(conn, event);
     }
 }
 

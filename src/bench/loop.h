@@ -18,21 +18,31 @@ struct bench_conn;
 /* What came, but READY and FAILED, which the loop deals with. */
 typedef void bench_on_event(struct bench_conn *conn, const struct bench_event *event);
 
+/* What a connection is for. Some protocols must know when they connect. */
+struct bench_conn_setup {
+    uint32_t index;
+    bool publishes;
+    uint32_t channel; /* the first of them */
+    bench_on_event *on_event;
+    void *ctx; /* the scenario's */
+};
+
 struct bench_conn {
     struct bench *bench;
+    struct bench_conn_setup setup;
     int fd; /* -1: closed */
-    uint32_t index;
     bool ready;
     bool wants_write;
     bool queued;   /* in the list of those to flush */
-    uint8_t stage; /* the adapter's, as is the next */
+    uint8_t stage; /* the adapter's, as are the next four */
     const struct bench_codec *codec;
+    uint64_t left;       /* bytes of a frame, or things of a list, that are to come */
+    uint64_t answered;   /* publishes, where answers come in order and have no id */
+    char cursor[24];     /* where it goes on to read */
     uint32_t event_size; /* bytes of the event that is being handled, as it came */
     struct buf out;
     size_t out_sent;
     struct buf rest; /* the beginning of an event that is not whole */
-    bench_on_event *on_event;
-    void *ctx; /* the scenario's */
 };
 
 struct bench_loop {
@@ -56,8 +66,8 @@ MUST_USE bool bench_loop_target(struct bench *bench, const char *host, const cha
 
 /* Begins to connect; the loop goes on with it until conn->ready. A connection that fails is the
  * bench's failure. */
-void bench_conn_open(struct bench *bench, struct bench_conn *conn, uint32_t index,
-                     bench_on_event *on_event, void *ctx);
+void bench_conn_open(struct bench *bench, struct bench_conn *conn,
+                     const struct bench_conn_setup *setup);
 /* Until all that were opened are ready, or the run has failed. */
 void bench_conns_wait(struct bench *bench);
 /* Without a goodbye; one that was never opened (all zero) is allowed. */

@@ -25,8 +25,8 @@ static void check_seq(struct bench_publisher *p, const struct bench_slot *slot, 
     }
     if (p->setup.alone ? seq != *last + 1 : seq <= *last) {
         bench_violated(bench, BENCH_VIOLATION_ACK,
-                       "publisher %u was told seq %" PRIu64 " behind %" PRIu64, p->conn.index, seq,
-                       *last);
+                       "publisher %u was told seq %" PRIu64 " behind %" PRIu64, p->conn.setup.index,
+                       seq, *last);
     }
     *last = seq + count - 1;
 }
@@ -38,7 +38,7 @@ static void on_published(struct bench_publisher *p, const struct bench_event *ev
     if (slot->id != event->id || event->count != p->made.count) {
         bench_violated(bench, BENCH_VIOLATION_ACK,
                        "publisher %u got an answer to %" PRIu64 " of %" PRIu64 " messages",
-                       p->conn.index, event->id, event->count);
+                       p->conn.setup.index, event->id, event->count);
         return;
     }
     check_seq(p, slot, event->seq, event->count);
@@ -55,7 +55,7 @@ static void on_published(struct bench_publisher *p, const struct bench_event *ev
 
 static void publisher_on_event(struct bench_conn *conn, const struct bench_event *event)
 {
-    struct bench_publisher *p = conn->ctx;
+    struct bench_publisher *p = conn->setup.ctx;
     if (event->type == BENCH_EVENT_PUBLISHED && p->made.id_at != 0) {
         on_published(p, event);
     }
@@ -94,7 +94,12 @@ bool bench_publisher_open(struct bench *bench, struct bench_publisher *publisher
     p->slots = bench_alloc(bench, slots, sizeof(*p->slots));
     p->numbers = bench_alloc(bench, setup->channel_count, sizeof(*p->numbers));
     p->seqs = bench_alloc(bench, setup->channel_count, sizeof(*p->seqs));
-    bench_conn_open(bench, &p->conn, index, publisher_on_event, p);
+    const struct bench_conn_setup conn = {.index = index,
+                                          .publishes = true,
+                                          .channel = setup->channel_first,
+                                          .on_event = publisher_on_event,
+                                          .ctx = p};
+    bench_conn_open(bench, &p->conn, &conn);
     return bench->failure[0] == '\0' && make_template(bench, p);
 }
 
@@ -166,7 +171,7 @@ void bench_publisher_settle(struct bench_publisher *publisher)
     for (uint64_t i = 0; publisher->slots != NULL && i <= publisher->slot_mask; i++) {
         if (publisher->slots[i].id != 0) {
             bench_violated(publisher->conn.bench, BENCH_VIOLATION_UNACKED,
-                           "publisher %u got no answer to %" PRIu64, publisher->conn.index,
+                           "publisher %u got no answer to %" PRIu64, publisher->conn.setup.index,
                            publisher->slots[i].id);
         }
     }

@@ -118,7 +118,7 @@ struct audit {
 
 static void audit_on_event(struct bench_conn *conn, const struct bench_event *event)
 {
-    struct audit *audit = conn->ctx;
+    struct audit *audit = conn->setup.ctx;
     struct bench *bench = conn->bench;
     char channel[BENCH_NAME_SIZE];
     if (event->type == BENCH_EVENT_SUBSCRIBED) {
@@ -142,7 +142,11 @@ uint64_t bench_audit(struct bench *bench, uint32_t channel_count)
         const uint32_t left = channel_count - audit.end;
         audit.first = audit.end;
         audit.end += left < AUDIT_CONN_CHANNELS ? left : AUDIT_CONN_CHANNELS;
-        bench_conn_open(bench, &conn, audit.first, audit_on_event, &audit);
+        const struct bench_conn_setup setup = {.index = audit.first,
+                                               .channel = audit.first,
+                                               .on_event = audit_on_event,
+                                               .ctx = &audit};
+        bench_conn_open(bench, &conn, &setup);
         while (audit.answered < audit.end && bench_going(bench) && bench->loop.now_ns < end_ns) {
             bench_step(bench, WAIT_NS_MAX);
         }

@@ -20,12 +20,12 @@ static bool is_whole(struct bench_subscriber *s, const struct bench_event *event
         bench_violated(bench, BENCH_VIOLATION_CHANGED,
                        "subscriber %u got what nobody published to channel %" PRIu32
                        " as seq %" PRIu64,
-                       s->conn.index, s->setup.channel, event->seq);
+                       s->conn.setup.index, s->setup.channel, event->seq);
         return false;
     }
     if (event->seq != ret_stamp->number && bench->adapter->seqs) {
         bench_violated(bench, BENCH_VIOLATION_CHANGED,
-                       "subscriber %u got message %" PRIu64 " as seq %" PRIu64, s->conn.index,
+                       "subscriber %u got message %" PRIu64 " as seq %" PRIu64, s->conn.setup.index,
                        ret_stamp->number, event->seq);
     }
     return true;
@@ -40,7 +40,7 @@ static void check_number(struct bench_subscriber *s, uint64_t number)
     }
     if (number > s->expected) {
         bench_violated(bench, BENCH_VIOLATION_GAP,
-                       "subscriber %u got message %" PRIu64 " behind %" PRIu64, s->conn.index,
+                       "subscriber %u got message %" PRIu64 " behind %" PRIu64, s->conn.setup.index,
                        number, s->expected - 1);
         s->gap_first = s->expected;
         s->gap_end = number;
@@ -49,8 +49,8 @@ static void check_number(struct bench_subscriber *s, uint64_t number)
     }
     const bool late = number >= s->gap_first && number < s->gap_end;
     bench_violated(bench, late ? BENCH_VIOLATION_OUT_OF_ORDER : BENCH_VIOLATION_DUPLICATED,
-                   "subscriber %u got message %" PRIu64 " behind %" PRIu64, s->conn.index, number,
-                   s->expected - 1);
+                   "subscriber %u got message %" PRIu64 " behind %" PRIu64, s->conn.setup.index,
+                   number, s->expected - 1);
 }
 
 static void on_message(struct bench_subscriber *s, const struct bench_event *event)
@@ -84,14 +84,14 @@ static void on_subscribed(struct bench_subscriber *s, const struct bench_event *
         if (from != BENCH_FROM_LATEST && event->next != from) {
             bench_violated(bench, BENCH_VIOLATION_GAP,
                            "subscriber %u asked for seq %" PRIu64 " and begins at %" PRIu64,
-                           s->conn.index, from, event->next);
+                           s->conn.setup.index, from, event->next);
         }
     }
 }
 
 static void subscriber_on_event(struct bench_conn *conn, const struct bench_event *event)
 {
-    struct bench_subscriber *s = conn->ctx;
+    struct bench_subscriber *s = conn->setup.ctx;
     char channel[BENCH_NAME_SIZE];
     switch (event->type) {
     case BENCH_EVENT_READY:
@@ -113,7 +113,11 @@ void bench_subscriber_open(struct bench *bench, struct bench_subscriber *subscri
                            const struct bench_subscriber_setup *setup)
 {
     *subscriber = (struct bench_subscriber){.setup = *setup};
-    bench_conn_open(bench, &subscriber->conn, index, subscriber_on_event, subscriber);
+    const struct bench_conn_setup conn = {.index = index,
+                                          .channel = setup->channel,
+                                          .on_event = subscriber_on_event,
+                                          .ctx = subscriber};
+    bench_conn_open(bench, &subscriber->conn, &conn);
 }
 
 void bench_subscriber_close(struct bench_subscriber *subscriber)
@@ -150,7 +154,7 @@ void bench_subscriber_settle(struct bench_subscriber *subscriber, uint64_t last)
         struct bench *bench = subscriber->conn.bench;
         bench_violated(bench, BENCH_VIOLATION_LOST,
                        "subscriber %u got messages up to %" PRIu64 " of %" PRIu64,
-                       subscriber->conn.index, end - 1, last);
+                       subscriber->conn.setup.index, end - 1, last);
         bench->violations[BENCH_VIOLATION_LOST] += last >= end ? last - end : 0;
     }
 }

@@ -48,7 +48,7 @@ static uint64_t big_endian(const uint8_t *at, size_t size)
     return value;
 }
 
-enum rc websocket_frame(struct bytes data, struct websocket_frame *ret_frame)
+enum rc websocket_header(struct bytes data, struct websocket_frame *ret_frame)
 {
     if (data.size < 2) {
         return RC_AGAIN;
@@ -70,12 +70,23 @@ enum rc websocket_frame(struct bytes data, struct websocket_frame *ret_frame)
     if (size > FRAME_MAX) {
         return RC_PROTOCOL;
     }
-    if (data.size - head < size) {
-        return RC_AGAIN;
-    }
     *ret_frame = (struct websocket_frame){.opcode = (enum ws_opcode)(data.data[0] & 0x0F),
                                           .payload = bytes_of(data.data + head, (size_t)size),
                                           .size = head + (size_t)size};
+    return RC_OK;
+}
+
+enum rc websocket_frame(struct bytes data, struct websocket_frame *ret_frame)
+{
+    struct websocket_frame frame;
+    const enum rc rc = websocket_header(data, &frame);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (data.size < frame.size) {
+        return RC_AGAIN;
+    }
+    *ret_frame = frame;
     return RC_OK;
 }
 

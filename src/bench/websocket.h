@@ -25,6 +25,9 @@ struct websocket_frame {
     size_t size;          /* with its header */
 };
 
+/* Its header alone, with payload.data where the payload begins and payload.size what it will be:
+ * it need not be there. As below. */
+MUST_USE enum rc websocket_header(struct bytes data, struct websocket_frame *ret_frame);
 /* RC_AGAIN: not all there; RC_PROTOCOL: masked, fragmented, reserved bits, or over 64 MiB */
 MUST_USE enum rc websocket_frame(struct bytes data, struct websocket_frame *ret_frame);
 

@@ -62,7 +62,7 @@ static void subscribe(uint64_t from, uint64_t next)
     const struct bench_subscriber_setup with = {.channel = 4, .from = from, .latency = &latency};
     bench_subscriber_open(&bench, &subscriber, 0, &with);
     const struct bench_event event = {.type = BENCH_EVENT_SUBSCRIBED, .next = next};
-    subscriber.conn.on_event(&subscriber.conn, &event);
+    subscriber.conn.setup.on_event(&subscriber.conn, &event);
     assert_true(subscriber.subscribed);
 }
 
@@ -73,7 +73,7 @@ static void hear_as(uint64_t seq, uint64_t number, uint32_t channel)
     stamp_put(payload, &(struct stamp){.number = number, .channel = channel});
     const struct bench_event event = {
         .type = BENCH_EVENT_MESSAGE, .seq = seq, .payload = bytes_of(payload, sizeof(payload))};
-    subscriber.conn.on_event(&subscriber.conn, &event);
+    subscriber.conn.setup.on_event(&subscriber.conn, &event);
 }
 
 static void hear(uint64_t number)
@@ -138,7 +138,7 @@ static void another_message_than_was_published_there_is_changed(void **state)
     assert_int_equal(count(BENCH_VIOLATION_CHANGED), 2);
     const struct bench_event event = {
         .type = BENCH_EVENT_MESSAGE, .seq = 2, .payload = BYTES_LITERAL("\"short\"")};
-    subscriber.conn.on_event(&subscriber.conn, &event);
+    subscriber.conn.setup.on_event(&subscriber.conn, &event);
     assert_int_equal(count(BENCH_VIOLATION_CHANGED), 3);
 }
 
@@ -158,7 +158,7 @@ static void answer(uint64_t id, uint64_t seq)
 {
     const struct bench_event event = {
         .type = BENCH_EVENT_PUBLISHED, .id = BENCH_ID_FIRST + id, .seq = seq, .count = 1};
-    publisher.conn.on_event(&publisher.conn, &event);
+    publisher.conn.setup.on_event(&publisher.conn, &event);
 }
 
 static void a_publisher_knows_how_many_are_under_way(void **state)

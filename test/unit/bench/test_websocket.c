@@ -27,6 +27,10 @@ static void a_servers_frame_is_taken_apart_and_never_too_early(void **state)
             assert_int_equal(websocket_frame(bytes_of(frame.data, cut), &got), RC_AGAIN);
         }
         assert_int_equal(websocket_frame(bytes_of(frame.data, whole - 1), &got), RC_AGAIN);
+        /* The header alone says what it will be. */
+        assert_int_equal(websocket_header(bytes_of(frame.data, whole - sizes[i]), &got), RC_OK);
+        assert_int_equal(got.size, whole);
+        assert_ptr_equal(got.payload.data, frame.data + whole - sizes[i]);
         assert_int_equal(ws_frame_append(&frame, WS_TEXT, BYTES_LITERAL("next")), RC_OK);
         assert_int_equal(websocket_frame(buf_bytes(&frame), &got), RC_OK);
         assert_int_equal(got.opcode, WS_BINARY);
