@@ -37,6 +37,7 @@ help:
 	@echo 'make model              the protocols in model/, every state of them (spin)'
 	@echo 'make fuzz FUZZ_SECONDS=300      every fuzz target for so long'
 	@echo 'make bench              the standard set of `seriatim bench`, into docs/BENCHMARKS.md'
+	@echo 'make bench-peers        the same loads on other servers by turns, into docs/PEERS.md'
 	@echo 'make bench-locks        one connection, many threads: rings against mutexes'
 	@echo 'make perf-gate          instructions of the main paths against bench/perf_baseline.json'
 	@echo 'make perf-baseline      accepts what they are now'
@@ -139,6 +140,10 @@ perf-gate: deps-test
 perf-baseline: deps-test
 	@tools/perf-gate --accept
 
+bench-peers: deps build/build.ninja
+	@ninja -C build --quiet seriatim bench/peers
+	@python3 bench/peers/run.py $(ARGS)
+
 format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
@@ -146,5 +151,5 @@ clean:
 	rm -rf build build-asan build-clang build-cov build-fuzz build-mutants build-tsan
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
-.PHONY: soak classic coverage model fuzz bench
+.PHONY: soak classic coverage model fuzz bench bench-peers
 .PHONY: bench-locks perf-gate perf-baseline format clean
