@@ -130,7 +130,7 @@ static uint16_t get_big(const uint8_t *at)
 
 static void on_puback(struct bench_conn *conn, struct bytes body, struct bench_event *event)
 {
-    const uint64_t id = BENCH_ID_FIRST + conn->answered++;
+    const uint64_t id = bench_id(conn->answered++);
     if (body.size != 2 || get_big(body.data) != packet_id(id)) {
         peer_failed(event, BYTES_LITERAL("an acknowledgement out of turn"));
         return;

@@ -156,7 +156,7 @@ static void parse_reply(struct bench_conn *conn, struct resp *r, struct bench_ev
         (void)resp_bulk(r);
         if (!r->cut && !r->bad) {
             *event = (struct bench_event){
-                .type = BENCH_EVENT_PUBLISHED, .id = BENCH_ID_FIRST + conn->answered++, .count = 1};
+                .type = BENCH_EVENT_PUBLISHED, .id = bench_id(conn->answered++), .count = 1};
         }
     } else if (!peer_line(r->data, &line)) {
         r->cut = true;

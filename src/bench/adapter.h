@@ -15,9 +15,14 @@
 
 #define BENCH_CHANNEL_DIGITS 6u
 #define BENCH_NAME_SIZE      128u
-/* The first id of a publish: all ids have the same number of digits. */
+/* The ids of publishes, over and over: all have the same number of digits, and of bytes. */
 #define BENCH_ID_FIRST  UINT64_C(1000000000)
+#define BENCH_ID_END    UINT64_C(1073741824)
 #define BENCH_ID_DIGITS 10u
+static inline uint64_t bench_id(uint64_t nth)
+{
+    return BENCH_ID_FIRST + nth % (BENCH_ID_END - BENCH_ID_FIRST);
+}
 #define BENCH_ARGV_MAX  48u
 
 struct bench_conn;
@@ -28,7 +33,7 @@ enum bench_event_type {
     BENCH_EVENT_OTHER,      /* something that no scenario asks about */
     BENCH_EVENT_READY,      /* the connection may be used */
     BENCH_EVENT_SUBSCRIBED, /* next: the seq that comes first, 0: the server does not say */
-    BENCH_EVENT_PUBLISHED,  /* id, seq of the first (0: not said), count */
+    BENCH_EVENT_PUBLISHED,  /* id, seq of the first (0: not said), count; more */
     BENCH_EVENT_MESSAGE,    /* seq (0: not said), payload */
     BENCH_EVENT_FAILED,     /* the server refuses, closes, or breaks its protocol: `text` */
 };
@@ -38,7 +43,8 @@ struct bench_event {
     uint64_t id;
     uint64_t seq;
     uint64_t next;
-    uint64_t count;
+    uint64_t count;       /* messages */
+    uint64_t more;        /* publishes that it answers as well: those with the next ids */
     struct bytes payload; /* borrowed */
     struct bytes text;    /* borrowed */
 };
@@ -73,9 +79,14 @@ struct bench_adapter {
      * RC_NOMEM */
     enum rc (*prepare)(struct bench_conn *conn, const char *prefix, struct bytes payload,
                        size_t count, bool ack, struct bench_template *ret_template);
+    /* Makes ready for a copy of the template at the end of what is to be sent. RC_NOMEM; NULL:
+     * nothing is to be done. */
+    enum rc (*begin)(struct bench_conn *conn, const struct bench_template *made);
     /* The last touch on a copy of the template's frame, with everything else patched in. */
     void (*finish)(struct bench_conn *conn, const struct bench_template *made, uint8_t *frame,
                    uint64_t id);
+    /* Before anything is sent: ends what begin() and finish() have left open. NULL as above. */
+    void (*seal)(struct bench_conn *conn);
     /* Takes one event from the front; *ret_used is 0 with BENCH_EVENT_NONE. */
     void (*parse)(struct bench_conn *conn, const uint8_t *data, size_t size, size_t *ret_used,
                   struct bench_event *ret_event);

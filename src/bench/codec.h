@@ -2,8 +2,8 @@
  * pushes in.
  *
  * A publish is made once as a template and then patched, so a codec says where its id, its
- * channel's digits and its payloads stand. What comes is taken apart the quick way where it is
- * written as our server writes it, and by the strict parser of src/client where it is not.
+ * channel's digits and its payloads stand. What comes in JSON is taken apart the quick way where it
+ * is written as our server writes it, and by the strict parser of src/client where it is not.
  *
  * Thread: any.  Memory: events borrow from the message. */
 #ifndef BENCH_CODEC_H
@@ -16,19 +16,23 @@ struct bench_codec {
     const char *name;
     const char *protocol; /* of WebSocket */
     enum ws_opcode opcode;
-    /* Append a command without any frame. RC_NOMEM */
-    enum rc (*connect)(struct buf *to);
+    bool units; /* a WebSocket message may hold many commands */
+    /* Append a command without any frame; `cumulative`: one answer may do for a run of publishes,
+     * in binary. RC_NOMEM */
+    enum rc (*connect)(struct buf *to, bool cumulative);
     enum rc (*subscribe)(struct buf *to, const char *channel, uint64_t from);
     /* Appends the publish behind template->head_size bytes, and says where everything stands. */
     enum rc (*publish)(struct bench_template *made, const char *prefix, struct bytes payload,
                        size_t count, bool ack);
     /* Writes the id into a copy. */
     void (*patch_id)(uint8_t *at, uint64_t id);
-    /* One message. READY is `connected`, the whole of it in `text`. */
-    void (*parse)(struct bytes message, struct bench_event *ret_event);
+    /* Takes one event off the front of what is left of a WebSocket message. READY is `connected`,
+     * the object in `text`. */
+    void (*parse)(struct bytes *rest, struct bench_event *ret_event);
 };
 
 extern const struct bench_codec bench_codec_json;
+extern const struct bench_codec bench_codec_binary;
 
 /* NULL: there is none of that name. */
 const struct bench_codec *bench_codec_find(const char *name);

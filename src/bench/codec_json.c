@@ -25,8 +25,9 @@ static enum rc add_format(struct buf *to, const char *format, ...)
     return buf_append(to, bytes_of(text, (size_t)size));
 }
 
-static enum rc json_connect(struct buf *to)
+static enum rc json_connect(struct buf *to, bool cumulative)
 {
+    (void)cumulative; /* the options were checked */
     return PUT(to, "{\"type\":\"connect\",\"id\":1}");
 }
 
@@ -60,13 +61,14 @@ static enum rc add_items(struct bench_template *made, struct bytes payload, size
     return rc == RC_OK ? PUT(to, "]}") : rc;
 }
 
-/* The protocol has no publish without an answer, so far; where `ack` is false the id is left out
- * and the answer is without one. */
 static enum rc json_publish(struct bench_template *made, const char *prefix, struct bytes payload,
                             size_t count, bool ack)
 {
     struct buf *to = &made->frame;
     enum rc rc = PUT(to, "{\"type\":\"publish\"");
+    if (rc == RC_OK && !ack) {
+        rc = PUT(to, ",\"quiet\":true");
+    }
     if (rc == RC_OK && ack) {
         rc = PUT(to, ",\"id\":");
         made->id_at = to->size;
@@ -204,8 +206,10 @@ static void slow(struct bytes text, struct bench_event *event)
     }
 }
 
-static void json_parse(struct bytes text, struct bench_event *ret_event)
+static void json_parse(struct bytes *rest, struct bench_event *ret_event)
 {
+    const struct bytes text = *rest;
+    *rest = (struct bytes){0};
     *ret_event = (struct bench_event){0};
     const bool quick = begins(text, MESSAGE_HEAD)     ? quick_message(text, ret_event)
                        : begins(text, PUBLISHED_HEAD) ? quick_published(text, ret_event)
@@ -225,14 +229,3 @@ const struct bench_codec bench_codec_json = {
     .patch_id = json_patch_id,
     .parse = json_parse,
 };
-
-const struct bench_codec *bench_codec_find(const char *name)
-{
-    static const struct bench_codec *const codecs[] = {&bench_codec_json};
-    for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
-        if (strcmp(codecs[i]->name, name) == 0) {
-            return codecs[i];
-        }
-    }
-    return NULL;
-}

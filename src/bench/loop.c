@@ -162,6 +162,10 @@ static void lost(struct bench_conn *conn, const char *why)
 
 static void flush(struct bench_conn *conn)
 {
+    const struct bench_adapter *adapter = conn->bench->adapter;
+    if (adapter->seal != NULL) {
+        adapter->seal(conn);
+    }
     while (conn->out_sent < conn->out.size) {
         const ssize_t sent = send(conn->fd, conn->out.data + conn->out_sent,
                                   conn->out.size - conn->out_sent, MSG_NOSIGNAL);

@@ -34,12 +34,14 @@ struct bench_conn {
     bool ready;
     bool wants_write;
     bool queued;   /* in the list of those to flush */
-    uint8_t stage; /* the adapter's, as are the next four */
+    uint8_t stage; /* the adapter's, as are those up to cursor */
     const struct bench_codec *codec;
-    uint64_t left;       /* bytes of a frame, or things of a list, that are to come */
-    uint64_t answered;   /* publishes, where answers come in order and have no id */
-    char cursor[24];     /* where it goes on to read */
-    uint32_t event_size; /* bytes of the event that is being handled, as it came */
+    uint32_t message_head; /* of a message that is not sealed: room for its header; 0: none is */
+    size_t message_at;     /* where that begins in `out` */
+    uint64_t left;         /* bytes of a frame, or things of a list, that are to come */
+    uint64_t answered;     /* publishes, where answers come in order and have no id */
+    char cursor[24];       /* where it goes on to read */
+    uint32_t event_size;   /* bytes of the event that is being handled, as it came */
     struct buf out;
     size_t out_sent;
     struct buf rest; /* the beginning of an event that is not whole */

@@ -13,7 +13,7 @@
 /* X(NAME, field, "option", least, most): what takes a number. */
 #define BENCH_NUMBER_LIST(X)                                                                       \
     X(CONNECTIONS, connections, "connections", 1, 1000000)                                         \
-    X(CHANNELS, channels, "channels", 1, 999999)                                                   \
+    X(CHANNELS, channels, "channels", 1, 1000000)                                                  \
     X(INFLIGHT, inflight, "inflight", 1, 65536)                                                    \
     X(PAYLOAD, payload, "payload", 32, 1048576)                                                    \
     X(BATCH, batch, "batch", 1, 1000)                                                              \
@@ -34,14 +34,15 @@ struct bench_options {
 #define X(name, field, text, least, most) uint64_t field;
     BENCH_NUMBER_LIST(X)
 #undef X
-    uint32_t given; /* bit per enum bench_number */
-    bool lockstep;  /* fanout: the next message when all have the last one */
-    bool no_ack;    /* publish without asking for an answer */
+    uint32_t given;  /* bit per enum bench_number */
+    bool lockstep;   /* fanout: the next message when all have the last one */
+    bool no_ack;     /* publish without asking for an answer */
+    bool cumulative; /* binary: one answer may do for a run of publishes */
     bool own_server;
     bool keep; /* the data of our own server */
     bool quiet;
     struct client_url url;  /* without own_server */
-    const char *codec;      /* json */
+    const char *codec;      /* json, binary */
     const char *durability; /* of our own server; NULL: its default */
     const char *folder;     /* where our own server's data goes; NULL: the temporary folder */
     const char *program;    /* our own server */

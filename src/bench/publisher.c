@@ -31,24 +31,42 @@ static void check_seq(struct bench_publisher *p, const struct bench_slot *slot, 
     *last = seq + count - 1;
 }
 
-static void on_published(struct bench_publisher *p, const struct bench_event *event)
+/* One publish that an answer is for. False: it is not under way. */
+static bool answer(struct bench_publisher *p, uint64_t id, uint64_t seq)
 {
     struct bench *bench = p->conn.bench;
-    struct bench_slot *slot = &p->slots[event->id & p->slot_mask];
-    if (slot->id != event->id || event->count != p->made.count) {
-        bench_violated(bench, BENCH_VIOLATION_ACK,
-                       "publisher %u got an answer to %" PRIu64 " of %" PRIu64 " messages",
-                       p->conn.setup.index, event->id, event->count);
-        return;
+    struct bench_slot *slot = &p->slots[id & p->slot_mask];
+    if (slot->id != id) {
+        return false;
     }
-    check_seq(p, slot, event->seq, event->count);
-    bench->counts.acked += event->count;
+    check_seq(p, slot, seq, p->made.count);
+    bench->counts.acked += p->made.count;
     if (p->setup.latency != NULL && bench_measured(bench, slot->due_ns)) {
         histogram_add(p->setup.latency, bench->loop.now_ns - slot->due_ns);
     }
     slot->id = 0;
     p->inflight--;
-    if (p->setup.on_acked != NULL) {
+    return true;
+}
+
+/* A run is answered as if each had been by itself: the seqs follow from the first. */
+static void on_published(struct bench_publisher *p, const struct bench_event *event)
+{
+    struct bench *bench = p->conn.bench;
+    const uint64_t each = p->made.count;
+    const bool may = event->more <= (bench->options->cumulative ? p->slot_mask : 0) &&
+                     event->count == (event->more + 1) * each;
+    uint64_t answered = 0;
+    while (may && answered <= event->more &&
+           answer(p, event->id + answered, event->seq == 0 ? 0 : event->seq + answered * each)) {
+        answered++;
+    }
+    if (answered <= event->more) {
+        bench_violated(bench, BENCH_VIOLATION_ACK,
+                       "publisher %u got an answer to %" PRIu64 " of %" PRIu64 " messages",
+                       p->conn.setup.index, event->id + answered, event->count);
+    }
+    if (answered > 0 && p->setup.on_acked != NULL) {
         p->setup.on_acked(p);
     }
 }
@@ -143,16 +161,19 @@ void bench_publisher_send(struct bench_publisher *publisher, uint64_t due_ns)
     struct bench_publisher *p = publisher;
     struct bench *bench = p->conn.bench;
     struct buf *out = bench_send_buf(&p->conn);
-    if (buf_reserve(out, p->made.frame.size) != RC_OK) {
+    const struct bench_adapter *adapter = bench->adapter;
+    if ((adapter->begin != NULL && adapter->begin(&p->conn, &p->made) != RC_OK) ||
+        buf_reserve(out, p->made.frame.size) != RC_OK) {
         bench_fail(bench, "out of memory");
         return;
     }
     const uint32_t channel = p->turn;
-    const uint64_t id = p->next_id++;
+    const uint64_t id = p->next_id;
+    p->next_id = id + 1 == BENCH_ID_END ? BENCH_ID_FIRST : id + 1;
     uint8_t *frame = out->data + out->size;
     bytes_copy(frame, p->made.frame.data, p->made.frame.size);
     patch(p, frame, channel, due_ns);
-    bench->adapter->finish(&p->conn, &p->made, frame, id);
+    adapter->finish(&p->conn, &p->made, frame, id);
     out->size += p->made.frame.size;
     p->turn = channel + 1 == p->setup.channel_count ? 0 : channel + 1;
     p->sent += p->made.count;

@@ -170,9 +170,12 @@ void bench_report_json(FILE *to, const struct bench *bench)
     json_text(to, "failure", bench->failure);
     (void)fprintf(to, "\"options\":{");
     bench_report_settings(bench, json_setting, to);
-    (void)fprintf(to, "\"lockstep\":%s,\"no_ack\":%s},\"measured_seconds\":%.3f,\"figures\":{",
+    (void)fprintf(to,
+                  "\"lockstep\":%s,\"no_ack\":%s,"
+                  "\"cumulative\":%s},\"measured_seconds\":%.3f,\"figures\":{",
                   bench->options->lockstep ? "true" : "false",
-                  bench->options->no_ack ? "true" : "false", bench_window_seconds(bench));
+                  bench->options->no_ack ? "true" : "false",
+                  bench->options->cumulative ? "true" : "false", bench_window_seconds(bench));
     for (size_t i = 0; i < bench->row_count; i++) {
         (void)fprintf(to, "%s\"%s\":%.6g", i == 0 ? "" : ",", bench->rows[i].name,
                       bench->rows[i].value);

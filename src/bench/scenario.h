@@ -14,6 +14,7 @@ struct bench_scenario {
     uint32_t takes; /* bit per enum bench_number: options that say something to it */
     bool takes_lockstep;
     bool takes_no_ack;
+    bool takes_cumulative;
     bool restarts;                 /* needs a server of our own */
     struct bench_options defaults; /* of the numbers; a rate of 0: as fast as it goes */
     void (*run)(struct bench *bench);

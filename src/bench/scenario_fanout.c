@@ -175,6 +175,7 @@ const struct bench_scenario bench_scenario_fanout = {
     .takes = BENCH_TAKES(CONNECTIONS) | BENCH_TAKES(INFLIGHT) | BENCH_TAKES(PAYLOAD) |
              BENCH_TAKES(RATE) | BENCH_TAKES(SECONDS) | BENCH_TAKES(WARMUP),
     .takes_lockstep = true,
+    .takes_cumulative = true,
     .defaults = {.connections = 1000,
                  .channels = 1,
                  .inflight = 64,

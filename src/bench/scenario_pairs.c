@@ -215,6 +215,7 @@ const struct bench_scenario bench_scenario_pairs = {
     .summary = "many publishers with a subscriber each, one message under way in each pair",
     .takes = BENCH_TAKES(CONNECTIONS) | BENCH_TAKES(PAYLOAD) | BENCH_TAKES(RATE) |
              BENCH_TAKES(SECONDS) | BENCH_TAKES(WARMUP),
+    .takes_no_ack = true,
     .defaults = {.connections = 300,
                  .channels = 300,
                  .inflight = 1,

@@ -187,6 +187,7 @@ const struct bench_scenario bench_scenario_publish = {
              BENCH_TAKES(PAYLOAD) | BENCH_TAKES(BATCH) | BENCH_TAKES(RATE) | BENCH_TAKES(SECONDS) |
              BENCH_TAKES(WARMUP),
     .takes_no_ack = true,
+    .takes_cumulative = true,
     .defaults = {.connections = 64,
                  .channels = 64,
                  .inflight = 64,

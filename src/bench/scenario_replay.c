@@ -177,6 +177,7 @@ const struct bench_scenario bench_scenario_replay = {
     .summary = "a long history: written, kill -9, time until ready, read from the beginning",
     .takes = BENCH_TAKES(CHANNELS) | BENCH_TAKES(MESSAGES) | BENCH_TAKES(PAYLOAD) |
              BENCH_TAKES(BATCH) | BENCH_TAKES(READERS) | BENCH_TAKES(WARMUP),
+    .takes_cumulative = true,
     .defaults = {.connections = FILL_CONNECTIONS,
                  .channels = 4,
                  .inflight = FILL_INFLIGHT,

@@ -30,12 +30,71 @@ static enum rc seriatim_open(struct bench_conn *conn)
     return websocket_request(&conn->out, &conn->bench->target, conn->codec->protocol);
 }
 
+/* ---- messages of many units ---------------------------------------------------------------- */
+
+/* A message of up to so many bytes has a header of one size, but for very small ones. */
+#define MESSAGE_SIZE_MAX 65535u
+
+/* Its header is known only now: a small one is moved to the left. */
+static void seriatim_seal(struct bench_conn *conn)
+{
+    if (conn->message_head == 0) {
+        return;
+    }
+    struct buf *out = &conn->out;
+    uint8_t *frame = out->data + conn->message_at;
+    ASSERT(out->size >= conn->message_at + conn->message_head);
+    const size_t size = out->size - conn->message_at - conn->message_head;
+    const size_t head = websocket_head_size(size);
+    ASSERT(head <= conn->message_head);
+    if (head < conn->message_head) {
+        bytes_move(frame + head, frame + conn->message_head, size);
+        out->size -= conn->message_head - head;
+    }
+    websocket_seal(frame, conn->codec->opcode, size, next_mask(conn));
+    conn->message_head = 0;
+}
+
+/* What is appended from here on goes into the connection's open message, or into a new one. */
+static enum rc seriatim_begin(struct bench_conn *conn, const struct bench_template *made)
+{
+    struct buf *out = &conn->out;
+    static const uint8_t room[WS_HEADER_SIZE_MAX];
+    const size_t size = made->frame.size;
+    if (!conn->codec->units) {
+        return RC_OK;
+    }
+    if (conn->message_head != 0) {
+        const size_t held = out->size - conn->message_at - conn->message_head;
+        if (held + size <= MESSAGE_SIZE_MAX) {
+            return RC_OK;
+        }
+        seriatim_seal(conn);
+    }
+    const size_t head = websocket_head_size(size < MESSAGE_SIZE_MAX ? MESSAGE_SIZE_MAX : size);
+    const size_t at = out->size;
+    const enum rc rc = buf_append(out, bytes_of(room, head));
+    if (rc == RC_OK) {
+        conn->message_at = at;
+        conn->message_head = (uint32_t)head;
+    }
+    return rc;
+}
+
+/* ---- out ----------------------------------------------------------------------------------- */
+
+static enum rc append_frame(struct bench_conn *conn, enum ws_opcode opcode, struct bytes payload)
+{
+    struct buf *out = bench_send_buf(conn);
+    seriatim_seal(conn);
+    return websocket_append(out, opcode, payload, next_mask(conn));
+}
+
 /* Appends the command that `text` holds, and frees it. */
 static enum rc append_command(struct bench_conn *conn, enum rc rc, struct buf *text)
 {
     if (rc == RC_OK) {
-        rc = websocket_append(bench_send_buf(conn), conn->codec->opcode, buf_bytes(text),
-                              next_mask(conn));
+        rc = append_frame(conn, conn->codec->opcode, buf_bytes(text));
     }
     buf_deinit(text);
     return rc;
@@ -52,7 +111,8 @@ static enum rc seriatim_prepare(struct bench_conn *conn, const char *prefix, str
                                 size_t count, bool ack, struct bench_template *ret_template)
 {
     const struct bench_codec *codec = codec_of(conn);
-    /* Its size decides the size of the header in front of it: the first try tells. */
+    /* Its size decides the size of the header in front of it: the first try tells. A unit has none
+     * of its own. */
     for (size_t head = 0;; head = websocket_head_size(ret_template->frame.size - head)) {
         static const uint8_t room[WS_HEADER_SIZE_MAX];
         buf_clear(&ret_template->frame);
@@ -62,7 +122,7 @@ static enum rc seriatim_prepare(struct bench_conn *conn, const char *prefix, str
         if (rc == RC_OK) {
             rc = codec->publish(ret_template, prefix, payload, count, ack);
         }
-        if (rc != RC_OK || head > 0) {
+        if (rc != RC_OK || head > 0 || codec->units) {
             return rc;
         }
     }
@@ -74,8 +134,13 @@ static void seriatim_finish(struct bench_conn *conn, const struct bench_template
     if (made->id_at != 0) {
         conn->codec->patch_id(frame + made->id_at, id);
     }
-    websocket_seal(frame, conn->codec->opcode, made->frame.size - made->head_size, next_mask(conn));
+    if (!conn->codec->units) {
+        websocket_seal(frame, conn->codec->opcode, made->frame.size - made->head_size,
+                       next_mask(conn));
+    }
 }
+
+/* ---- in ------------------------------------------------------------------------------------ */
 
 static void failed(struct bench_event *event, struct bytes text)
 {
@@ -94,7 +159,9 @@ static void parse_upgrade(struct bench_conn *conn, struct bytes data, size_t *re
         conn->stage = STAGE_OPEN;
         event->type = BENCH_EVENT_OTHER;
     }
-    if (rc != RC_OK || append_command(conn, conn->codec->connect(&text), &text) != RC_OK) {
+    const bool cumulative = conn->bench->options->cumulative;
+    if (rc != RC_OK ||
+        append_command(conn, conn->codec->connect(&text, cumulative), &text) != RC_OK) {
         *ret_used = data.size;
         failed(event, data);
     }
@@ -114,26 +181,32 @@ static void note_member(struct bytes text, const char *name, char *to, size_t si
     }
 }
 
+/* One event of a message; what is behind it waits in the loop's buffer. */
+static void parse_message(struct bench_conn *conn, struct bytes rest, struct bench_event *event)
+{
+    conn->codec->parse(&rest, event);
+    conn->left = rest.size;
+    if (event->type == BENCH_EVENT_READY) {
+        struct bench *bench = conn->bench;
+        note_member(event->text, "\"durability\":\"", bench->durability, sizeof(bench->durability));
+        note_member(event->text, "\"server\":\"", bench->server_name, sizeof(bench->server_name));
+    }
+}
+
 static void parse_frame(struct bench_conn *conn, const struct websocket_frame *frame,
                         struct bench_event *event)
 {
     switch (frame->opcode) {
     case WS_TEXT:
-    case WS_BINARY: conn->codec->parse(frame->payload, event); break;
+    case WS_BINARY: parse_message(conn, frame->payload, event); break;
     case WS_PING:
-        if (websocket_append(bench_send_buf(conn), WS_PONG, frame->payload, next_mask(conn)) !=
-            RC_OK) {
+        if (append_frame(conn, WS_PONG, frame->payload) != RC_OK) {
             failed(event, BYTES_LITERAL("out of memory"));
         }
         break;
     case WS_CLOSE: failed(event, BYTES_LITERAL("the server closes the connection")); break;
     case WS_PONG:
     case WS_CONTINUATION: break;
-    }
-    if (event->type == BENCH_EVENT_READY) {
-        struct bench *bench = conn->bench;
-        note_member(event->text, "\"durability\":\"", bench->durability, sizeof(bench->durability));
-        note_member(event->text, "\"server\":\"", bench->server_name, sizeof(bench->server_name));
     }
 }
 
@@ -146,12 +219,19 @@ static void seriatim_parse(struct bench_conn *conn, const uint8_t *data, size_t 
         parse_upgrade(conn, bytes_of(data, size), ret_used, ret_event);
         return;
     }
+    const size_t left = (size_t)conn->left;
+    if (left > 0) {
+        ASSERT(left <= size); /* the frame was whole when its first event was taken */
+        parse_message(conn, bytes_of(data, left), ret_event);
+        *ret_used = left - conn->left;
+        return;
+    }
     struct websocket_frame frame;
     const enum rc rc = websocket_frame(bytes_of(data, size), &frame);
     if (rc == RC_OK) {
-        *ret_used = frame.size;
         ret_event->type = BENCH_EVENT_OTHER;
         parse_frame(conn, &frame, ret_event);
+        *ret_used = frame.size - conn->left;
     } else if (rc != RC_AGAIN) {
         *ret_used = size;
         failed(ret_event, BYTES_LITERAL("a frame that no server may send"));
@@ -188,7 +268,9 @@ const struct bench_adapter bench_adapter_seriatim = {
     .open = seriatim_open,
     .subscribe = seriatim_subscribe,
     .prepare = seriatim_prepare,
+    .begin = seriatim_begin,
     .finish = seriatim_finish,
+    .seal = seriatim_seal,
     .parse = seriatim_parse,
     .server_argv = seriatim_argv,
     .ready_path = "/readyz",

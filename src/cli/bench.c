@@ -31,6 +31,7 @@ enum bench_option {
     OPTION_PREFIX,
     OPTION_LOCKSTEP,
     OPTION_NO_ACK,
+    OPTION_CUMULATIVE,
     OPTION_QUIET,
     OPTION_JSON,
     OPTION_HTML,
@@ -51,6 +52,7 @@ static const struct args_option options_known[OPTION_COUNT] = {
     [OPTION_PREFIX] = {"prefix", ARGS_REQUIRED},
     [OPTION_LOCKSTEP] = {"lockstep", ARGS_FLAG},
     [OPTION_NO_ACK] = {"no-ack", ARGS_FLAG},
+    [OPTION_CUMULATIVE] = {"cumulative", ARGS_FLAG},
     [OPTION_QUIET] = {"quiet", ARGS_FLAG},
     [OPTION_JSON] = {"json", ARGS_REQUIRED},
     [OPTION_HTML] = {"html", ARGS_REQUIRED},
@@ -117,7 +119,7 @@ static enum rc take_durability(struct taking *t, const char *value)
 static enum rc take_codec(struct taking *t, const char *value)
 {
     t->options.codec = value;
-    return bench_codec_find(value) != NULL ? RC_OK : complain(t, "codec", "json", value);
+    return bench_codec_find(value) != NULL ? RC_OK : complain(t, "codec", "json or binary", value);
 }
 
 static enum rc on_option(void *ctx, size_t index, const char *value)
@@ -139,6 +141,7 @@ static enum rc on_option(void *ctx, size_t index, const char *value)
     case OPTION_PREFIX: return take_prefix(t, value);
     case OPTION_LOCKSTEP: o->lockstep = true; return RC_OK;
     case OPTION_NO_ACK: o->no_ack = true; return RC_OK;
+    case OPTION_CUMULATIVE: o->cumulative = true; return RC_OK;
     case OPTION_QUIET: o->quiet = true; return RC_OK;
     case OPTION_JSON: o->json = value; return RC_OK;
     case OPTION_HTML: o->html = value; return RC_OK;
@@ -165,6 +168,15 @@ static void check_scenario(struct taking *t, const struct bench_scenario *scenar
     if (o->no_ack && !scenario->takes_no_ack) {
         config_text_addf(to, "error: --no-ack says nothing to %s\n", scenario->name);
     }
+    if (o->cumulative && !scenario->takes_cumulative) {
+        config_text_addf(to, "error: --cumulative says nothing to %s\n", scenario->name);
+    }
+    if (o->cumulative && o->no_ack) {
+        config_text_addf(to, "error: --cumulative and --no-ack exclude one another\n");
+    }
+    if (o->cumulative && strcmp(o->codec, bench_codec_binary.name) != 0) {
+        config_text_addf(to, "error: --cumulative needs --codec binary\n");
+    }
     if (o->lockstep && o->rate > 0) {
         config_text_addf(to, "error: --lockstep and --rate exclude one another\n");
     }
@@ -172,6 +184,10 @@ static void check_scenario(struct taking *t, const struct bench_scenario *scenar
     if (o->channels < o->connections && (o->given & 1u << BENCH_CHANNELS) == 0 &&
         (scenario->takes & 1u << BENCH_CHANNELS) != 0 && scenario == &bench_scenario_publish) {
         o->channels = o->connections; /* one for each, unless told otherwise */
+    }
+    /* Numbers of channels have six digits, and one more is the bystander's. */
+    if (scenario == &bench_scenario_resume && o->channels == 1000000) {
+        config_text_addf(to, "error: resume takes 999999 --channels at most\n");
     }
     /* [P 2] a frame holds a whole batch. */
     if (o->batch * (o->payload + 32) > FRAME_BYTES_DEFAULT) {

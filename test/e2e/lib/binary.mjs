@@ -271,18 +271,23 @@ function decodeUnit(content) {
   return raw;
 }
 
-/** The JSON texts of the units of a WebSocket message. */
-export function decode(buffer) {
+/** The units of a WebSocket message: {bytes, text}, as they came and as JSON. */
+export function units(buffer) {
   const r = new Reader(buffer);
-  const texts = [];
+  const all = [];
   if (r.left === 0) throw new Error('an empty message');
   while (r.left > 0) {
+    const start = r.at;
     const size = r.int();
     if (size === 0) throw new Error('a unit of no size');
-    texts.push(decodeUnit(r.take(size)));
+    const raw = decodeUnit(r.take(size));
+    all.push({ bytes: buffer.subarray(start, r.at), text: raw });
   }
-  return texts;
+  return all;
 }
+
+/** The JSON texts of the units of a WebSocket message. */
+export const decode = (buffer) => units(buffer).map((u) => u.text);
 
 // ---- a socket -------------------------------------------------------------------------------
 

@@ -1,10 +1,12 @@
 // A server that lies: a proxy before the real one which changes what it says, frame by frame. What
-// clients say passes as it is.
+// clients say passes as it is. In binary it is unit by unit.
 //
 // It knows just enough of WebSocket: a server's frames are not masked, and ours are not fragmented.
 
 import { once } from 'node:events';
 import net from 'node:net';
+
+import { units } from './binary.mjs';
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 
@@ -27,10 +29,10 @@ function frameAt(bytes, at) {
   return { opcode, payload: bytes.subarray(start, start + size), next: start + size };
 }
 
-function frameOf(text) {
-  const payload = Buffer.from(text);
+function frameOf(opcode, said) {
+  const payload = Buffer.from(said);
   const head = Buffer.alloc(payload.length < 126 ? 2 : payload.length < 65536 ? 4 : 10);
-  head[0] = 0x81;
+  head[0] = 0x80 | opcode;
   if (payload.length < 126) {
     head[1] = payload.length;
   } else if (payload.length < 65536) {
@@ -73,19 +75,24 @@ class Speech {
   }
 
   #say(frame, raw) {
+    if (frame.opcode === 2) {
+      const said = units(frame.payload).flatMap((u) => this.lie(u.bytes, JSON.parse(u.text)));
+      if (said.length > 0) this.write(frameOf(2, Buffer.concat(said)));
+      return;
+    }
     if (frame.opcode !== 1) {
       this.write(raw);
       return;
     }
     const text = frame.payload.toString();
     for (const said of this.lie(text, JSON.parse(text))) {
-      this.write(said === text ? raw : frameOf(said));
+      this.write(said === text ? raw : frameOf(1, said));
     }
   }
 }
 
 /** `makeLie()` is called for each connection and gives a function of (text, object) to a list of
- *  texts that are said in its place. */
+ *  texts that are said in its place; in binary, of (unit, object) to a list of units. */
 export async function startLiar(server, makeLie) {
   const sockets = new Set();
   const proxy = net.createServer((client) => {

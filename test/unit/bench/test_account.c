@@ -161,6 +161,17 @@ static void answer(uint64_t id, uint64_t seq)
     publisher.conn.setup.on_event(&publisher.conn, &event);
 }
 
+/* One answer for a run of them. */
+static void answer_run(uint64_t id, uint64_t publishes, uint64_t seq, uint64_t messages)
+{
+    const struct bench_event event = {.type = BENCH_EVENT_PUBLISHED,
+                                      .id = BENCH_ID_FIRST + id,
+                                      .seq = seq,
+                                      .count = messages,
+                                      .more = publishes - 1};
+    publisher.conn.on_event(&publisher.conn, &event);
+}
+
 static void a_publisher_knows_how_many_are_under_way(void **state)
 {
     (void)state;
@@ -198,6 +209,65 @@ static void answers_that_cannot_be_are_wrong(void **state)
     assert_int_equal(count(BENCH_VIOLATION_ACK), 4);
     bench_publisher_settle(&publisher); /* the last one has none */
     assert_int_equal(count(BENCH_VIOLATION_UNACKED), 1);
+}
+
+static void a_run_answers_each_of_its_publishes(void **state)
+{
+    (void)state;
+    options.cumulative = true;
+    open_publisher(true);
+    for (unsigned i = 0; i < 4; i++) {
+        bench_publisher_send(&publisher, bench_now_ns());
+    }
+    answer_run(0, 3, 1, 3);
+    assert_int_equal(publisher.inflight, 1);
+    answer(3, 4);
+    bench_publisher_settle(&publisher);
+    assert_int_equal(bench_violations(&bench), 0);
+    assert_int_equal(bench.counts.acked, 4);
+}
+
+static void a_run_that_cannot_be_is_wrong(void **state)
+{
+    (void)state;
+    options.cumulative = true;
+    open_publisher(true);
+    for (unsigned i = 0; i < 4; i++) {
+        bench_publisher_send(&publisher, bench_now_ns());
+    }
+    answer_run(0, 2, 1, 3); /* more messages than were sent */
+    assert_int_equal(count(BENCH_VIOLATION_ACK), 1);
+    assert_int_equal(publisher.inflight, 4);
+    answer_run(2, 3, 1, 3); /* one more than are under way: the others are answered */
+    assert_int_equal(count(BENCH_VIOLATION_ACK), 2);
+    assert_int_equal(publisher.inflight, 2);
+    answer_run(0, UINT64_MAX, 1, UINT64_MAX); /* more than could be */
+    assert_int_equal(count(BENCH_VIOLATION_ACK), 3);
+    assert_int_equal(publisher.inflight, 2);
+    options.cumulative = false;
+    answer_run(0, 2, 3, 2); /* nobody has asked for runs */
+    assert_int_equal(count(BENCH_VIOLATION_ACK), 4);
+    assert_int_equal(publisher.inflight, 2);
+}
+
+/* Ids have a fixed size in a template. */
+static void ids_begin_again_before_they_grow(void **state)
+{
+    (void)state;
+    open_publisher(true);
+    publisher.next_id = BENCH_ID_END - 2;
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(bench_publisher_free(&publisher));
+        bench_publisher_send(&publisher, bench_now_ns());
+    }
+    assert_int_equal(publisher.next_id, BENCH_ID_FIRST + 2);
+    const uint64_t span = BENCH_ID_END - BENCH_ID_FIRST;
+    answer(span - 2, 1);
+    answer(span - 1, 2);
+    answer(0, 3);
+    answer(1, 4);
+    assert_int_equal(bench_violations(&bench), 0);
+    assert_int_equal(publisher.inflight, 0);
 }
 
 static void in_a_shared_channel_seqs_only_rise(void **state)
@@ -256,6 +326,9 @@ int main(void)
         CASE(another_message_than_was_published_there_is_changed),
         CASE(a_publisher_knows_how_many_are_under_way),
         CASE(answers_that_cannot_be_are_wrong),
+        CASE(a_run_answers_each_of_its_publishes),
+        CASE(a_run_that_cannot_be_is_wrong),
+        CASE(ids_begin_again_before_they_grow),
         CASE(in_a_shared_channel_seqs_only_rise),
         CASE(latency_counts_from_when_it_was_due_also_behind_the_end),
         CASE(what_failed_accuses_nobody),

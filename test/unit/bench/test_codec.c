@@ -27,7 +27,18 @@ static struct wire_command decoded(struct bytes text)
 static struct bench_event parsed(const char *text)
 {
     struct bench_event event;
-    codec->parse(bytes_of_text(text), &event);
+    struct bytes rest = bytes_of_text(text);
+    codec->parse(&rest, &event);
+    assert_int_equal(rest.size, 0);
+    return event;
+}
+
+static struct bench_event parsed_buf(const struct buf *text)
+{
+    struct bench_event event;
+    struct bytes rest = buf_bytes(text);
+    codec->parse(&rest, &event);
+    assert_int_equal(rest.size, 0);
     return event;
 }
 
@@ -35,7 +46,7 @@ static void commands_are_what_the_server_reads(void **state)
 {
     (void)state;
     struct buf text = {0};
-    assert_int_equal(codec->connect(&text), RC_OK);
+    assert_int_equal(codec->connect(&text, false), RC_OK);
     assert_int_equal(decoded(buf_bytes(&text)).type, WIRE_CONNECT);
     buf_clear(&text);
     assert_int_equal(codec->subscribe(&text, "c-1", BENCH_FROM_LATEST), RC_OK);
@@ -73,6 +84,7 @@ static void check_publish(size_t count, bool ack)
     }
     const struct wire_command command = decoded(buf_bytes(&made.frame));
     assert_int_equal(command.type, WIRE_PUBLISH);
+    assert_true(command.quiet == !ack);
     assert_true(command.id == (ack ? BENCH_ID_FIRST + 12345 : 0));
     assert_true(bytes_equal(command.channel, BYTES_LITERAL("pre-000042")));
     assert_int_equal(command.item_count, count);
@@ -89,6 +101,7 @@ static void publishes_are_what_the_server_reads(void **state)
     (void)state;
     check_publish(1, true);
     check_publish(1, false);
+    check_publish(3, false);
     check_publish(2, true);
     check_publish(1000, true);
 }
@@ -105,14 +118,14 @@ static void what_the_server_writes_is_taken_apart(void **state)
                                        .message_id = 5,
                                        .epoch = 9};
     assert_int_equal(json_encode_published(&text, &published, true), RC_OK);
-    codec->parse(buf_bytes(&text), &event);
+    event = parsed_buf(&text);
     assert_int_equal(event.type, BENCH_EVENT_PUBLISHED);
     assert_true(event.id == 1000000007 && event.seq == 41 && event.count == 1);
     published.is_batch = true;
     published.count = 30;
     buf_clear(&text);
     assert_int_equal(json_encode_published(&text, &published, true), RC_OK);
-    codec->parse(buf_bytes(&text), &event);
+    event = parsed_buf(&text);
     assert_true(event.id == 1000000007 && event.seq == 41 && event.count == 30);
     const struct wire_message message = {.channel = BYTES_LITERAL("c"),
                                          .seq = 77,
@@ -121,7 +134,7 @@ static void what_the_server_writes_is_taken_apart(void **state)
                                          .data = BYTES_LITERAL("\"payload\"")};
     buf_clear(&text);
     assert_int_equal(json_encode_message(&text, &message, true), RC_OK);
-    codec->parse(buf_bytes(&text), &event);
+    event = parsed_buf(&text);
     assert_int_equal(event.type, BENCH_EVENT_MESSAGE);
     assert_int_equal(event.seq, 77);
     assert_true(bytes_equal(event.payload, BYTES_LITERAL("\"payload\"")));
@@ -133,7 +146,7 @@ static void what_the_server_writes_is_taken_apart(void **state)
                                                .latest = 11};
     buf_clear(&text);
     assert_int_equal(json_encode_subscribed(&text, &subscribed), RC_OK);
-    codec->parse(buf_bytes(&text), &event);
+    event = parsed_buf(&text);
     assert_int_equal(event.type, BENCH_EVENT_SUBSCRIBED);
     assert_int_equal(event.next, 12);
     buf_deinit(&text);
@@ -181,6 +194,7 @@ static void codecs_have_names(void **state)
 {
     (void)state;
     assert_ptr_equal(bench_codec_find("json"), codec);
+    assert_ptr_equal(bench_codec_find("binary"), &bench_codec_binary);
     assert_null(bench_codec_find("xml"));
     assert_null(bench_codec_find(""));
 }
