@@ -24,48 +24,111 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# name: (what it is, arguments, whether --seconds and --warmup say something to it)
+BINARY = ["--codec", "binary"]
+
+# name: (what it is, arguments, whether --seconds and --warmup say something to it, the durability
+# that it is about; None: that of the whole set)
 LOADS = {
-    "publish": ("64 connections, 64 publishes under way on each", ["publish"], True),
-    "publish-batch": ("the same in batches of 100", ["publish", "--batch", "100",
-                                                     "--inflight", "4"], True),
+    "publish": ("64 connections, 64 publishes of a message under way on each", ["publish"], True,
+                None),
+    "publish-binary": ("the same in binary", ["publish", *BINARY], True, None),
+    "publish-binary-runs": ("the same, where one answer may do for a run of publishes",
+                            ["publish", *BINARY, "--cumulative"], True, None),
+    "publish-batch": ("16 connections, 16 batches of 100 messages under way on each",
+                      ["publish", "--connections", "16", "--batch", "100", "--inflight", "16"],
+                      True, None),
+    "publish-batch-binary": ("the same in binary",
+                             ["publish", *BINARY, "--connections", "16", "--batch", "100",
+                              "--inflight", "16"], True, None),
     "publish-20k": ("20,000 messages a second, whatever the server does",
-                    ["publish", "--rate", "20000"], True),
-    "fanout": ("1,000 subscribers, saturated", ["fanout"], True),
-    "fanout-rate": ("1,000 subscribers, 50 messages a second", ["fanout", "--rate", "50"], True),
+                    ["publish", "--rate", "20000"], True, None),
+    "fanout": ("1,000 subscribers, saturated, 64 messages under way", ["fanout"], True, None),
+    "fanout-binary": ("the same in binary, synced to disk", ["fanout", *BINARY], True, "fsync"),
+    "fanout-binary-memory": ("the same in binary, nothing synced", ["fanout", *BINARY], True,
+                             "memory"),
+    "fanout-rate": ("1,000 subscribers, 50 messages a second", ["fanout", "--rate", "50"], True,
+                    None),
+    "fanout-rate-binary": ("the same in binary, synced to disk",
+                           ["fanout", *BINARY, "--rate", "50"], True, "fsync"),
+    "fanout-rate-binary-memory": ("the same in binary, nothing synced",
+                                  ["fanout", *BINARY, "--rate", "50"], True, "memory"),
     "fanout-lockstep": ("1,000 subscribers, each message waits for the last one's deliveries",
-                        ["fanout", "--lockstep"], True),
+                        ["fanout", "--lockstep"], True, None),
     "pairs": ("300 publishers with a subscriber each, one message under way in each pair",
-              ["pairs"], True),
-    "lone": ("one message at a time, 50 a second, on an idle server", ["lone"], True),
-    "idle": ("5,000 connections, subscribed and silent", ["idle"], False),
+              ["pairs"], True, None),
+    "pairs-binary": ("the same in binary, each publish synced and acknowledged",
+                     ["pairs", *BINARY], True, "fsync"),
+    "pairs-binary-memory": ("the same in binary, nothing synced, no acknowledgements",
+                            ["pairs", *BINARY, "--no-ack"], True, "memory"),
+    "lone": ("one message at a time, 50 a second, on an idle server", ["lone"], True, None),
+    "lone-binary": ("the same in binary", ["lone", *BINARY], True, None),
+    "idle": ("5,000 connections, subscribed and silent", ["idle"], False, None),
+    "idle-binary": ("the same in binary", ["idle", *BINARY], False, None),
     "resume": ("2,000 subscribers come back at once, 100 messages wait for each", ["resume"],
-               False),
+               False, None),
     "replay": ("1,000,000 messages, kill -9, read from the beginning by one reader a channel",
-               ["replay"], False),
-    "replay-4": ("the same with four readers a channel", ["replay", "--readers", "4"], False),
-    "channels": ("100,000 channels with a message each", ["channels"], False),
+               ["replay"], False, None),
+    "replay-4": ("the same with four readers a channel", ["replay", "--readers", "4"], False, None),
+    "replay-binary": ("1,000,000 messages of one channel in binary, kill -9, one reader",
+                      ["replay", *BINARY, "--channels", "1"], False, None),
+    "replay-binary-100": ("200,000 messages of one channel in binary, kill -9, 100 readers",
+                          ["replay", *BINARY, "--channels", "1", "--messages", "200000",
+                           "--readers", "100"], False, None),
+    "channels": ("1,000,000 channels with a message each",
+                 ["channels", *BINARY, "--channels", "1000000"], False, None),
 }
 
 # The page's first table: load, what, figure.
 HEADLINES = [
     ("publish", "acknowledged messages a second", "acked_per_second"),
     ("publish", "server CPU a message, us", "server_cpu_us_per_message"),
+    ("publish-binary", "acknowledged messages a second, binary", "acked_per_second"),
+    ("publish-binary", "server CPU a message, us, binary", "server_cpu_us_per_message"),
+    ("publish-binary-runs", "the same, answered in runs", "server_cpu_us_per_message"),
     ("publish-batch", "acknowledged messages a second, in batches", "acked_per_second"),
+    ("publish-batch-binary", "acknowledged messages a second, in batches, binary",
+     "acked_per_second"),
+    ("publish-batch-binary", "server CPU a message, us, in batches, binary",
+     "server_cpu_us_per_message"),
     ("publish-20k", "publish to acknowledgement at 20,000/s, p99 ms", "publish_acknowledged.p99"),
     ("fanout", "deliveries a second", "deliveries_per_second"),
+    ("fanout-binary", "deliveries a second, binary", "deliveries_per_second"),
+    ("fanout-binary-memory", "the same, nothing synced", "deliveries_per_second"),
     ("fanout", "server CPU a delivery, as a part of a bare send()", "ratio_to_bare_send"),
+    ("fanout-binary", "the same, binary", "ratio_to_bare_send"),
     ("fanout-lockstep", "the same where nothing can be coalesced", "ratio_to_bare_send"),
+    ("fanout-rate-binary", "publish to delivery at 50/s to 1,000, p99 ms", "publish_delivered.p99"),
     ("pairs", "round trips a second", "round_trips_per_second"),
+    ("pairs-binary", "the same, binary", "round_trips_per_second"),
+    ("pairs-binary-memory", "the same, nothing synced, no acknowledgements",
+     "round_trips_per_second"),
     ("lone", "publish to delivery, p50 ms", "publish_delivered.p50"),
     ("lone", "the same in fdatasync()s", "ratio_to_fdatasync_p50"),
+    ("lone-binary", "the same, binary", "ratio_to_fdatasync_p50"),
     ("idle", "server memory an idle connection, bytes", "server_rss_bytes_per_connection"),
     ("resume", "until 2,000 subscribers have caught up, s", "caught_up_seconds"),
     ("resume", "a bystander's delivery meanwhile, p99 ms", "bystander_during.p99"),
     ("replay", "messages read a second", "read_messages_per_second"),
+    ("replay-binary", "the same, binary, one reader", "read_messages_per_second"),
+    ("replay-binary-100", "the same, binary, 100 readers", "read_messages_per_second"),
     ("replay", "ready after kill -9, ms", "ready_ms_after_kill"),
     ("channels", "server memory a channel, bytes", "server_bytes_per_channel"),
-    ("channels", "ready with 100,000 channels, ms", "ready_ms_after_end"),
+    ("channels", "ready with 1,000,000 channels, ms", "ready_ms_after_end"),
+]
+
+# What syncing adds: what, the load with it, the load without, figure. Told as how much larger or
+# smaller the figure is, by runs that follow one another.
+SYNC_SHARES = [
+    ("deliveries a second, saturated", "fanout-binary", "fanout-binary-memory",
+     "deliveries_per_second"),
+    ("server CPU a delivery, saturated", "fanout-binary", "fanout-binary-memory",
+     "server_cpu_us_per_delivery"),
+    ("publish to delivery at 50/s, p50", "fanout-rate-binary", "fanout-rate-binary-memory",
+     "publish_delivered.p50"),
+    ("publish to delivery at 50/s, p99", "fanout-rate-binary", "fanout-rate-binary-memory",
+     "publish_delivered.p99"),
+    ("server CPU a delivery at 50/s", "fanout-rate-binary", "fanout-rate-binary-memory",
+     "server_cpu_us_per_delivery"),
 ]
 
 
@@ -88,9 +151,10 @@ def parse_arguments():
 
 
 def arguments_of(name, options):
-    _, arguments, timed = LOADS[name]
+    _, arguments, timed, durability = LOADS[name]
     times = ["--seconds", str(options.seconds), "--warmup", "1"] if timed else []
-    return ["bench", *arguments, *times, "--server", "--durability", options.durability]
+    return ["bench", *arguments, *times, "--server", "--durability",
+            durability or options.durability]
 
 
 def run_load(name, options):
@@ -186,12 +250,14 @@ def head_lines(runs, options, load_before):
     yield ("Made by `make bench`; do not edit. [BENCH.md](BENCH.md) says what each load and figure"
            " is.")
     yield ""
-    yield f"* {today}, commit {commit()}, {told['server']}, durability {told['durability']}"
+    yield (f"* {today}, commit {commit()}, {told['server']}, durability {options.durability} where"
+           " a load does not say otherwise")
     yield (f"* {told['machine']}, {memory_gib():.0f} GiB of memory, data on"
            f" {file_system(options.data)}; Python {platform.python_version()} drove it")
     yield f"* load average before: {load_before:.2f}"
     yield (f"* medians of {options.runs} runs, the least and the most behind them; server and"
            " generator on the same machine")
+    yield "* what a lock would cost on a connection's write path: [LOCKS.md](LOCKS.md)"
     yield ("* nothing was lost, doubled, out of order or changed in any run: each checks every"
            " message")
     yield ""
@@ -205,6 +271,26 @@ def headline_lines(summaries):
             median, least, most = map(number, summaries[name][figure])
             yield f"| [{name}](#{name}) | {what} | {median} | {least} | {most} |"
     yield ""
+
+
+def share_lines(runs):
+    """What syncing adds, in per cent; nothing where not both were run."""
+    rows = []
+    for what, with_sync, without, figure in SYNC_SHARES:
+        both = zip(runs.get(with_sync, []), runs.get(without, []))
+        shares = [100 * (a["figures"][figure] / b["figures"][figure] - 1) for a, b in both
+                  if a["figures"].get(figure) and b["figures"].get(figure)]
+        if shares:
+            median, least, most = (f"{v:+.1f} %" for v in
+                                   (statistics.median(shares), min(shares), max(shares)))
+            rows.append(f"| {what} | {median} | {least} | {most} |")
+    if rows:
+        yield "What `fdatasync` adds to a fan-out, against `--durability memory`:"
+        yield ""
+        yield "| figure | median | least | most |"
+        yield "|---|---:|---:|---:|"
+        yield from rows
+        yield ""
 
 
 def load_lines(name, summary, options):
@@ -224,7 +310,8 @@ def load_lines(name, summary, options):
 
 
 def page(runs, summaries, options, load_before):
-    lines = [*head_lines(runs, options, load_before), *headline_lines(summaries)]
+    lines = [*head_lines(runs, options, load_before), *headline_lines(summaries),
+             *share_lines(runs)]
     for name, summary in summaries.items():
         lines += load_lines(name, summary, options)
     return "\n".join(lines).rstrip() + "\n"
@@ -233,8 +320,8 @@ def page(runs, summaries, options, load_before):
 def main():
     options = parse_arguments()
     if options.list:
-        for name, (what, _, _) in LOADS.items():
-            print(f"{name:16} {what}")
+        for name, (what, *_) in LOADS.items():
+            print(f"{name:26} {what}")
         return 0
     load_before = os.getloadavg()[0]
     runs = run_all(options)
