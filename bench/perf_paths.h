@@ -25,7 +25,8 @@ struct path {
 };
 
 extern const struct path wire_paths[2];
-extern const struct path session_paths[2];
+#define SESSION_PATHS 5u
+extern const struct path session_paths[SESSION_PATHS];
 extern const struct path log_paths[3];
 
 /* ---- a partition of its own (perf_paths_shard.c) --------------------------------------------- */

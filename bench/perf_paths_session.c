@@ -1,25 +1,39 @@
-/* From the socket to the state and back, and from a committed message to those who follow; in JSON.
- *
- * Binary codec: the same worlds with other frames, a row each in session_paths. */
+/* From the socket to the state and back, and from a committed message to those who follow; in each
+ * codec. What a client says in binary comes from an encoder that is not the server's. */
 #include "perf_paths.h"
 
 #include "base/mem.h"
 #include "server/frames.h"
 #include "session/session.h"
+#include "test/lib/packed.h"
 #include "wire/ws.h"
 
 #include <stdio.h>
 
-#define BATCHES     16u
-#define BATCH       64u
+#define COMMITS     16u
+#define COMMIT      64u /* publishes at once, at most */
+#define BATCH_ITEMS 100u
+/* Publishes of a batch that share a WebSocket message and a commit: some 50 KiB. */
+#define BATCH_SHARE 4u
 #define SUBSCRIBERS 100u
 #define TAILS       32u
 #define CHANNEL     "orders.eu-west"
 /* Numbers have as many digits in every run. */
 #define FIRST_SEQ UINT64_C(1000001)
 
+/* How it is published. */
+struct publish_shape {
+    enum wire_codec codec;
+    unsigned items;     /* messages of a publish */
+    unsigned per_frame; /* publishes in a WebSocket message */
+    unsigned per_commit;
+    size_t answer_size_min;
+};
+
 struct session_world {
     struct shard shard;
+    enum wire_codec codec;
+    struct publish_shape shape;
     struct session_env env;
     struct feed_table feeds;
     struct wire_scratch scratch;
@@ -33,7 +47,7 @@ struct session_world {
     uint8_t *input;
     struct buf body;
     uint64_t next_id;
-    size_t sizes[BATCH]; /* inflight shares, by id modulo BATCH */
+    size_t sizes[COMMIT]; /* inflight shares, by id modulo COMMIT */
     uint64_t answered;
     /* fan-out: */
     struct session_answer answer;
@@ -51,7 +65,7 @@ static enum rc on_publish(void *ctx, struct session *session, const struct comma
     expect(session == world->sessions[0], "the first one publishes");
     buf_clear(&world->body);
     must(command_publish_encode(&world->body, head, messages));
-    world->sizes[id % BATCH] = size;
+    world->sizes[id % COMMIT] = size;
     shard_publish(&world->shard, id, buf_bytes(&world->body));
     return RC_OK;
 }
@@ -124,26 +138,44 @@ static const struct session_ops ops = {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* The one command of a JSON message. */
+/* All commands of a message. */
 static enum rc session_take(struct session *session, struct bytes message, uint64_t now_ms)
 {
-    return session_on_message(session, &message, now_ms);
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && message.size > 0) {
+        rc = session_on_message(session, &message, now_ms);
+    }
+    return rc;
+}
+
+/* A command that is written as JSON, in the codec of the world. */
+static void session_say(struct session_world *world, struct session *session, const char *text)
+{
+    struct buf units = {0};
+    struct bytes message = bytes_of_text(text);
+    if (world->codec == WIRE_BINARY) {
+        expect(packed_text(&units, message), "a command");
+        message = buf_bytes(&units);
+    }
+    must(session_take(session, message, SHARD_START_MS));
+    buf_deinit(&units);
 }
 
 static void session_add(struct session_world *world, const char *connect)
 {
     const unsigned nth = world->session_count++;
-    must(session_open(&world->env, WIRE_JSON, nth + 1, NULL, &world->outs[nth],
+    must(session_open(&world->env, world->codec, nth + 1, NULL, &world->outs[nth],
                       &world->sessions[nth]));
-    must(session_take(world->sessions[nth], bytes_of_text(connect), SHARD_START_MS));
+    session_say(world, world->sessions[nth], connect);
     expect(session_ready(world->sessions[nth]), "connected");
     buf_clear(&world->outs[nth]);
 }
 
-static struct session_world *world_open(void)
+static struct session_world *world_open(enum wire_codec codec)
 {
     struct session_world *world = mem_calloc(1, sizeof(*world));
     expect(world != NULL, "memory");
+    world->codec = codec;
     wire_scratch_init(&world->scratch);
     world->env = (struct session_env){
         .ops = &ops,
@@ -184,18 +216,19 @@ static void world_close(void *ctx)
     mem_free(world);
 }
 
-/* ---- publish: frame, JSON, command, apply, `published` --------------------------------------- */
+/* ---- publish: frame, codec, command, apply, `published` -------------------------------------- */
 
 static void on_reply(void *ctx, uint64_t id, const struct publish_result *result)
 {
     struct session_world *world = ctx;
-    must(session_on_published(world->sessions[0], id, result, world->sizes[id % BATCH]));
+    must(session_on_published(world->sessions[0], id, result, world->sizes[id % COMMIT]));
     world->answered++;
 }
 
-static void *publish_open(void)
+static void *publish_open(struct publish_shape shape)
 {
-    struct session_world *world = world_open();
+    struct session_world *world = world_open(shape.codec);
+    world->shape = shape;
     shard_open(&world->shard, 0);
     world->shard.on_reply = on_reply;
     world->shard.ctx = world;
@@ -205,12 +238,47 @@ static void *publish_open(void)
     return world;
 }
 
-/* The same size whatever the number: the count must not depend on how many runs there were. */
-static void publish_frame_add(struct session_world *world)
+static void *json_publish_open(void)
+{
+    return publish_open((struct publish_shape){.codec = WIRE_JSON,
+                                               .items = 1,
+                                               .per_frame = 1,
+                                               .per_commit = COMMIT,
+                                               .answer_size_min = 64});
+}
+
+static void *binary_publish_open(void)
+{
+    return publish_open((struct publish_shape){.codec = WIRE_BINARY,
+                                               .items = 1,
+                                               .per_frame = COMMIT,
+                                               .per_commit = COMMIT,
+                                               .answer_size_min = 32});
+}
+
+static void *binary_publish_batch_open(void)
+{
+    return publish_open((struct publish_shape){.codec = WIRE_BINARY,
+                                               .items = BATCH_ITEMS,
+                                               .per_frame = BATCH_SHARE,
+                                               .per_commit = BATCH_SHARE,
+                                               .answer_size_min = 32});
+}
+
+static void frame_add(struct buf *to, enum ws_opcode opcode, uint8_t *data, size_t size)
 {
     static const uint8_t mask[4] = {0x9A, 0x03, 0xC5, 0x71};
-    char text[512];
     uint8_t header[WS_HEADER_SIZE_MAX];
+    ws_mask(data, size, mask, 0);
+    const size_t header_size = ws_header_encode(header, opcode, (uint64_t)size, mask);
+    must(buf_append(to, bytes_of(header, header_size)));
+    must(buf_append(to, bytes_of(data, size)));
+}
+
+/* The same size whatever the number: the count must not depend on how many runs there were. */
+static void json_frame_add(struct session_world *world)
+{
+    char text[512];
     const uint64_t number = world->next_id++;
     const struct bytes data = payload();
     const int size = snprintf(text, sizeof(text),
@@ -219,30 +287,59 @@ static void publish_frame_add(struct session_world *world)
                               (unsigned long long)(1000000 + number), (unsigned long long)number,
                               (int)data.size, (const char *)data.data);
     expect(size > 0 && (size_t)size < sizeof(text), "it fits");
-    ws_mask((uint8_t *)text, (size_t)size, mask, 0);
-    const size_t header_size = ws_header_encode(header, WS_TEXT, (uint64_t)size, mask);
-    must(buf_append(&world->frames, bytes_of(header, header_size)));
-    must(buf_append(&world->frames, bytes_of(text, (size_t)size)));
+    frame_add(&world->frames, WS_TEXT, (uint8_t *)text, (size_t)size);
+}
+
+/* Payloads as bytes. The warm-up leaves the numbers of one byte behind. */
+static void binary_frame_add(struct session_world *world)
+{
+    struct wire_item items[BATCH_ITEMS];
+    struct buf units = {0};
+    for (unsigned i = 0; i < world->shape.items; i++) {
+        items[i] = (struct wire_item){.data = payload(), .is_bytes = true};
+    }
+    for (unsigned i = 0; i < world->shape.per_frame; i++) {
+        const uint64_t number = world->next_id++;
+        const struct wire_command command = {
+            .type = WIRE_PUBLISH,
+            .id = 1000000 + number,
+            .channel = BYTES_LITERAL(CHANNEL),
+            .has_producer_seq = true,
+            .producer_seq = (number - 1) * world->shape.items + 1,
+            .items = items,
+            .item_count = world->shape.items,
+            .is_batch = world->shape.items > 1,
+        };
+        packed_command(&units, &command);
+    }
+    frame_add(&world->frames, WS_BINARY, units.data, units.size);
+    buf_deinit(&units);
 }
 
 static void publish_prepare(void *ctx)
 {
     struct session_world *world = ctx;
+    const unsigned frames = COMMITS * world->shape.per_commit / world->shape.per_frame;
     buf_clear(&world->frames);
     buf_clear(&world->outs[0]);
-    for (unsigned i = 0; i < BATCHES * BATCH; i++) {
-        publish_frame_add(world);
+    for (unsigned i = 0; i < frames; i++) {
+        if (world->codec == WIRE_JSON) {
+            json_frame_add(world);
+        } else {
+            binary_frame_add(world);
+        }
     }
 }
 
 static void publish_run(void *ctx)
 {
     struct session_world *world = ctx;
+    const struct publish_shape *shape = &world->shape;
     const struct ws_limits limits = {.message_bytes = FRAME_BYTES_DEFAULT};
-    const uint64_t before = world->answered;
+    const uint64_t all = world->answered + (uint64_t)COMMITS * shape->per_commit;
     uint8_t *at = world->frames.data;
     size_t left = world->frames.size;
-    for (unsigned i = 0; i < BATCHES * BATCH; i++) {
+    for (unsigned taken = 0; taken < COMMITS * shape->per_commit;) {
         size_t used;
         struct ws_event event;
         ws_decoder_feed(&world->decoder, &limits, at, left, &used, &event);
@@ -250,31 +347,42 @@ static void publish_run(void *ctx)
         must(session_take(world->sessions[0], event.payload, SHARD_START_MS));
         at += used;
         left -= used;
-        if (i % BATCH == BATCH - 1) {
+        taken += shape->per_frame;
+        if (taken % shape->per_commit == 0) {
             shard_commit(&world->shard);
         }
     }
-    expect(left == 0 && world->answered == before + (uint64_t)BATCHES * BATCH &&
-               world->outs[0].size > (size_t)BATCHES * BATCH * 64,
+    expect(left == 0 && world->answered == all &&
+               world->outs[0].size > COMMITS * shape->per_commit * shape->answer_size_min,
            "each is answered");
 }
 
 /* ---- fan-out: encoded once, sent to each ----------------------------------------------------- */
 
-static void *fanout_open(void)
+static void *fanout_open(enum wire_codec codec)
 {
-    struct session_world *world = world_open();
+    struct session_world *world = world_open(codec);
     for (unsigned i = 0; i < SUBSCRIBERS; i++) {
         session_add(world, "{\"type\":\"connect\",\"id\":1}");
         static const char subscribe[] =
             "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"" CHANNEL "\",\"from\":\"latest\"}";
-        must(session_take(world->sessions[i], BYTES_LITERAL(subscribe), SHARD_START_MS));
+        session_say(world, world->sessions[i], subscribe);
         must(session_on_subscribed(world->sessions[i], &world->answer));
-        expect(world->outs[i].size > 64, "subscribed");
+        expect(world->outs[i].size > 32, "subscribed");
         buf_clear(&world->outs[i]);
     }
     world->next_seq = FIRST_SEQ;
     return world;
+}
+
+static void *json_fanout_open(void)
+{
+    return fanout_open(WIRE_JSON);
+}
+
+static void *binary_fanout_open(void)
+{
+    return fanout_open(WIRE_BINARY);
 }
 
 static void send_all(struct session_world *world, struct session *session)
@@ -308,11 +416,13 @@ static void fanout_run(void *ctx)
             .producer = BYTES_LITERAL("p1"),
             .producer_seq = seq,
             .data = payload(),
+            .is_bytes = world->codec == WIRE_BINARY,
         };
-        struct shared_chunk *chunk = shared_chunk_new(WIRE_JSON, channel, seq);
+        struct shared_chunk *chunk = shared_chunk_new(world->codec, channel, seq);
         expect(chunk != NULL, "memory");
         must(shared_chunk_add(chunk, &message, &world->encode));
-        feed_on_chunk(&world->feeds, feed_find(&world->feeds, WIRE_JSON, channel), &chunk->chunk);
+        feed_on_chunk(&world->feeds, feed_find(&world->feeds, world->codec, channel),
+                      &chunk->chunk);
         for (unsigned i = 0; i < SUBSCRIBERS; i++) {
             send_all(world, world->sessions[i]);
         }
@@ -323,8 +433,14 @@ static void fanout_run(void *ctx)
            "each gets each");
 }
 
-const struct path session_paths[2] = {
-    {"json_publish", "message", (uint64_t)BATCHES *BATCH, publish_open, publish_prepare,
+const struct path session_paths[SESSION_PATHS] = {
+    {"json_publish", "message", (uint64_t)COMMITS *COMMIT, json_publish_open, publish_prepare,
      publish_run, world_close},
-    {"json_fanout_100", "message to 100", TAILS, fanout_open, NULL, fanout_run, world_close},
+    {"json_fanout_100", "message to 100", TAILS, json_fanout_open, NULL, fanout_run, world_close},
+    {"binary_publish", "message", (uint64_t)COMMITS *COMMIT, binary_publish_open, publish_prepare,
+     publish_run, world_close},
+    {"binary_publish_batch_100", "message", (uint64_t)COMMITS *BATCH_SHARE *BATCH_ITEMS,
+     binary_publish_batch_open, publish_prepare, publish_run, world_close},
+    {"binary_fanout_100", "message to 100", TAILS, binary_fanout_open, NULL, fanout_run,
+     world_close},
 };
