@@ -26,9 +26,8 @@
 
 /* A batch's memory is kept for the next one, up to this: one batch of large messages must not hold
  * its memory for ever. Enough for 4,000 messages of 128 bytes in one commit. */
-#define BATCH_KEEP_BYTES   MIB
-#define PENDING_KEEP       8192u
-#define SCRATCH_KEEP_BYTES (64u * KIB)
+#define BATCH_KEEP_BYTES MIB
+#define PENDING_KEEP     8192u
 
 /* Beside each record of a batch: who waits for it. */
 struct pending {
@@ -61,7 +60,7 @@ struct partition {
     struct batch batches[2];
     unsigned filling;   /* index in batches; the other one is under way, or empty */
     bool committing;    /* the other batch is lent, or being applied */
-    struct buf scratch; /* a body while it is stamped */
+    struct buf scratch; /* a body of a start's record */
     /* What partition_start() wants in the log before anything else. */
     bool start_due;
     int start_doubt; /* enum doubt_kind, 0: none */
@@ -340,18 +339,17 @@ static enum rc append_admit(struct partition *p, size_t body_size)
     return pending_reserve(filling_of(p));
 }
 
-/* Stamps a copy of the body and appends it. Times do not go back within a channel, and neither
- * times nor ticks depend on what becomes of the command. RC_NOMEM: nothing has happened */
+/* Appends a copy of the body, stamped where it stands. Times do not go back within a channel, and
+ * neither times nor ticks depend on what becomes of the command. RC_NOMEM: nothing has happened */
 static enum rc publish_append(struct partition *p, struct channel *channel, struct bytes body,
                               uint32_t count, uint64_t now_ms)
 {
     ASSERT_HOT(p->phase == PARTITION_RUNNING);
     ASSERT_HOT(count >= 1 && count <= BATCH_MESSAGES_MAX);
-    if (p->scratch.capacity > SCRATCH_KEEP_BYTES) {
-        buf_deinit(&p->scratch);
-    }
-    buf_clear(&p->scratch);
-    enum rc rc = buf_append(&p->scratch, body);
+    uint8_t *placed;
+    struct log_batch *log = &filling_of(p)->log;
+    const uint64_t pos = log->end_pos;
+    const enum rc rc = batch_place(log, RECORD_PUBLISH, channel->prev_pos_, body, &placed);
     if (rc != RC_OK) {
         return rc;
     }
@@ -359,13 +357,8 @@ static enum rc publish_append(struct partition *p, struct channel *channel, stru
     MARK_IF(now_ms < channel->append_time_ms_,
             "partition: the clock has gone back, the time of a channel has not");
     const uint64_t tick = p->ops->ticks_take(p->ctx, now_ms, count);
-    command_publish_stamp(p->scratch.data, time_ms, tick);
-    struct log_batch *log = &filling_of(p)->log;
-    const uint64_t pos = log->end_pos;
-    rc = batch_append(log, RECORD_PUBLISH, channel->prev_pos_, buf_bytes(&p->scratch));
-    if (rc != RC_OK) {
-        return rc;
-    }
+    command_publish_stamp(placed, time_ms, tick);
+    batch_seal(log);
     ASSERT(log->end_pos == pos + 1 && channel->prev_pos_ <= pos);
     channel->prev_pos_ = pos + 1;
     channel->append_time_ms_ = time_ms;
@@ -504,16 +497,14 @@ static void batch_refuse(struct partition *p, const struct batch *batch, size_t 
     ASSERT(from <= count || count == 0);
     struct bytes rest = buf_bytes(&batch->log.bytes);
     for (size_t i = 0; i < count; i++) {
-        struct record record;
-        enum rc rc = record_decode(rest, &record);
-        ASSERT(rc == RC_OK); /* memory of ours, written by batch_append() */
+        const struct record record = record_trust(rest);
         rest.data += record.size;
         rest.size -= record.size;
         if (i < from || batch->pending[i].channel == NULL) {
             continue;
         }
         struct command_publish publish;
-        rc = command_publish_head_decode(record.body, &publish);
+        const enum rc rc = command_publish_head_decode(record.body, &publish);
         ASSERT(rc == RC_OK);
         const struct publish_result result = {
             .verdict = PUBLISH_UNAVAILABLE,
@@ -600,9 +591,7 @@ void partition_commit_done(struct partition *partition, enum rc rc)
     struct bytes rest = buf_bytes(&batch->log.bytes);
     struct log_place place = batch->log.place;
     for (size_t i = 0; i < batch->count; i++) {
-        struct record record;
-        rc = record_decode(rest, &record);
-        ASSERT(rc == RC_OK); /* memory of ours, written by batch_append() */
+        const struct record record = record_trust(rest);
         partition->applied_hash = record.prev_hash;
         place.crc = bytes_load_u32(rest.data);
         rc = record_apply(partition, &record, &batch->pending[i], place);

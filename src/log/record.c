@@ -54,6 +54,28 @@ static bool header_is_zero(const uint8_t *header)
     return any == 0;
 }
 
+/* What the header at the start of `bytes` says; sizes were checked. */
+static struct record header_load(struct bytes bytes)
+{
+    const uint8_t *header = bytes.data;
+    const uint32_t body_size = bytes_load_u32(header + AT_BODY_SIZE);
+    const struct record record = {
+        .type = (enum record_type)header[AT_TYPE],
+        .partition = bytes_load_u16(header + AT_PARTITION),
+        .pos = bytes_load_u64(header + AT_POS),
+        .prev_hash = bytes_load_u64(header + AT_PREV_HASH),
+        .channel_prev = bytes_load_u64(header + AT_CHANNEL_PREV),
+        .controls = bytes_load_u16(header + AT_CONTROLS),
+        .batch_index = bytes_load_u16(header + AT_BATCH_INDEX),
+        .body = {header + RECORD_HEADER_SIZE, body_size},
+        .size = record_size(body_size),
+    };
+    ASSERT_HOT(record.size % 8 == 0);
+    ASSERT_HOT(record.size <= bytes.size);
+    ASSERT_HOT(record.body.size <= record.size - RECORD_HEADER_SIZE);
+    return record;
+}
+
 enum rc record_decode(struct bytes bytes, struct record *ret_record)
 {
     ASSERT_HOT(bytes.size == 0 || bytes.data != NULL);
@@ -79,21 +101,17 @@ enum rc record_decode(struct bytes bytes, struct record *ret_record)
     if (crc32c(0, covered) != bytes_load_u32(header + AT_CRC)) {
         return RC_CORRUPT;
     }
-    *ret_record = (struct record){
-        .type = (enum record_type)type,
-        .partition = bytes_load_u16(header + AT_PARTITION),
-        .pos = bytes_load_u64(header + AT_POS),
-        .prev_hash = bytes_load_u64(header + AT_PREV_HASH),
-        .channel_prev = bytes_load_u64(header + AT_CHANNEL_PREV),
-        .controls = bytes_load_u16(header + AT_CONTROLS),
-        .batch_index = bytes_load_u16(header + AT_BATCH_INDEX),
-        .body = {header + RECORD_HEADER_SIZE, body_size},
-        .size = size,
-    };
-    ASSERT_HOT(ret_record->size % 8 == 0);
-    ASSERT_HOT(ret_record->size <= bytes.size);
-    ASSERT_HOT(ret_record->body.size <= ret_record->size - RECORD_HEADER_SIZE);
+    *ret_record = header_load(bytes);
     return RC_OK;
+}
+
+struct record record_trust(struct bytes bytes)
+{
+    ASSERT(bytes.size >= RECORD_HEADER_SIZE);
+    ASSERT(bytes.data[AT_VERSION] == RECORD_VERSION);
+    ASSERT(record_size(bytes_load_u32(bytes.data + AT_BODY_SIZE)) <= bytes.size);
+    ASSERT_HOT(record_decode(bytes, &(struct record){0}) == RC_OK);
+    return header_load(bytes);
 }
 
 void record_hole_encode(struct record_hole *hole, uint8_t to[RECORD_HOLE_BODY_SIZE])
@@ -172,8 +190,16 @@ void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint
     batch_check(batch);
 }
 
-enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
-                     struct bytes body)
+/* The record that was placed and not sealed: it begins where the sealed ones end. */
+static uint8_t *unsealed(const struct log_batch *batch)
+{
+    ASSERT_HOT(batch->bytes.capacity - batch->bytes.size >= RECORD_HEADER_SIZE);
+    ASSERT_HOT(batch->bytes.data != NULL);
+    return batch->bytes.data + batch->bytes.size;
+}
+
+enum rc batch_place(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
+                    struct bytes body, uint8_t **ret_body)
 {
     batch_check(batch);
     ASSERT_HOT(type >= RECORD_PUBLISH);
@@ -187,7 +213,7 @@ enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t ch
         return rc;
     }
     ASSERT_HOT(batch->bytes.capacity - batch->bytes.size >= size);
-    uint8_t *to = batch->bytes.data + batch->bytes.size;
+    uint8_t *to = unsealed(batch);
     const uint64_t index = batch->end_pos - batch->first_pos;
     bytes_store_u32(to + AT_BODY_SIZE, (uint32_t)body.size);
     to[AT_TYPE] = (uint8_t)type;
@@ -201,15 +227,38 @@ enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t ch
     bytes_store_u64(to + AT_CHANNEL_PREV, channel_prev);
     bytes_copy(to + RECORD_HEADER_SIZE, body.data, body.size);
     bytes_zero(to + RECORD_HEADER_SIZE + body.size, size - RECORD_HEADER_SIZE - body.size);
+    *ret_body = to + RECORD_HEADER_SIZE;
+    return RC_OK;
+}
+
+void batch_seal(struct log_batch *batch)
+{
+    batch_check(batch);
+    uint8_t *to = unsealed(batch);
+    const size_t size = record_size(bytes_load_u32(to + AT_BODY_SIZE));
+    ASSERT(bytes_load_u64(to + AT_POS) == batch->end_pos);
+    ASSERT(size <= batch->bytes.capacity - batch->bytes.size);
     bytes_store_u32(to + AT_CRC, crc32c(0, bytes_of(to + AT_BODY_SIZE, size - AT_BODY_SIZE)));
     batch->end_hash = record_hash(bytes_of(to, size));
     batch->end_pos++;
-    batch->controls = (uint16_t)(batch->controls + record_is_control(type));
+    batch->controls =
+        (uint16_t)(batch->controls + record_is_control((enum record_type)to[AT_TYPE]));
     batch->bytes.size += size;
     ASSERT_HOT(bytes_load_u64(to + AT_POS) + 1 == batch->end_pos);
-    ASSERT_HOT(bytes_load_u32(to + AT_BODY_SIZE) == body.size);
     batch_check(batch);
-    return RC_OK;
+}
+
+enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
+                     struct bytes body)
+{
+    uint8_t *placed;
+    const enum rc rc = batch_place(batch, type, channel_prev, body, &placed);
+    ASSERT_HOT(rc == RC_OK || rc == RC_NOMEM);
+    if (rc == RC_OK) {
+        ASSERT_HOT(placed == unsealed(batch) + RECORD_HEADER_SIZE);
+        batch_seal(batch);
+    }
+    return rc;
 }
 
 void batch_deinit(struct log_batch *batch)

@@ -79,6 +79,10 @@ size_t record_size(size_t body_size);
  * RC_CORRUPT  anything else that is not a whole record */
 MUST_USE enum rc record_decode(struct bytes bytes, struct record *ret_record);
 
+/* The record at the start of `bytes`, which batch_append() has put there: memory of ours, so its
+ * checksum, made of the same bytes, is not computed again (but where hot assertions are on). */
+struct record record_trust(struct bytes bytes);
+
 /* The body of a RECORD_HOLE: what stood where damage was cut out. It may be followed by zeros. */
 struct record_hole {
     uint64_t first_pos;   /* the first position lost, which is the record's own */
@@ -130,6 +134,11 @@ void batch_begin(struct log_batch *batch, uint32_t partition, uint64_t pos, uint
 /* Appends one record whose body is `body`; copies it. RC_NOMEM: unchanged. */
 MUST_USE enum rc batch_append(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
                               struct bytes body);
+/* The same in two steps, for a body that is changed on its way: *ret_body is its copy, lent until
+ * batch_seal(), which has to come next. RC_NOMEM: unchanged. */
+MUST_USE enum rc batch_place(struct log_batch *batch, enum record_type type, uint64_t channel_prev,
+                             struct bytes body, uint8_t **ret_body);
+void batch_seal(struct log_batch *batch);
 void batch_deinit(struct log_batch *batch);
 
 #endif

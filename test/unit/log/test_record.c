@@ -183,6 +183,53 @@ static void a_batch_without_memory_is_unchanged(void **state)
     batch_deinit(&batch);
 }
 
+/* A body that is changed between the two steps: the record is whole, and the next one follows. */
+static void a_placed_body_is_sealed_as_it_then_is(void **state)
+{
+    (void)state;
+    struct log_batch batch = {0};
+    struct log_batch other = {0};
+    (void)one_record(&batch, BYTES_LITERAL("first"));
+    (void)one_record(&other, BYTES_LITERAL("first"));
+    const size_t before = batch.bytes.size;
+    uint8_t *body;
+    assert_int_equal(batch_place(&batch, RECORD_PUBLISH, 7, BYTES_LITERAL("stamp me"), &body),
+                     RC_OK);
+    assert_memory_equal(body, "stamp me", 8);
+    assert_int_equal(batch.bytes.size, before); /* not yet */
+    bytes_copy(body, "STAMP", 5);
+    batch_seal(&batch);
+    assert_int_equal(batch_append(&other, RECORD_PUBLISH, 7, BYTES_LITERAL("STAMP me")), RC_OK);
+    assert_true(bytes_equal(buf_bytes(&batch.bytes), buf_bytes(&other.bytes)));
+    assert_true(batch.end_hash == other.end_hash && batch.end_pos == other.end_pos);
+    assert_int_equal(batch.controls, other.controls);
+    batch_deinit(&batch);
+    batch_deinit(&other);
+}
+
+static void what_we_wrote_is_read_the_same_without_its_checksum(void **state)
+{
+    (void)state;
+    struct log_batch batch = {0};
+    struct record checked;
+    (void)one_record(&batch, BYTES_LITERAL("first"));
+    assert_int_equal(batch_append(&batch, RECORD_PUBLISH, 3, BYTES_LITERAL("second one")), RC_OK);
+    struct bytes rest = buf_bytes(&batch.bytes);
+    while (rest.size > 0) {
+        assert_int_equal(record_decode(rest, &checked), RC_OK);
+        const struct record trusted = record_trust(rest);
+        assert_true(trusted.type == checked.type && trusted.partition == checked.partition);
+        assert_true(trusted.pos == checked.pos && trusted.prev_hash == checked.prev_hash);
+        assert_true(trusted.channel_prev == checked.channel_prev);
+        assert_true(trusted.controls == checked.controls);
+        assert_true(trusted.batch_index == checked.batch_index && trusted.size == checked.size);
+        assert_ptr_equal(trusted.body.data, checked.body.data);
+        assert_int_equal(trusted.body.size, checked.body.size);
+        rest = bytes_of(rest.data + trusted.size, rest.size - trusted.size);
+    }
+    batch_deinit(&batch);
+}
+
 static void a_hole_leads_to_its_end(void **state)
 {
     (void)state;
@@ -225,6 +272,8 @@ int main(void)
         cmocka_unit_test(types_and_versions_that_we_do_not_know_are_refused),
         cmocka_unit_test(a_batch_is_a_chain),
         cmocka_unit_test(a_batch_without_memory_is_unchanged),
+        cmocka_unit_test(a_placed_body_is_sealed_as_it_then_is),
+        cmocka_unit_test(what_we_wrote_is_read_the_same_without_its_checksum),
         cmocka_unit_test(a_hole_leads_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
