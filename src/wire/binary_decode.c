@@ -108,7 +108,8 @@ static enum rc take_short(struct decode *d, const char *field, struct bytes *ret
     }
     const size_t size = cut(&d->rest, 1).data[0];
     *ret = cut(&d->rest, size);
-    return utf8_valid(*ret) ? RC_OK : refuse(d, field, "expected UTF-8");
+    const bool valid = wire_is_plain(*ret) || utf8_valid(*ret);
+    return valid ? RC_OK : refuse(d, field, "expected UTF-8");
 }
 
 static enum rc take_name(struct decode *d, const char *field, struct bytes *ret)

@@ -107,9 +107,38 @@ bool wire_epoch_parse(struct bytes text, uint64_t *ret_epoch)
     return true;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Not zero where one of eight bytes is below 0x20, 0x7F or above. What a lane borrows from the next
+ * one matters only where it has been found already. */
+static inline uint64_t not_plain(uint64_t word)
+{
+    return ((word - EACH(0x20)) | word | ((word ^ EACH(0x7F)) - EACH(1))) & EACH(0x80);
+}
+
+bool wire_is_plain(struct bytes text)
+{
+    ASSERT_HOT(text.size == 0 || text.data != NULL);
+    uint64_t found = 0;
+    uint64_t rest = EACH(' ');
+    if (text.size < sizeof(rest)) {
+        bytes_copy(&rest, text.data, text.size);
+        return not_plain(rest) == 0;
+    }
+    for (size_t at = 0; at + sizeof(rest) < text.size; at += sizeof(rest)) {
+        found |= not_plain(bytes_load_u64(text.data + at));
+    }
+    found |= not_plain(bytes_load_u64(text.data + text.size - sizeof(rest))); /* again in part */
+    ASSERT_HOT((found & ~EACH(0x80)) == 0);
+    return found == 0;
+}
+
 /* [P 2] U+0000 to U+001F, U+007F, U+0080 to U+009F (C2 80 to C2 9F in UTF-8). */
 bool wire_has_control(struct bytes text)
 {
+    if (wire_is_plain(text)) {
+        return false;
+    }
     bool found = false;
     bool suspect = false; /* no early exit, so that the compiler takes many bytes at a time */
     for (size_t i = 0; i < text.size; i++) {

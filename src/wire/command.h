@@ -231,6 +231,9 @@ struct wire_history {
     bool more;
 };
 
+/* Whether a text is made of printable ASCII only, as most names are: then it is UTF-8 without
+ * control characters. Some instructions for eight bytes. */
+bool wire_is_plain(struct bytes text);
 /* Whether a text that is UTF-8 has control characters (C0, DEL, C1). */
 bool wire_has_control(struct bytes text);
 /* [P 2] 1 to 255 bytes of UTF-8 without control characters; for names that come from elsewhere than

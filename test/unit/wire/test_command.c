@@ -107,6 +107,29 @@ static void a_channel_name_is_1_to_255_bytes_of_utf8_without_control_characters(
     assert_false(wire_channel_name_valid(bytes_of(long_name, 256)));
 }
 
+/* Every byte at every place of texts of every size around the words that are looked at. */
+static void plain_texts_are_those_of_printable_ascii_only(void **state)
+{
+    (void)state;
+    uint8_t text[27];
+    for (size_t size = 0; size <= sizeof(text); size++) {
+        for (size_t i = 0; i < size; i++) {
+            text[i] = (uint8_t)(i % 2 == 0 ? ' ' : '~');
+        }
+        assert_true(wire_is_plain(bytes_of(text, size)));
+        for (size_t i = 0; i < size; i++) {
+            const uint8_t before = text[i];
+            for (unsigned byte = 0; byte <= 255; byte++) {
+                text[i] = (uint8_t)byte;
+                assert_true(wire_is_plain(bytes_of(text, size)) == (byte >= 0x20 && byte < 0x7f));
+                const bool control = byte < 0x20 || byte == 0x7f;
+                assert_true(byte >= 0x80 || wire_has_control(bytes_of(text, size)) == control);
+            }
+            text[i] = before;
+        }
+    }
+}
+
 static void each_error_code_has_a_text_and_a_status(void **state)
 {
     (void)state;
@@ -127,6 +150,7 @@ int main(void)
         cmocka_unit_test(every_epoch_comes_back_from_its_text),
         cmocka_unit_test(a_text_that_this_server_never_gave_is_no_epoch),
         cmocka_unit_test(a_channel_name_is_1_to_255_bytes_of_utf8_without_control_characters),
+        cmocka_unit_test(plain_texts_are_those_of_printable_ascii_only),
         cmocka_unit_test(each_error_code_has_a_text_and_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
