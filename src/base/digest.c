@@ -72,19 +72,34 @@ static uint64_t eight_digits(uint64_t value)
     return ones | 0x3030303030303030u;
 }
 
-size_t digest_id_text(uint64_t id, uint8_t to[static DIGEST_ID_SIZE])
+#define CHUNK_VALUE UINT64_C(100000000) /* of eight digits */
+
+/* All digits of a new number, but the last eight. */
+static void id_begin(struct digest_id *id, uint64_t high)
 {
-    enum { CHUNK = 8, CHUNKS = 3 };
-    uint8_t digits[CHUNK * CHUNKS];
-    bytes_store_u64(digits, eight_digits(id / 10000000000000000));
-    bytes_store_u64(digits + CHUNK, eight_digits(id / 100000000 % 100000000));
-    bytes_store_u64(digits + 2 * CHUNK, eight_digits(id % 100000000));
-    size_t first = sizeof(digits) - DIGEST_ID_SIZE;
-    while (first < sizeof(digits) - 1 && digits[first] == '0') {
+    const uint64_t zeros = 0x3030303030303030u;
+    const uint64_t first = eight_digits(high / CHUNK_VALUE);
+    const uint64_t second = eight_digits(high % CHUNK_VALUE);
+    bytes_store_u64(id->digits_, first);
+    bytes_store_u64(id->digits_ + 8, second);
+    id->high_ = high;
+    id->first_ = first != zeros    ? (uint8_t)(__builtin_ctzll(first ^ zeros) / 8)
+                 : second != zeros ? (uint8_t)(8 + __builtin_ctzll(second ^ zeros) / 8)
+                                   : 16;
+}
+
+struct bytes digest_id_text(struct digest_id *id, uint64_t number)
+{
+    const uint64_t high = number / CHUNK_VALUE;
+    if (high != id->high_ || high == 0) {
+        id_begin(id, high);
+    }
+    bytes_store_u64(id->digits_ + 16, eight_digits(number % CHUNK_VALUE));
+    size_t first = id->first_;
+    while (first >= 16 && first < sizeof(id->digits_) - 1 && id->digits_[first] == '0') {
         first++;
     }
-    bytes_copy(to, digits + first, sizeof(digits) - first);
-    return sizeof(digits) - first;
+    return bytes_of(id->digits_ + first, sizeof(id->digits_) - first);
 }
 
 void digest_text(uint64_t digest, char to[static DIGEST_TEXT_SIZE])

@@ -51,9 +51,15 @@ uint64_t digest_start(struct bytes channel);
 /* digest(n) from digest(n-1) and message n. */
 uint64_t digest_roll(uint64_t before, const struct digest_message *message);
 
-/* The message_id of a number, as the wire has it: its decimal digits. Returns how many. */
-#define DIGEST_ID_SIZE 20u
-size_t digest_id_text(uint64_t id, uint8_t to[static DIGEST_ID_SIZE]);
+/* The message_id of a number, as the wire has it: its decimal digits, which lie in `id` until it is
+ * used again. All zero is a beginning. Those of a batch differ in the last digits only: what is in
+ * front of the last eight is kept. */
+struct digest_id {
+    uint64_t high_; /* what they say that are in front of the last eight */
+    uint8_t digits_[24];
+    uint8_t first_; /* of them that is told; 16 or above: among the last eight */
+};
+struct bytes digest_id_text(struct digest_id *id, uint64_t number);
 
 /* How a digest is written: 16 hexadecimal digits in lower case, NUL-terminated. */
 #define DIGEST_TEXT_SIZE 17u

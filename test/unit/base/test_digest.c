@@ -190,14 +190,18 @@ static void an_id_is_written_as_its_decimal_digits(void **state)
                                           9999,
                                           INT64_MAX,
                                           UINT64_MAX};
+    struct digest_id one = {0};
     struct prng prng = {.state = 5};
     for (size_t i = 0; i < COUNT; i++) {
         const uint64_t id = i < KNOWN ? known[i] : prng_next(&prng) >> i % 64;
         char expected[32];
         const int size = snprintf(expected, sizeof(expected), "%llu", (unsigned long long)id);
-        uint8_t text[DIGEST_ID_SIZE];
-        assert_int_equal(digest_id_text(id, text), size);
-        assert_memory_equal(text, expected, (size_t)size);
+        const struct bytes text = digest_id_text(&one, id);
+        assert_true(bytes_equal(text, bytes_of(expected, (size_t)size)));
+        /* Whatever it was used for before. */
+        struct digest_id other = {0};
+        (void)digest_id_text(&other, id ^ 1);
+        assert_true(bytes_equal(digest_id_text(&other, id), bytes_of(expected, (size_t)size)));
     }
 }
 

@@ -167,11 +167,12 @@ static void it_can_be_rolled_to_the_middle_of_a_batch(void **state)
     for (uint64_t seq = 1; seq <= 4; seq++) {
         struct command_message message;
         assert_true(command_message_next(&rest, &message));
-        uint8_t id[DIGEST_ID_SIZE];
-        const size_t id_size = digest_id_text(snowflake_id(publish.tick + seq - 1, WORLD_NODE), id);
+        struct digest_id id = {0};
+        const struct bytes text =
+            digest_id_text(&id, snowflake_id(publish.tick + seq - 1, WORLD_NODE));
         const struct digest_message seen = {.seq = seq,
                                             .time_ms = publish.time_ms,
-                                            .message_id = bytes_of(id, id_size),
+                                            .message_id = text,
                                             .data = message.data,
                                             .is_bytes = message.is_bytes};
         digest = digest_roll(digest, &seen);
