@@ -27,7 +27,9 @@
 /* A batch's memory is kept for the next one, up to this: one batch of large messages must not hold
  * its memory for ever. Enough for 4,000 messages of 128 bytes in one commit. */
 #define BATCH_KEEP_BYTES MIB
-#define PENDING_KEEP     8192u
+/* A batch that is larger may be copied as it grows: that is little beside filling it. */
+#define BATCH_BEGIN_BYTES (4u * MIB)
+#define PENDING_KEEP      8192u
 
 /* Beside each record of a batch: who waits for it. */
 struct pending {
@@ -40,6 +42,7 @@ struct batch {
     struct pending *pending;
     size_t count;
     size_t capacity;
+    size_t bytes_before; /* of the records of the batch that was here before */
 };
 
 enum partition_phase {
@@ -220,6 +223,18 @@ static enum rc pending_reserve(struct batch *batch)
     return RC_OK;
 }
 
+/* A batch that has given its memory back begins as large as it last became, since growing step by
+ * step would copy it once more. Where memory is short it grows. */
+static void bytes_foresee(struct batch *batch)
+{
+    ASSERT_HOT(batch->log.bytes.size <= batch->log.bytes.capacity);
+    if (batch->log.bytes.capacity == 0 && batch->bytes_before > 0) {
+        const size_t size = batch->bytes_before;
+        (void)!buf_reserve(&batch->log.bytes, size < BATCH_BEGIN_BYTES ? size : BATCH_BEGIN_BYTES);
+    }
+    ASSERT_HOT(batch->log.bytes.size == 0 || batch->log.bytes.capacity > 0);
+}
+
 /* Appends a record nobody waits for. RC_NOMEM: nothing has happened */
 static enum rc append_command(struct partition *p, enum record_type type, struct bytes body)
 {
@@ -336,6 +351,7 @@ static enum rc append_admit(struct partition *p, size_t body_size)
     if (before > 0 && before + record_size(body_size) > p->pending_bytes_max) {
         return RC_FULL;
     }
+    bytes_foresee(filling_of(p));
     return pending_reserve(filling_of(p));
 }
 
@@ -608,6 +624,7 @@ void partition_commit_done(struct partition *partition, enum rc rc)
     partition->ops->batch_end(partition->ctx, &batch->log);
     partition->committing = false;
     batch->count = 0;
+    batch->bytes_before = batch->log.bytes.size;
     buf_clear(&batch->log.bytes);
     partition_check(partition);
 }

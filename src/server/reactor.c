@@ -59,6 +59,7 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     reactor->listen = (struct loop_handler){.fd = -1, .kind = HANDLER_LISTEN};
     reactor->read_buffer = mem_alloc(tune.read_bytes);
     reactor->parcels = mem_calloc(partitions, sizeof(struct mail_parcel *));
+    reactor->parcel_sizes = mem_calloc(partitions, sizeof(size_t));
     reactor->credit_used = mem_calloc(partitions, sizeof(size_t));
     reactor->blocked = mem_calloc(partitions, sizeof(struct list));
     for (unsigned i = 0; reactor->blocked != NULL && i < partitions; i++) {
@@ -66,8 +67,9 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     }
     reactor->replies = mem_calloc(server->threads, sizeof(struct mail_replies *));
     reactor->hosts = mem_calloc(partitions, sizeof(struct host *));
-    if (reactor->read_buffer == NULL || reactor->parcels == NULL || reactor->credit_used == NULL ||
-        reactor->blocked == NULL || reactor->replies == NULL || reactor->hosts == NULL) {
+    if (reactor->read_buffer == NULL || reactor->parcels == NULL || reactor->parcel_sizes == NULL ||
+        reactor->credit_used == NULL || reactor->blocked == NULL || reactor->replies == NULL ||
+        reactor->hosts == NULL) {
         return RC_NOMEM;
     }
     if (rc == RC_OK) {
@@ -88,6 +90,7 @@ void reactor_deinit(struct reactor *reactor)
     compress_deinit(&reactor->compress);
     mem_free(reactor->read_buffer);
     mem_free(reactor->parcels);
+    mem_free(reactor->parcel_sizes);
     mem_free(reactor->credit_used);
     mem_free(reactor->blocked);
     mem_free(reactor->replies);

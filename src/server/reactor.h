@@ -80,6 +80,7 @@ struct reactor {
     struct compress compress;
 
     struct mail_parcel **parcels;  /* by partition: filling */
+    size_t *parcel_sizes;          /* by partition: what the last parcel held */
     size_t *credit_used;           /* by partition: bytes of publishes not yet answered */
     struct mail_replies **replies; /* by endpoint: filling */
     struct host **hosts;           /* by partition; NULL where another reactor owns it */

@@ -25,6 +25,7 @@ static void parcel_send(struct reactor *reactor, unsigned partition)
     struct mail_parcel *parcel = reactor->parcels[partition];
     if (parcel != NULL) {
         reactor->parcels[partition] = NULL;
+        reactor->parcel_sizes[partition] = parcel->bytes.size;
         mesh_send(&reactor->server->mesh, reactor->index,
                   server_owner_of(reactor->server, partition), &parcel->mail);
     }
@@ -45,6 +46,11 @@ static struct mail_parcel *parcel_for(struct reactor *reactor, unsigned partitio
         if (parcel != NULL) {
             parcel->partition = partition;
             reactor->parcels[partition] = parcel;
+            /* Likely as large as the last one: growing it step by step would copy it once more.
+             * Where memory is short it grows. One huge publish is no measure. */
+            const size_t last = reactor->parcel_sizes[partition];
+            (void)!buf_reserve(&parcel->bytes,
+                               last < 2 * tune.parcel_bytes ? last : 2 * tune.parcel_bytes);
         }
     }
     return reactor->parcels[partition];

@@ -295,6 +295,45 @@ static void every_failing_allocation_is_survived(void **state)
     assert_true(failures > 15);
 }
 
+/* 2 MiB: more than a batch keeps. Returns what was allocated while it filled; the allocation of
+ * that number fails. */
+static uint64_t fill_large_batch(struct world *w, const struct buf *body, uint64_t failing)
+{
+    const struct partition_tag tag = {.a = 1};
+    mem_fault_set(failing, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(partition_publish(w->partition, &tag, buf_bytes(body), w->now_ms), RC_OK);
+    }
+    const uint64_t count = mem_fault_count();
+    mem_fault_set(0, 0);
+    partition_flush(w->partition);
+    world_commit_done(w, RC_OK);
+    return count;
+}
+
+static void a_large_batch_begins_as_large_as_the_last_one(void **state)
+{
+    (void)state;
+    struct world w;
+    struct buf body = {0};
+    static const uint8_t data[100000];
+    const struct command_publish head = {.channel = BYTES_LITERAL("a"), .count = 1};
+    const struct command_message message = {.data = bytes_of(data, sizeof(data)), .is_bytes = true};
+    world_init(&w);
+    w.pending_bytes_max = 4 * MIB;
+    world_restart(&w, 0);
+    assert_int_equal(command_publish_encode(&body, &head, &message), RC_OK);
+    assert_true(fill_large_batch(&w, &body, 0) > 5); /* it grows, as does the other one */
+    assert_true(fill_large_batch(&w, &body, 0) > 5);
+    assert_int_equal(fill_large_batch(&w, &body, 0), 1);
+    assert_int_equal(fill_large_batch(&w, &body, 0), 1);
+    /* Without memory for that at once it grows. */
+    assert_true(fill_large_batch(&w, &body, 1) > 5);
+    assert_true(world_position(&w, "a").latest == 100);
+    buf_deinit(&body);
+    world_deinit(&w);
+}
+
 static void snowflake_ids_hold_time_node_and_counter(void **state)
 {
     (void)state;
@@ -317,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_failing_index_stops_the_partition_in_mid_batch),
         cmocka_unit_test(a_failed_commit_takes_back_the_time_it_was_stamped_with),
         cmocka_unit_test(every_failing_allocation_is_survived),
+        cmocka_unit_test(a_large_batch_begins_as_large_as_the_last_one),
         cmocka_unit_test(snowflake_ids_hold_time_node_and_counter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
