@@ -169,7 +169,7 @@ static void answer_run(uint64_t id, uint64_t publishes, uint64_t seq, uint64_t m
                                       .seq = seq,
                                       .count = messages,
                                       .more = publishes - 1};
-    publisher.conn.on_event(&publisher.conn, &event);
+    publisher.conn.setup.on_event(&publisher.conn, &event);
 }
 
 static void a_publisher_knows_how_many_are_under_way(void **state)
