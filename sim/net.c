@@ -419,7 +419,7 @@ static struct net_conn *waiting(void)
     return NULL;
 }
 
-enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_ADDRESS_TEXT])
+enum rc socket_accept(int listen_fd, int *ret_fd, struct address *ret_peer)
 {
     ASSERT(listen_fd == NET_LISTEN_FD);
     struct net_conn *conn = waiting();
@@ -434,7 +434,7 @@ enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_AD
     conn->accepted_us = sim_now_us;
     conn->read_us = sim_now_us;
     *ret_fd = conn->fd;
-    (void)snprintf(ret_peer, SOCKET_ADDRESS_TEXT, "10.0.0.%d", conn->fd % 7);
+    *ret_peer = address_of_v4((uint8_t[4]){10, 0, 0, (uint8_t)(conn->fd % 7)});
     return RC_OK;
 }
 

@@ -1,6 +1,5 @@
 #include "io/socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -9,25 +8,31 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void address_text(const struct sockaddr_storage *address, bool with_port, char *to)
+/* Of a family that we don't serve: the unspecified address. */
+static struct address address_of(const struct sockaddr_storage *from, unsigned *ret_port)
 {
-    char ip[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-        (void)inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
-        if (with_port) {
-            (void)snprintf(to, SOCKET_ADDRESS_TEXT, "[%s]:%u", ip, ntohs(in6->sin6_port));
-            return;
-        }
-    } else if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)address;
-        (void)inet_ntop(AF_INET, &in4->sin_addr, ip, sizeof(ip));
-        if (with_port) {
-            (void)snprintf(to, SOCKET_ADDRESS_TEXT, "%s:%u", ip, ntohs(in4->sin_port));
-            return;
-        }
+    struct address address = {0};
+    *ret_port = 0;
+    if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)from;
+        bytes_copy(address.bytes, &in6->sin6_addr, sizeof(address.bytes));
+        *ret_port = ntohs(in6->sin6_port);
+    } else if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)from;
+        address = address_of_v4((const uint8_t *)&in4->sin_addr);
+        *ret_port = ntohs(in4->sin_port);
     }
-    (void)snprintf(to, SOCKET_ADDRESS_TEXT, "%s", ip);
+    return address;
+}
+
+static void bound_text(const struct sockaddr_storage *bound, char to[static SOCKET_ADDRESS_TEXT])
+{
+    char ip[ADDRESS_TEXT_SIZE];
+    unsigned port;
+    const struct address address = address_of(bound, &port);
+    address_print(&address, ip);
+    const char *form = strchr(ip, ':') == NULL ? "%s:%u" : "[%s]:%u";
+    (void)snprintf(to, SOCKET_ADDRESS_TEXT, form, ip, port);
 }
 
 static enum rc rc_of_bind(int error)
@@ -81,12 +86,12 @@ enum rc socket_listen(const char *host, uint16_t port, int backlog, int *ret_fd,
     struct sockaddr_storage bound = {0};
     socklen_t size = sizeof(bound);
     (void)getsockname(fd, (struct sockaddr *)&bound, &size);
-    address_text(&bound, true, ret_address);
+    bound_text(&bound, ret_address);
     *ret_fd = fd;
     return RC_OK;
 }
 
-enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_ADDRESS_TEXT])
+enum rc socket_accept(int listen_fd, int *ret_fd, struct address *ret_peer)
 {
     struct sockaddr_storage peer = {0};
     socklen_t size = sizeof(peer);
@@ -107,7 +112,8 @@ enum rc socket_accept(int listen_fd, int *ret_fd, char ret_peer[static SOCKET_AD
     }
     const int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    address_text(&peer, false, ret_peer);
+    unsigned port;
+    *ret_peer = address_of(&peer, &port);
     *ret_fd = fd;
     return RC_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/rc.h"
+#include "io/address.h"
 
 #include <sys/uio.h>
 
@@ -20,12 +21,11 @@
 MUST_USE enum rc socket_listen(const char *host, uint16_t port, int backlog, int *ret_fd,
                                char ret_address[static SOCKET_ADDRESS_TEXT]);
 
-/* The next connection waiting; TCP_NODELAY is set. `ret_peer` is the peer's IP without its port.
+/* The next connection waiting; TCP_NODELAY is set. *ret_peer: where it comes from.
  * RC_AGAIN  none is waiting (or the one that was has gone)
  * RC_FULL   out of descriptors or memory
  * RC_IO */
-MUST_USE enum rc socket_accept(int listen_fd, int *ret_fd,
-                               char ret_peer[static SOCKET_ADDRESS_TEXT]);
+MUST_USE enum rc socket_accept(int listen_fd, int *ret_fd, struct address *ret_peer);
 
 /* Reads what is there, up to `size`.
  * RC_AGAIN   nothing yet

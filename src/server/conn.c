@@ -136,8 +136,10 @@ static void conn_destroy(struct conn *conn)
 void conn_kill(struct conn *conn, const char *why)
 {
     if (!conn->dead && log_enabled(LEVEL_DEBUG)) {
+        char peer[ADDRESS_TEXT_SIZE];
+        address_print(&conn->mail->peer, peer);
         log_event(LEVEL_DEBUG, "connection closed", FIELD_U64("connection", conn->handle),
-                  FIELD_TEXT("peer", conn->mail->peer), FIELD_TEXT("why", why));
+                  FIELD_TEXT("peer", peer), FIELD_TEXT("why", why));
     }
     conn->dead = true;
     conn_wake(conn);

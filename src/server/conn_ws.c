@@ -40,9 +40,10 @@ void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
     }
     ASSERT(conn->phase == CONN_WS);
     if (log_enabled(LEVEL_DEBUG)) {
+        char peer[ADDRESS_TEXT_SIZE];
+        address_print(&conn->mail->peer, peer);
         log_event(LEVEL_DEBUG, "closing", FIELD_U64("connection", conn->handle),
-                  FIELD_TEXT("peer", conn->mail->peer), FIELD_U64("code", code),
-                  FIELD_TEXT("why", text));
+                  FIELD_TEXT("peer", peer), FIELD_U64("code", code), FIELD_TEXT("why", text));
     }
     conn->close_sent = true;
     const enum rc rc = session_flush(conn->session);

@@ -536,8 +536,9 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
         conn_ws_open(conn, codec);
         conn_deflate_open(conn, &deflate);
     } else if (rc == RC_PROTOCOL) {
-        log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", conn->mail->peer),
-                  FIELD_TEXT("why", why),
+        char peer[ADDRESS_TEXT_SIZE];
+        address_print(&conn->mail->peer, peer);
+        log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", peer), FIELD_TEXT("why", why),
                   FIELD_BYTES("origin", http_field_find(request, "origin")));
         conn->close_after_out = true;
     } else {

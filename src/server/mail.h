@@ -9,6 +9,7 @@
 #define SERVER_MAIL_H
 
 #include "base/list.h"
+#include "io/address.h"
 #include "io/worker.h"
 #include "log/file_log.h"
 #include "server/frames.h"
@@ -41,7 +42,7 @@ struct mail {
 struct mail_connection {
     struct mail mail;
     int fd; /* -1: taken */
-    char peer[64];
+    struct address peer;
 };
 
 /* Publishes for one partition, one after another in `bytes`: struct parcel_entry, body, padding. */

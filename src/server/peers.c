@@ -5,7 +5,7 @@
 
 struct peer {
     uint64_t count;
-    char *address;
+    struct address address;
 };
 
 struct peers {
@@ -15,13 +15,7 @@ struct peers {
 static struct bytes peer_key(const void *value)
 {
     const struct peer *peer = value;
-    return bytes_of_text(peer->address);
-}
-
-static void peer_free(struct peer *peer)
-{
-    mem_free(peer->address);
-    mem_free(peer);
+    return bytes_of(&peer->address, sizeof(peer->address));
 }
 
 enum rc peers_open(uint64_t hash_seed, struct peers **ret_peers)
@@ -43,29 +37,29 @@ void peers_close(struct peers *peers)
     size_t at = 0;
     struct peer *peer;
     while ((peer = map_next(&peers->by_address, &at)) != NULL) {
-        peer_free(peer);
+        mem_free(peer);
     }
     map_deinit(&peers->by_address);
     mem_free(peers);
 }
 
-static struct peer *peer_new(struct peers *peers, const char *address)
+static struct peer *peer_new(struct peers *peers, const struct address *address)
 {
     struct peer *peer = mem_calloc(1, sizeof(*peer));
     if (peer == NULL) {
         return NULL;
     }
-    peer->address = mem_strdup(address);
-    if (peer->address == NULL || map_insert(&peers->by_address, peer) != RC_OK) {
-        peer_free(peer);
+    peer->address = *address;
+    if (map_insert(&peers->by_address, peer) != RC_OK) {
+        mem_free(peer);
         return NULL;
     }
     return peer;
 }
 
-bool peers_add(struct peers *peers, const char *address, uint64_t max)
+bool peers_add(struct peers *peers, const struct address *address, uint64_t max)
 {
-    struct peer *peer = map_find(&peers->by_address, bytes_of_text(address));
+    struct peer *peer = map_find(&peers->by_address, bytes_of(address, sizeof(*address)));
     if (peer == NULL) {
         peer = peer_new(peers, address);
     }
@@ -76,16 +70,16 @@ bool peers_add(struct peers *peers, const char *address, uint64_t max)
     return true;
 }
 
-void peers_remove(struct peers *peers, const char *address)
+void peers_remove(struct peers *peers, const struct address *address)
 {
-    struct peer *peer = map_find(&peers->by_address, bytes_of_text(address));
+    struct peer *peer = map_find(&peers->by_address, bytes_of(address, sizeof(*address)));
     if (peer == NULL) {
         return;
     }
     ASSERT(peer->count > 0);
     peer->count--;
     if (peer->count == 0) {
-        (void)map_remove(&peers->by_address, bytes_of_text(address));
-        peer_free(peer);
+        (void)map_remove(&peers->by_address, bytes_of(address, sizeof(*address)));
+        mem_free(peer);
     }
 }

@@ -102,7 +102,7 @@ void reactor_deinit(struct reactor *reactor)
 
 /* ---- accepting (reactor 0) ------------------------------------------------------------------- */
 
-static bool admitted(struct reactor *reactor, const char *peer)
+static bool admitted(struct reactor *reactor, const struct address *peer)
 {
     const struct config *config = reactor->server->config;
     if (stats_counter_get(&reactor->server->connections) >= config->limit_connections) {
@@ -128,7 +128,7 @@ static void turn_away(int fd)
 }
 
 /* Each connection goes to the next reactor in turn. */
-static void hand_out(struct reactor *reactor, int fd, const char *peer)
+static void hand_out(struct reactor *reactor, int fd, const struct address *peer)
 {
     struct server *server = reactor->server;
     struct mail_connection *mail =
@@ -143,7 +143,7 @@ static void hand_out(struct reactor *reactor, int fd, const char *peer)
     }
     (void)stats_counter_add(&server->connections, 1);
     mail->fd = fd;
-    (void)snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
+    mail->peer = *peer;
     reactor->accept_next = (reactor->accept_next + 1) % server->threads;
     mesh_send(&server->mesh, reactor->index, reactor->accept_next, &mail->mail);
 }
@@ -152,9 +152,9 @@ static void hand_out(struct reactor *reactor, int fd, const char *peer)
 static void shed(struct reactor *reactor)
 {
     int fd;
-    char peer[SOCKET_ADDRESS_TEXT];
+    struct address peer;
     socket_close(reactor->spare_fd);
-    if (socket_accept(reactor->listen.fd, &fd, peer) == RC_OK) {
+    if (socket_accept(reactor->listen.fd, &fd, &peer) == RC_OK) {
         turn_away(fd);
     }
     MARK("accept: no descriptors are left");
@@ -170,8 +170,8 @@ static void accept_some(struct reactor *reactor)
 {
     for (unsigned i = 0; i < tune.accepts; i++) {
         int fd;
-        char peer[SOCKET_ADDRESS_TEXT];
-        const enum rc rc = socket_accept(reactor->listen.fd, &fd, peer);
+        struct address peer;
+        const enum rc rc = socket_accept(reactor->listen.fd, &fd, &peer);
         if (rc == RC_FULL) {
             shed(reactor);
             return;
@@ -179,8 +179,8 @@ static void accept_some(struct reactor *reactor)
         if (rc != RC_OK) {
             return;
         }
-        if (admitted(reactor, peer)) {
-            hand_out(reactor, fd, peer);
+        if (admitted(reactor, &peer)) {
+            hand_out(reactor, fd, &peer);
         } else {
             MARK("accept: too many connections, one is turned away");
             turn_away(fd);
@@ -190,7 +190,7 @@ static void accept_some(struct reactor *reactor)
 
 void reactor_on_gone(struct reactor *reactor, struct mail_connection *mail)
 {
-    peers_remove(reactor->server->peers, mail->peer);
+    peers_remove(reactor->server->peers, &mail->peer);
     mail_free(&mail->mail);
 }
 

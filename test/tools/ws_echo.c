@@ -309,9 +309,9 @@ static void conn_open(struct echo *echo, int fd)
 
 static void on_accept(struct echo *echo)
 {
-    char peer[SOCKET_ADDRESS_TEXT];
+    struct address peer;
     int fd = -1;
-    const enum rc rc = socket_accept(echo->listener.fd, &fd, peer);
+    const enum rc rc = socket_accept(echo->listener.fd, &fd, &peer);
     if (rc == RC_OK && echo->connections < CONNECTIONS_MAX) {
         conn_open(echo, fd);
     } else if (rc == RC_OK) {
