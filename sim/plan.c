@@ -44,6 +44,7 @@ static void draw_tune(struct tune *to)
     to->session_reads = (unsigned)tuned(usual->session_reads, 1, 1, 2);
     to->history_bytes = tuned(usual->history_bytes, 100, 1000, 4000);
     to->read_count = (uint32_t)tuned(usual->read_count, 1, 2, 7);
+    to->subs_listed = (uint32_t)tuned(usual->subs_listed, 0, 1, 2);
 }
 
 static void draw_settings(struct plan *plan)

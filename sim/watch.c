@@ -30,7 +30,7 @@ static void session_watch(const struct reactor *reactor, const struct session *s
     const uint64_t bytes_max = tune.credit_bytes + HISTORY_BYTES_MAX;
     if (session->inflight_count > reactor->server->config->limit_inflight ||
         session->inflight_bytes > bytes_max || session->read_count > tune.session_reads) {
-        trace_fail("I11 bounded", "a connection has %u commands under way, %zu bytes, %u reads",
+        trace_fail("I11 bounded", "a connection has %u commands under way, %u bytes, %u reads",
                    session->inflight_count, session->inflight_bytes, session->read_count);
     }
 }

@@ -37,6 +37,8 @@ struct tune {
                              * while the log is read, and a bound on what a client with a thousand
                              * subscriptions can make it hold */
     uint32_t read_count;    /* messages that a cursor asks for at once */
+    uint32_t subs_listed;   /* subscriptions of a session that are looked through; more have a map:
+                             * a look at so many names costs what a hash and a probe do */
     /* core */
     uint32_t producer_runs;  /* kept per producer and channel; 2^k up to PRODUCER_RUNS_MAX */
     uint32_t channel_epochs; /* remembered per channel; 2^k up to CHANNEL_EPOCHS_MAX */

@@ -309,7 +309,7 @@ enum rc session_on_read(struct session *session, const struct session_read *read
 {
     ASSERT(read->chunk == NULL || !read->trimmed);
     ASSERT(read->chunk == NULL || read->damaged_end == 0);
-    struct subscription *sub = session_sub_find(session, read->channel);
+    struct subscription *sub = subs_find(&session->subs, read->channel);
     if (sub == NULL || sub->id != read->sub_id || session->state != SESSION_READY) {
         MARK("deliver: a read comes too late for its subscription");
         if (read->chunk != NULL) {

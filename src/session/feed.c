@@ -236,7 +236,7 @@ static uint64_t wanted_from(const struct subscription *sub)
 {
     ASSERT_HOT(sub->feed->attached || sub->state == SUB_ATTACHING);
     ASSERT_HOT(sub->state < SUB_STATE_COUNT);
-    switch (sub->state) {
+    switch ((enum subscription_state)sub->state) {
     case SUB_FOLLOWING: return sub->cursor;
     case SUB_READING:
     case SUB_CATCHING_UP: return sub->tail_seq;

@@ -73,21 +73,27 @@ enum subscription_state {
     SUB_STATE_COUNT,
 };
 
+/* There may be a million of them, nearly all of them idle: see the bound below. */
 struct subscription {
     struct session *session;
+    struct subscription *next; /* subs.h */
     struct feed *feed;
     struct list feed_link;
     struct list ready_link; /* in session->ready while there may be something to send */
-    enum subscription_state state;
+    struct chunk *chunk;    /* CATCHING_UP: what was read, a reference of its own */
+    uint64_t id;            /* as feed.id */
+    union {
+        uint64_t request_id; /* ATTACHING: of the subscribe command */
+        uint64_t tail_seq;   /* READING, CATCHING_UP: where the feed ended when the read began */
+    };
+    uint64_t cursor; /* the next seq it wants; everything below has been sent */
+    uint64_t acked;  /* highest seq acknowledged; first cursor - 1 at the start */
+    uint32_t window; /* 0: none */
+    uint8_t state;   /* enum subscription_state */
     bool on_gap_reset;
-    uint32_t window;     /* 0: none */
-    uint64_t id;         /* as feed.id */
-    uint64_t request_id; /* of the subscribe command, while ATTACHING */
-    uint64_t cursor;     /* the next seq it wants; everything below has been sent */
-    uint64_t acked;      /* highest seq acknowledged; first cursor - 1 at the start */
-    uint64_t tail_seq;   /* READING, CATCHING_UP: where the feed ended when the read began */
-    struct chunk *chunk; /* CATCHING_UP: what was read, a reference of its own */
 };
+
+static_assert(sizeof(struct subscription) <= 104, "with the heap's 8 bytes no more than 112");
 
 /* All feeds of a reactor. */
 struct feed_table {

@@ -173,7 +173,7 @@ enum rc session_on_published(struct session *session, uint64_t tag,
     ASSERT(session->inflight_bytes >= size);
     const uint64_t id = tag & ~TAG_QUIET;
     session->inflight_count--;
-    session->inflight_bytes -= size;
+    session->inflight_bytes -= (uint32_t)size;
     session_check(session);
     if (!is_stored(result)) {
         struct wire_error error;

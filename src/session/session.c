@@ -18,10 +18,10 @@ static const unsigned session_moves[SESSION_STATE_COUNT] = {
 void session_check(const struct session *session)
 {
     ASSERT_HOT(session->inflight_count > 0 || session->inflight_bytes == 0);
-    ASSERT_HOT((session->producer_id == NULL) == (session->producer_id_size == 0));
+    ASSERT_HOT(session->producer == NULL || session->producer->id_size > 0);
     ASSERT_HOT((session->state == SESSION_CLOSING) == (session->close_code != 0));
-    ASSERT_HOT(session->read_count <= map_count(&session->subs));
-    ASSERT_HOT(session->state != SESSION_OPENING || map_count(&session->subs) == 0);
+    ASSERT_HOT(session->read_count <= subs_count(&session->subs));
+    ASSERT_HOT(session->state != SESSION_OPENING || subs_count(&session->subs) == 0);
     ASSERT_HOT(session->state != SESSION_OPENING || session->inflight_count == 0);
     ASSERT_HOT(session->out != session->env->encode);
 }
@@ -31,7 +31,7 @@ void session_move(struct session *session, enum session_state next)
     ASSERT(session->state < SESSION_STATE_COUNT);
     ASSERT(next < SESSION_STATE_COUNT);
     ASSERT(session_moves[session->state] & (1u << next));
-    session->state = next;
+    session->state = (uint8_t)next;
     session_check(session);
 }
 
@@ -61,12 +61,11 @@ enum rc session_open(const struct session_env *env, enum wire_codec codec, uint6
         return RC_NOMEM;
     }
     session->env = env;
-    session->codec = codec;
+    session->codec = (uint8_t)codec;
     session->out = out;
     session->user = user;
     session->connection = connection;
     session->state = SESSION_OPENING;
-    map_init(&session->subs, 0, subscription_key);
     list_init(&session->ready);
     session_check(session);
     *ret_session = session;
@@ -78,19 +77,15 @@ void session_close(struct session *session)
     if (session == NULL) {
         return;
     }
-    for (;;) {
-        size_t at = 0;
-        struct subscription *sub = map_next(&session->subs, &at);
-        if (sub == NULL) {
-            break;
-        }
+    struct subscription *sub;
+    while ((sub = subs_any(&session->subs)) != NULL) {
         subscription_end(sub);
     }
     ASSERT(list_empty(&session->ready));
-    ASSERT(map_count(&session->subs) == 0);
+    ASSERT(subs_count(&session->subs) == 0);
     ASSERT(session->read_count == 0);
-    map_deinit(&session->subs);
-    mem_free(session->producer_id);
+    subs_deinit(&session->subs);
+    mem_free(session->producer);
     mem_free(session->run);
     mem_free(session);
 }
@@ -213,12 +208,28 @@ void session_on_bad_text(struct session *session)
 
 void session_on_connect_timeout(struct session *session)
 {
-    ASSERT(session->state != SESSION_OPENING || session->producer_id == NULL);
-    ASSERT(session->state != SESSION_OPENING || map_count(&session->subs) == 0);
+    ASSERT(session->state != SESSION_OPENING || session->producer == NULL);
+    ASSERT(session->state != SESSION_OPENING || subs_count(&session->subs) == 0);
     if (session->state == SESSION_OPENING) {
         MARK("session: no connect in time");
         session_close_with(session, WS_CLOSE_UNAUTHORIZED, "no connect in time");
     }
+}
+
+static enum rc producer_set(struct session *session, const struct wire_command *command)
+{
+    ASSERT(session->producer == NULL);
+    const struct bytes id = command->producer.id;
+    ASSERT(id.size > 0 && id.size <= PRODUCER_ID_BYTES_MAX);
+    struct named_producer *producer = mem_alloc(sizeof(*producer) + id.size);
+    if (producer == NULL) {
+        return RC_NOMEM;
+    }
+    producer->epoch = command->producer.epoch;
+    producer->id_size = (uint8_t)id.size;
+    bytes_copy(producer->id, id.data, id.size);
+    session->producer = producer;
+    return RC_OK;
 }
 
 static enum rc on_connect(struct session *session, const struct wire_command *command,
@@ -239,14 +250,8 @@ static enum rc on_connect(struct session *session, const struct wire_command *co
             return RC_NOMEM;
         }
     }
-    if (command->producer.id.size > 0) {
-        session->producer_id = mem_alloc(command->producer.id.size);
-        if (session->producer_id == NULL) {
-            return RC_NOMEM;
-        }
-        bytes_copy(session->producer_id, command->producer.id.data, command->producer.id.size);
-        session->producer_id_size = (uint8_t)command->producer.id.size;
-        session->producer_epoch = command->producer.epoch;
+    if (command->producer.id.size > 0 && producer_set(session, command) != RC_OK) {
+        return RC_NOMEM;
     }
     session_move(session, SESSION_READY);
     const struct wire_connected connected = {
@@ -280,8 +285,9 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
     ASSERT_HOT(command->item_count >= 1);
     ASSERT_HOT(command->item_count <= BATCH_MESSAGES_MAX);
     ASSERT_HOT(command->is_batch || command->item_count == 1);
+    ASSERT_HOT(size <= UINT32_MAX - session->inflight_bytes); /* session_can_take() sees to it */
     const struct session_env *env = session->env;
-    if (command->has_producer_seq && session->producer_id == NULL) {
+    if (command->has_producer_seq && session->producer == NULL) {
         MARK("session: a number without a producer");
         return session_refuse(session, command->id, WIRE_ERROR_BAD_REQUEST,
                               "producer_seq needs a producer in connect");
@@ -292,8 +298,8 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
         .is_batch = command->is_batch,
     };
     if (command->has_producer_seq) {
-        head.producer = bytes_of(session->producer_id, session->producer_id_size);
-        head.producer_epoch = session->producer_epoch;
+        head.producer = bytes_of(session->producer->id, session->producer->id_size);
+        head.producer_epoch = session->producer->epoch;
         head.producer_seq = command->producer_seq;
     }
     /* The wire's item and the log's message are one and the same layout (asserted above). */
@@ -302,7 +308,7 @@ static enum rc on_publish(struct session *session, const struct wire_command *co
         env->ops->publish(env->ctx, session, &head, messages, session_tag(command), size);
     if (rc == RC_OK) {
         session->inflight_count++;
-        session->inflight_bytes += size;
+        session->inflight_bytes += (uint32_t)size;
         session_check(session);
     }
     return rc;

@@ -5,6 +5,7 @@
 #define SESSION_SESSION_PRIVATE_H
 
 #include "session/session.h"
+#include "session/subs.h"
 #include "wire/codec.h"
 #include "wire/ws_deflate.h"
 
@@ -23,28 +24,36 @@ struct run {
     uint8_t channel[CHANNEL_NAME_BYTES_MAX];
 };
 
+/* Whom a connection publishes as. */
+struct named_producer {
+    uint64_t epoch;
+    uint8_t id_size;
+    uint8_t id[];
+};
+
+/* What every connection has, be it idle: see the bound below. */
 struct session {
     const struct session_env *env;
-    enum wire_codec codec;
     struct buf *out;
     void *user;
     uint64_t connection;
-    enum session_state state;
-    uint16_t close_code;
     const char *close_text;
-    uint8_t *producer_id; /* owned; NULL: none */
-    uint8_t producer_id_size;
-    uint64_t producer_epoch;
-    struct run *run; /* owned; NULL: each publish is answered on its own */
+    struct named_producer *producer; /* owned; NULL: none */
+    struct run *run;                 /* owned; NULL: each publish is answered on its own */
+    struct deflater *deflater;       /* lent; NULL: its messages go out plain */
+    struct subs subs;
+    struct list ready; /* struct subscription.ready_link */
     uint32_t inflight_count;
-    size_t inflight_bytes;
-    struct map subs;           /* by channel name */
-    struct list ready;         /* struct subscription.ready_link */
-    uint32_t read_count;       /* subscriptions that wait for a read, or hold what it gave */
-    struct deflater *deflater; /* lent; NULL: its messages go out plain */
-    bool deflated;             /* takes what was compressed for all */
-    bool stalled;              /* the socket took no more at the last write */
+    uint32_t inflight_bytes;
+    uint32_t read_count; /* subscriptions that wait for a read, or hold what it gave */
+    uint16_t close_code;
+    uint8_t codec; /* enum wire_codec */
+    uint8_t state; /* enum session_state */
+    bool deflated; /* takes what was compressed for all */
+    bool stalled;  /* the socket took no more at the last write */
 };
+
+static_assert(sizeof(struct session) <= 120, "with the heap's 8 bytes no more than 128");
 
 void session_check(const struct session *session);
 void session_move(struct session *session, enum session_state next);
@@ -65,7 +74,5 @@ MUST_USE enum rc session_subscribe(struct session *session, const struct wire_co
 MUST_USE enum rc session_ack(struct session *session, const struct wire_command *command);
 MUST_USE enum rc session_unsubscribe(struct session *session, const struct wire_command *command);
 MUST_USE enum rc session_digest(struct session *session, const struct wire_command *command);
-struct subscription *session_sub_find(const struct session *session, struct bytes channel);
-struct bytes subscription_key(const void *value);
 
 #endif

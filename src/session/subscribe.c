@@ -17,19 +17,6 @@ static const unsigned sub_moves[SUB_STATE_COUNT] = {
 };
 #undef TO
 
-struct bytes subscription_key(const void *value)
-{
-    const struct subscription *sub = value;
-    ASSERT_HOT(sub->feed->name.size > 0);
-    return sub->feed->name;
-}
-
-struct subscription *session_sub_find(const struct session *session, struct bytes channel)
-{
-    ASSERT_HOT(channel.size > 0);
-    return map_find(&session->subs, channel);
-}
-
 static void subscription_check(const struct subscription *sub)
 {
     ASSERT_HOT(sub->id > 0);
@@ -45,7 +32,7 @@ static void subscription_check(const struct subscription *sub)
     if (sub->state == SUB_FOLLOWING) ASSERT(sub->cursor <= sub->feed->next_seq);
 }
 
-static bool holds_read(enum subscription_state state)
+static bool holds_read(unsigned state)
 {
     ASSERT_HOT(state < SUB_STATE_COUNT);
     return state == SUB_READING || state == SUB_CATCHING_UP;
@@ -60,7 +47,7 @@ void subscription_move(struct subscription *sub, enum subscription_state next)
     session->read_count -= holds_read(sub->state);
     session->read_count += holds_read(next);
     ASSERT_HOT(session->read_count <= tune.session_reads);
-    sub->state = next;
+    sub->state = (uint8_t)next;
     feed_touch(session->env->feeds, sub->feed);
     subscription_check(sub);
 }
@@ -98,10 +85,10 @@ void subscription_drop_chunk(struct subscription *sub)
 void subscription_end(struct subscription *sub)
 {
     ASSERT(sub->feed->sub_count > 0);
-    ASSERT(session_sub_find(sub->session, sub->feed->name) == sub);
+    ASSERT(subs_find(&sub->session->subs, sub->feed->name) == sub);
     struct session *session = sub->session;
     struct feed *feed = sub->feed;
-    (void)map_remove(&session->subs, feed->name);
+    subs_remove(&session->subs, sub);
     list_remove(&sub->feed_link);
     feed->sub_count--;
     list_remove(&sub->ready_link);
@@ -117,7 +104,7 @@ static enum rc subscription_open(struct session *session, struct bytes channel,
                                  struct subscription **ret_sub)
 {
     ASSERT(session->state == SESSION_READY);
-    ASSERT(session_sub_find(session, channel) == NULL);
+    ASSERT(subs_find(&session->subs, channel) == NULL);
     struct feed_table *feeds = session->env->feeds;
     struct feed *feed;
     if (feed_open(feeds, session->codec, channel, &feed) != RC_OK) {
@@ -132,7 +119,7 @@ static enum rc subscription_open(struct session *session, struct bytes channel,
     sub->state = SUB_ATTACHING;
     sub->id = feed_table_next_id(feeds);
     list_init(&sub->ready_link);
-    if (map_insert(&session->subs, sub) != RC_OK) {
+    if (subs_insert(&session->subs, sub) != RC_OK) {
         goto fail_sub;
     }
     list_push_back(&feed->subs, &sub->feed_link);
@@ -167,12 +154,12 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
     ASSERT(command->type == WIRE_SUBSCRIBE);
     ASSERT(command->window <= WINDOW_MAX);
     const struct session_env *env = session->env;
-    if (session_sub_find(session, command->channel) != NULL) {
+    if (subs_find(&session->subs, command->channel) != NULL) {
         MARK("subscribe: to a channel it has already");
         return session_refuse(session, command->id, WIRE_ERROR_ALREADY_SUBSCRIBED,
                               "this connection is subscribed to the channel already");
     }
-    if (map_count(&session->subs) >= env->subscriptions_max) {
+    if (subs_count(&session->subs) >= env->subscriptions_max) {
         return session_refuse(session, command->id, WIRE_ERROR_LIMIT_EXCEEDED,
                               "too many subscriptions on this connection");
     }
@@ -282,7 +269,7 @@ enum rc session_on_subscribed(struct session *session, const struct session_answ
 {
     ASSERT(answer->sub_id > 0);
     ASSERT(session->state != SESSION_OPENING);
-    struct subscription *sub = session_sub_find(session, answer->channel);
+    struct subscription *sub = subs_find(&session->subs, answer->channel);
     ASSERT(session->inflight_count > 0);
     session->inflight_count--;
     if (sub == NULL || sub->id != answer->sub_id) {
@@ -310,7 +297,7 @@ enum rc session_ack(struct session *session, const struct wire_command *command)
 {
     ASSERT_HOT(session->state == SESSION_READY);
     ASSERT_HOT(command->seq >= 1);
-    struct subscription *sub = session_sub_find(session, command->channel);
+    struct subscription *sub = subs_find(&session->subs, command->channel);
     if (sub == NULL || sub->state == SUB_ATTACHING) {
         MARK("ack: of a channel that is not subscribed");
         return session_refuse(session, command->id, WIRE_ERROR_NOT_SUBSCRIBED,
@@ -334,7 +321,7 @@ enum rc session_unsubscribe(struct session *session, const struct wire_command *
 {
     ASSERT(session->state == SESSION_READY);
     ASSERT(command->type == WIRE_UNSUBSCRIBE);
-    struct subscription *sub = session_sub_find(session, command->channel);
+    struct subscription *sub = subs_find(&session->subs, command->channel);
     if (sub == NULL) {
         return session_refuse(session, command->id, WIRE_ERROR_NOT_SUBSCRIBED,
                               "this connection is not subscribed to the channel");
