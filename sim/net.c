@@ -544,7 +544,7 @@ static struct special *special_of(const struct loop_handler *handler)
 
 enum rc loop_set(struct loop *loop, struct loop_handler *handler, uint32_t events)
 {
-    handler->events = events | REGISTERED;
+    handler->events = (uint16_t)(events | REGISTERED);
     if (handler->fd >= NET_FIRST_FD) {
         struct net_conn *conn = conn_of(handler->fd);
         conn->loop = loop;

@@ -73,14 +73,29 @@ static void late_watch(const struct reactor *reactor, bool late)
     }
 }
 
+/* Between turns a connection keeps no memory for what it has not got: else a million idle ones
+ * would. */
+static void idle_watch(const struct conn *conn)
+{
+    const struct conn_work *work = conn->work;
+    if (conn->out.size == 0 && conn->out.capacity > 0) {
+        trace_fail("I11 bounded", "a connection keeps a buffer with nothing to send");
+    }
+    if (work != NULL && work->parser == NULL && !conn->blocked && !work->decoding &&
+        work->in.size + work->deferred.size + work->pong.size == 0) {
+        trace_fail("I11 bounded", "an idle connection keeps what only a busy one needs");
+    }
+}
+
 static void conns_watch(const struct reactor *reactor)
 {
     bool late = false;
     unsigned count = 0;
-    for (uint32_t slot = 0; slot < reactor->conns.capacity; slot++) {
-        const struct conn *conn = reactor->conns.slots[slot];
+    for (uint32_t slot = 0; slot < conn_table_end(&reactor->conns); slot++) {
+        const struct conn *conn = conn_table_at(&reactor->conns, slot);
         if (conn != NULL && conn->session != NULL) {
             session_watch(reactor, conn->session);
+            idle_watch(conn);
             late = late || is_late(reactor, conn);
         }
         count += conn != NULL;

@@ -38,7 +38,7 @@ enum rc loop_set(struct loop *loop, struct loop_handler *handler, uint32_t event
     if (epoll_ctl(loop->epoll_fd_, op, handler->fd, &event) != 0) {
         return errno == ENOMEM || errno == ENOSPC ? RC_NOMEM : RC_IO;
     }
-    handler->events = events | REGISTERED;
+    handler->events = (uint16_t)(events | REGISTERED);
     return RC_OK;
 }
 

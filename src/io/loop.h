@@ -20,8 +20,8 @@ enum loop_events {
 /* Embedded in what owns the descriptor; `kind` is the owner's, to tell its handlers apart. */
 struct loop_handler {
     int fd;
-    uint32_t kind;
-    uint32_t events; /* as registered; 0: not registered */
+    uint16_t kind;
+    uint16_t events; /* as registered; 0: not registered */
 };
 
 struct loop_ready {

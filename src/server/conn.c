@@ -10,8 +10,7 @@
 #define LINGER_TIMEOUT_MS  2000u  /* for the peer's end of the connection */
 #define KEEP_ALIVE_MS      60000u /* an HTTP connection between requests */
 
-/* An idle connection gives back what its buffers grew to beyond this. */
-#define OUT_KEEP_BYTES (16u * KIB)
+#define HANDLE_REACTOR_SHIFT (32u + CONN_GENERATION_BITS)
 
 #define TO(name) (1u << CONN_##name)
 static const unsigned conn_moves[CONN_PHASE_COUNT] = {
@@ -25,7 +24,7 @@ static const unsigned conn_moves[CONN_PHASE_COUNT] = {
 void conn_move(struct conn *conn, enum conn_phase next)
 {
     ASSERT(conn_moves[conn->phase] & (1u << next));
-    conn->phase = next;
+    conn->phase = (uint8_t)next;
     conn->since_ms = conn->reactor->mono_ms;
     conn_timer_set(conn);
 }
@@ -37,59 +36,11 @@ uint64_t conn_handle(const struct conn *conn)
     return conn->handle;
 }
 
-static enum rc table_grow(struct conn_table *table)
-{
-    const uint32_t capacity = table->capacity == 0 ? 64 : table->capacity * 2;
-    struct conn **slots = mem_realloc(table->slots, capacity * sizeof(struct conn *));
-    if (slots == NULL) {
-        return RC_NOMEM;
-    }
-    table->slots = slots;
-    uint32_t *generations = mem_realloc(table->generations, capacity * sizeof(uint32_t));
-    if (generations == NULL) {
-        return RC_NOMEM;
-    }
-    table->generations = generations;
-    uint32_t *free_slots = mem_realloc(table->free_slots, capacity * sizeof(uint32_t));
-    if (free_slots == NULL) {
-        return RC_NOMEM;
-    }
-    table->free_slots = free_slots;
-    for (uint32_t slot = table->capacity; slot < capacity; slot++) {
-        table->slots[slot] = NULL;
-        table->generations[slot] = 0;
-    }
-    for (uint32_t slot = capacity; slot > table->capacity; slot--) {
-        table->free_slots[table->free_count++] = slot - 1;
-    }
-    table->capacity = capacity;
-    return RC_OK;
-}
-
-static enum rc table_add(struct reactor *reactor, struct conn *conn)
-{
-    struct conn_table *table = &reactor->conns;
-    if (table->free_count == 0 && table_grow(table) != RC_OK) {
-        return RC_NOMEM;
-    }
-    const uint32_t slot = table->free_slots[--table->free_count];
-    ASSERT(table->slots[slot] == NULL);
-    table->slots[slot] = conn;
-    table->used++;
-    table->generations[slot] = (table->generations[slot] + 1) & 0xFFFFFFu;
-    conn->handle = (uint64_t)reactor->index << 56 | (uint64_t)table->generations[slot] << 32 | slot;
-    return RC_OK;
-}
-
 struct conn *conn_find(struct reactor *reactor, uint64_t handle)
 {
-    const uint32_t slot = (uint32_t)handle;
-    ASSERT(handle >> 56 == reactor->index);
-    if (slot >= reactor->conns.capacity || reactor->conns.slots[slot] == NULL) {
-        return NULL;
-    }
-    struct conn *conn = reactor->conns.slots[slot];
-    return conn->handle == handle && !conn->dead ? conn : NULL;
+    ASSERT(handle >> HANDLE_REACTOR_SHIFT == reactor->index);
+    struct conn *conn = conn_table_at(&reactor->conns, (uint32_t)handle);
+    return conn != NULL && conn->handle == handle && !conn->dead ? conn : NULL;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -107,37 +58,41 @@ static void tell_gone(struct reactor *reactor, struct mail_connection *mail)
     mesh_send(&server->mesh, reactor->index, 0, &mail->mail);
 }
 
+static_assert(sizeof(struct mail_connection) <= sizeof(struct conn), "see obituary()");
+
+/* Its own memory becomes the mail that tells of its end: there must be some whatever happens. */
+static void obituary(struct conn *conn)
+{
+    struct reactor *reactor = conn->reactor;
+    const struct address peer = conn->peer;
+    struct mail_connection *mail = (struct mail_connection *)(void *)conn;
+    *mail = (struct mail_connection){.fd = -1, .peer = peer};
+    list_init(&mail->mail.link);
+    tell_gone(reactor, mail);
+}
+
 static void conn_destroy(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
-    const uint32_t slot = (uint32_t)conn->handle;
-    ASSERT(reactor->conns.slots[slot] == conn);
-    reactor->conns.slots[slot] = NULL;
-    reactor->conns.free_slots[reactor->conns.free_count++] = slot;
-    reactor->conns.used--;
+    ASSERT(conn_table_at(&reactor->conns, (uint32_t)conn->handle) == conn);
+    conn_table_remove(&reactor->conns, conn->handle);
     session_close(conn->session);
     loop_forget(&reactor->loop, &conn->handler);
     socket_close(conn->handler.fd);
     timer_disarm(&reactor->timers, &conn->timer);
     list_remove(&conn->dirty_link);
     conn_block_end(conn);
-    http_parser_free(conn->parser);
-    exchange_free(conn->exchange);
-    ws_decoder_deinit(&conn->decoder);
+    conn_work_free(conn);
     compress_close(&reactor->compress, conn->compress);
     buf_deinit(&conn->out);
-    buf_deinit(&conn->in);
-    buf_deinit(&conn->deferred);
-    buf_deinit(&conn->pong);
-    tell_gone(reactor, conn->mail);
-    mem_free(conn);
+    obituary(conn);
 }
 
 void conn_kill(struct conn *conn, const char *why)
 {
     if (!conn->dead && log_enabled(LEVEL_DEBUG)) {
         char peer[ADDRESS_TEXT_SIZE];
-        address_print(&conn->mail->peer, peer);
+        address_print(&conn->peer, peer);
         log_event(LEVEL_DEBUG, "connection closed", FIELD_U64("connection", conn->handle),
                   FIELD_TEXT("peer", peer), FIELD_TEXT("why", why));
     }
@@ -152,32 +107,49 @@ void conn_wake(struct conn *conn)
     }
 }
 
+/* A connection in its first phase, known to nobody yet. NULL: out of memory */
+static struct conn *conn_new(struct reactor *reactor)
+{
+    struct conn *conn = mem_calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        return NULL;
+    }
+    conn->reactor = reactor;
+    conn->phase = CONN_HTTP;
+    conn->reading = true;
+    list_init(&conn->dirty_link);
+    timer_init(&conn->timer);
+    conn->heard_ms = reactor->mono_ms;
+    conn->tx_ms = reactor->mono_ms;
+    conn->since_ms = reactor->mono_ms;
+    struct conn_work *work = conn_work_new(conn);
+    if (work == NULL || http_parser_new(&work->parser) != RC_OK) {
+        conn_work_free(conn);
+        mem_free(conn);
+        return NULL;
+    }
+    return conn;
+}
+
 void conn_open(struct reactor *reactor, struct mail_connection *mail)
 {
     const int fd = mail->fd;
     mail->fd = -1;
-    struct conn *conn = mem_calloc(1, sizeof(*conn));
-    if (conn == NULL || http_parser_new(&conn->parser) != RC_OK ||
-        table_add(reactor, conn) != RC_OK) {
+    struct conn *conn = conn_new(reactor);
+    uint64_t handle;
+    if (conn == NULL || conn_table_add(&reactor->conns, conn, &handle) != RC_OK) {
         socket_close(fd);
         if (conn != NULL) {
-            http_parser_free(conn->parser);
+            conn_work_free(conn);
         }
         mem_free(conn);
         tell_gone(reactor, mail);
         return;
     }
+    conn->handle = (uint64_t)reactor->index << HANDLE_REACTOR_SHIFT | handle;
     conn->handler = (struct loop_handler){.fd = fd, .kind = HANDLER_CONN};
-    conn->reactor = reactor;
-    conn->phase = CONN_HTTP;
-    conn->reading = true;
-    list_init(&conn->dirty_link);
-    list_init(&conn->blocked_link);
-    timer_init(&conn->timer);
-    conn->heard_ms = reactor->mono_ms;
-    conn->tx_ms = reactor->mono_ms;
-    conn->since_ms = reactor->mono_ms;
-    conn->mail = mail;
+    conn->peer = mail->peer;
+    mail_free(&mail->mail);
     conn_timer_set(conn);
     if (loop_set(&reactor->loop, &conn->handler, LOOP_READ) != RC_OK) {
         conn_kill(conn, "out of memory");
@@ -193,10 +165,11 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 static uint64_t http_deadline(const struct conn *conn, const struct config *config)
 {
-    if (conn->exchange != NULL) {
-        return conn->exchange->waiting ? 0 : conn->since_ms + config->message_timeout_ms;
+    const struct conn_work *work = conn->work;
+    if (work->exchange != NULL) {
+        return work->exchange->waiting ? 0 : conn->since_ms + config->message_timeout_ms;
     }
-    return conn->since_ms + (!conn->served || http_parser_busy(conn->parser)
+    return conn->since_ms + (!conn->served || http_parser_busy(conn->work->parser)
                                  ? config->head_timeout_ms
                                  : KEEP_ALIVE_MS);
 }
@@ -213,8 +186,8 @@ static uint64_t ws_deadline(const struct conn *conn, const struct config *config
     const uint64_t silent = conn->want_write  ? 0
                             : conn->ping_sent ? conn->heard_ms + config->pong_timeout_ms
                                               : conn->heard_ms + config->ping_interval_ms;
-    return conn->message_ms == 0 ? silent
-                                 : sooner(silent, conn->message_ms + config->message_timeout_ms);
+    const uint64_t message_ms = conn_message_ms(conn);
+    return message_ms == 0 ? silent : sooner(silent, message_ms + config->message_timeout_ms);
 }
 
 /* When something must have happened; 0: no deadline. */
@@ -222,7 +195,7 @@ static uint64_t conn_deadline(const struct conn *conn)
 {
     const struct config *config = conn->reactor->server->config;
     const uint64_t write = conn->want_write ? conn->tx_ms + config->write_timeout_ms : 0;
-    switch (conn->phase) {
+    switch ((enum conn_phase)conn->phase) {
     case CONN_HTTP: return sooner(write, http_deadline(conn, config));
     case CONN_WS: return sooner(write, ws_deadline(conn, config));
     case CONN_CLOSING: return sooner(write, conn->since_ms + CLOSING_TIMEOUT_MS);
@@ -245,11 +218,12 @@ void conn_timer_set(struct conn *conn)
 static void ws_overdue(struct conn *conn, uint64_t now)
 {
     const struct config *config = conn->reactor->server->config;
+    const uint64_t message_ms = conn_message_ms(conn);
     if (!session_ready(conn->session)) {
         MARK("conn: upgraded, and no connect in time");
         session_on_connect_timeout(conn->session);
         conn_wake(conn);
-    } else if (conn->message_ms != 0 && now >= conn->message_ms + config->message_timeout_ms) {
+    } else if (message_ms != 0 && now >= message_ms + config->message_timeout_ms) {
         MARK("conn: a message takes too long");
         conn_ws_close(conn, WS_CLOSE_POLICY, "a message took too long");
     } else if (conn->ping_sent && now >= conn->heard_ms + config->pong_timeout_ms) {
@@ -267,7 +241,7 @@ static void ws_overdue(struct conn *conn, uint64_t now)
 
 static void http_overdue(struct conn *conn)
 {
-    const bool idle = conn->exchange == NULL && !http_parser_busy(conn->parser);
+    const bool idle = conn->work->exchange == NULL && !http_parser_busy(conn->work->parser);
     if (!idle &&
         http_response_append(&conn->out, 408, "text/plain", NULL,
                              BYTES_LITERAL("the request took too long\n"), true) == RC_OK) {
@@ -322,9 +296,10 @@ bool conn_ws_can_take(const struct conn *conn)
 /* Whether bytes from the socket may be taken. */
 static bool can_take(const struct conn *conn)
 {
-    switch (conn->phase) {
+    switch ((enum conn_phase)conn->phase) {
     case CONN_HTTP:
-        return !conn->close_after_out && (conn->exchange == NULL || !conn->exchange->waiting) &&
+        return !conn->close_after_out &&
+               (conn->work->exchange == NULL || !conn->work->exchange->waiting) &&
                conn_out_size(conn) < tune.out_bytes;
     case CONN_WS: return !conn_deferring(conn) && conn_ws_can_take(conn);
     case CONN_CLOSING:
@@ -336,7 +311,7 @@ static bool can_take(const struct conn *conn)
 
 static size_t input_step(struct conn *conn, uint8_t *data, size_t size)
 {
-    switch (conn->phase) {
+    switch ((enum conn_phase)conn->phase) {
     case CONN_HTTP: return http_input(conn, data, size);
     case CONN_WS:
     case CONN_CLOSING: return conn_ws_input(conn, data, size);
@@ -355,8 +330,12 @@ static void conn_input(struct conn *conn, uint8_t *data, size_t size)
         data += used;
         size -= used;
     }
-    MARK_IF(size > 0 && !conn->dead, "conn: input waits");
-    if (size > 0 && !conn->dead && buf_append(&conn->in, bytes_of(data, size)) != RC_OK) {
+    if (size == 0 || conn->dead) {
+        return;
+    }
+    MARK("conn: input waits");
+    struct conn_work *work = conn_work_need(conn);
+    if (work != NULL && buf_append(&work->in, bytes_of(data, size)) != RC_OK) {
         conn_kill(conn, "out of memory");
     }
 }
@@ -367,12 +346,12 @@ static void conn_resume(struct conn *conn)
     if (conn_deferring(conn) && conn->phase == CONN_WS && conn_ws_can_take(conn)) {
         conn_ws_resume(conn);
     }
-    if (conn->dead || conn->blocked || conn->in.size == 0 || !can_take(conn)) {
+    if (conn->dead || conn->blocked || conn_in_size(conn) == 0 || !can_take(conn)) {
         return;
     }
     MARK("conn: input that has waited is taken");
-    struct buf in = conn->in;
-    conn->in = (struct buf){0};
+    struct buf in = conn->work->in;
+    conn->work->in = (struct buf){0};
     conn_input(conn, in.data, in.size);
     buf_deinit(&in);
 }
@@ -393,7 +372,7 @@ static void on_eof(struct conn *conn)
 static void conn_read(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
-    if (!can_take(conn) || conn->in.size > 0) {
+    if (!can_take(conn) || conn_in_size(conn) > 0) {
         MARK("conn: it is not listened to for a while");
         conn->reading = false; /* conn_turn() tells the loop */
         conn_wake(conn);
@@ -410,8 +389,11 @@ static void conn_read(struct conn *conn)
     }
     conn->heard_ms = reactor->mono_ms;
     conn->ping_sent = false;
+    conn_out_take(conn);
     conn_input(conn, reactor->read_buffer, size);
     if (!conn->dead) {
+        conn_work_rest(conn);
+        conn_out_rest(conn);
         conn_timer_set(conn);
     }
 }
@@ -448,24 +430,22 @@ static void out_consume(struct conn *conn, size_t size)
     if (conn->out_at == conn->out.size) {
         conn->out_at = 0;
         buf_clear(&conn->out);
-        if (conn->out.capacity > OUT_KEEP_BYTES) {
-            buf_deinit(&conn->out);
-        }
     }
 }
 
 /* [WS 5.5.3] only the latest ping need be answered; so at most one answer waits. */
 static void pong_append(struct conn *conn)
 {
-    if (conn->pong.size == 0 || conn_out_size(conn) > 0 || conn->phase != CONN_WS) {
+    struct buf *pong = conn->work == NULL ? NULL : &conn->work->pong;
+    if (pong == NULL || pong->size == 0 || conn_out_size(conn) > 0 || conn->phase != CONN_WS) {
         return;
     }
     /* The first byte only tells an empty payload from none. */
-    const struct bytes payload = bytes_of(conn->pong.data + 1, conn->pong.size - 1);
+    const struct bytes payload = bytes_of(pong->data + 1, pong->size - 1);
     if (ws_frame_append(&conn->out, WS_PONG, payload) != RC_OK) {
         conn_kill(conn, "out of memory");
     }
-    buf_clear(&conn->pong);
+    buf_clear(pong);
 }
 
 /* One write of all that is ready. False: nothing more can be sent now. */
@@ -573,12 +553,14 @@ static void interest_update(struct conn *conn)
     const bool was_reading = conn->reading;
     MARK_IF(conn->reading && conn->phase == CONN_WS && !can_take(conn),
             "conn: backpressure, reading stops");
-    conn->reading = conn->phase == CONN_LINGER || (conn->in.size == 0 && can_take(conn));
+    conn->reading = conn->phase == CONN_LINGER || (conn_in_size(conn) == 0 && can_take(conn));
     if (conn->reading && !was_reading) {
         MARK("conn: reading goes on");
         /* Its silence counts from now, and so does what it has begun to say. */
         conn->heard_ms = conn->reactor->mono_ms;
-        conn->message_ms = conn->message_ms == 0 ? 0 : conn->reactor->mono_ms;
+        if (conn_message_ms(conn) != 0) {
+            conn->work->message_ms = conn->reactor->mono_ms;
+        }
         conn_timer_set(conn);
     }
     const uint32_t events = (conn->reading ? LOOP_READ : 0u) | (conn->want_write ? LOOP_WRITE : 0u);
@@ -593,7 +575,7 @@ static bool has_input(const struct conn *conn)
     if (conn->phase == CONN_WS && conn_deferring(conn)) {
         return conn_ws_can_take(conn);
     }
-    return conn->in.size > 0 && can_take(conn) && !conn->blocked;
+    return conn_in_size(conn) > 0 && can_take(conn) && !conn->blocked;
 }
 
 static void conn_turn(struct conn *conn)
@@ -616,6 +598,8 @@ static void conn_turn(struct conn *conn)
     }
     if (!conn->dead) {
         interest_update(conn);
+        conn_work_rest(conn);
+        conn_out_rest(conn);
     }
     list_remove(&conn->dirty_link);
     if (conn->dead) {
@@ -645,11 +629,15 @@ void conn_block(struct conn *conn)
 {
     struct reactor *reactor = conn->reactor;
     ASSERT(!conn->blocked);
+    struct conn_work *work = conn_work_need(conn);
+    if (work == NULL) {
+        return;
+    }
     conn->blocked = true;
-    conn->blocked_partition = reactor->full_partition;
+    work->blocked_partition = reactor->full_partition;
     MARK("credit: a publish waits for room");
-    conn->blocked_size = reactor->full_size;
-    list_push_back(&reactor->blocked[conn->blocked_partition], &conn->blocked_link);
+    work->blocked_size = reactor->full_size;
+    list_push_back(&reactor->blocked[work->blocked_partition], &work->blocked_link);
     reactor->blocked_count++;
 }
 
@@ -659,7 +647,7 @@ void conn_block_end(struct conn *conn)
         ASSERT(conn->reactor->blocked_count > 0);
         conn->reactor->blocked_count--;
         conn->blocked = false;
-        list_remove(&conn->blocked_link);
+        list_remove(&conn->work->blocked_link);
     }
 }
 
@@ -669,8 +657,9 @@ static void unblock_partition(struct reactor *reactor, unsigned partition)
 {
     struct list *waiting = &reactor->blocked[partition];
     while (!list_empty(waiting)) {
-        struct conn *conn = CONTAINER_OF(waiting->next, struct conn, blocked_link);
-        if (!router_has_room(reactor, partition, conn->blocked_size)) {
+        const struct conn_work *work = CONTAINER_OF(waiting->next, struct conn_work, blocked_link);
+        struct conn *conn = work->conn;
+        if (!router_has_room(reactor, partition, work->blocked_size)) {
             MARK("credit: room, but not enough for who is next");
             return;
         }
@@ -699,8 +688,8 @@ void conns_unblock(struct reactor *reactor)
 
 void conns_goaway(struct reactor *reactor)
 {
-    for (uint32_t slot = 0; slot < reactor->conns.capacity; slot++) {
-        struct conn *conn = reactor->conns.slots[slot];
+    for (uint32_t slot = 0; slot < conn_table_end(&reactor->conns); slot++) {
+        struct conn *conn = conn_table_at(&reactor->conns, slot);
         if (conn == NULL || conn->dead) {
             continue;
         }
@@ -714,8 +703,8 @@ void conns_goaway(struct reactor *reactor)
 
 void conns_close(struct reactor *reactor, bool now)
 {
-    for (uint32_t slot = 0; slot < reactor->conns.capacity; slot++) {
-        struct conn *conn = reactor->conns.slots[slot];
+    for (uint32_t slot = 0; slot < conn_table_end(&reactor->conns); slot++) {
+        struct conn *conn = conn_table_at(&reactor->conns, slot);
         if (conn == NULL) {
             continue;
         }
@@ -723,7 +712,7 @@ void conns_close(struct reactor *reactor, bool now)
             conn_destroy(conn);
         } else if (conn->phase == CONN_WS && !conn->dead) {
             conn_ws_close(conn, WS_CLOSE_GOING_AWAY, "the server is stopping");
-        } else if (conn->phase == CONN_HTTP && conn->exchange == NULL) {
+        } else if (conn->phase == CONN_HTTP && conn->work->exchange == NULL) {
             conn->close_after_out = true;
             conn_wake(conn);
         }

@@ -21,7 +21,6 @@ void conn_deflate_open(struct conn *conn, const struct ws_deflate *deflate)
         conn_kill(conn, "out of memory");
         return;
     }
-    ws_decoder_inflate(&conn->decoder, conn->compress->inflater);
     session_deflate(conn->session, conn->compress->deflater, conn->compress->shared);
 }
 

@@ -4,6 +4,7 @@
 void conn_on_published(struct conn *conn, uint64_t id, const struct publish_result *result,
                        size_t size)
 {
+    conn_out_take(conn);
     if (conn->phase == CONN_HTTP) {
         http_on_published(conn, result);
     } else if (conn->session != NULL &&

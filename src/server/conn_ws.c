@@ -10,14 +10,13 @@
 void conn_ws_open(struct conn *conn, enum wire_codec codec)
 {
     struct reactor *reactor = conn->reactor;
-    ws_decoder_init(&conn->decoder, WS_SERVER);
     if (session_open(&reactor->env, codec, conn->handle, conn, &conn->out, &conn->session) !=
         RC_OK) {
         conn_kill(conn, "out of memory");
         return;
     }
-    http_parser_free(conn->parser);
-    conn->parser = NULL;
+    http_parser_free(conn->work->parser);
+    conn->work->parser = NULL;
     conn_move(conn, CONN_WS);
 }
 
@@ -41,7 +40,7 @@ void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
     ASSERT(conn->phase == CONN_WS);
     if (log_enabled(LEVEL_DEBUG)) {
         char peer[ADDRESS_TEXT_SIZE];
-        address_print(&conn->mail->peer, peer);
+        address_print(&conn->peer, peer);
         log_event(LEVEL_DEBUG, "closing", FIELD_U64("connection", conn->handle),
                   FIELD_TEXT("peer", peer), FIELD_U64("code", code), FIELD_TEXT("why", text));
     }
@@ -50,8 +49,10 @@ void conn_ws_close(struct conn *conn, uint16_t code, const char *text)
     session_close(conn->session);
     conn->session = NULL;
     conn_block_end(conn);
-    buf_deinit(&conn->deferred);
-    conn->deferred_at = 0;
+    if (conn->work != NULL) {
+        buf_deinit(&conn->work->deferred);
+        conn->work->deferred_at = 0;
+    }
     if (rc != RC_OK || ws_close_append(&conn->out, code, text) != RC_OK) {
         conn_kill(conn, "out of memory");
         return;
@@ -87,7 +88,8 @@ static void on_violation(struct conn *conn, const struct ws_event *event)
 static void on_ping(struct conn *conn, struct bytes payload)
 {
     static const uint8_t mark = 0;
-    if (conn_out_size(conn) <= PONG_AT_ONCE_BYTES && conn->pong.size == 0) {
+    const bool behind = conn->work != NULL && conn->work->pong.size > 0;
+    if (conn_out_size(conn) <= PONG_AT_ONCE_BYTES && !behind) {
         if (ws_frame_append(&conn->out, WS_PONG, payload) != RC_OK) {
             conn_kill(conn, "out of memory");
         }
@@ -95,9 +97,13 @@ static void on_ping(struct conn *conn, struct bytes payload)
         return;
     }
     MARK("conn: a pong waits for its turn");
-    buf_clear(&conn->pong);
-    if (buf_append(&conn->pong, bytes_of(&mark, 1)) != RC_OK ||
-        buf_append(&conn->pong, payload) != RC_OK) {
+    struct conn_work *work = conn_work_need(conn);
+    if (work == NULL) {
+        return;
+    }
+    buf_clear(&work->pong);
+    if (buf_append(&work->pong, bytes_of(&mark, 1)) != RC_OK ||
+        buf_append(&work->pong, payload) != RC_OK) {
         conn_kill(conn, "out of memory");
     }
     conn_wake(conn);
@@ -107,9 +113,13 @@ static void on_ping(struct conn *conn, struct bytes payload)
 static void defer(struct conn *conn, struct bytes rest)
 {
     ASSERT(!conn_deferring(conn));
-    buf_clear(&conn->deferred);
-    conn->deferred_at = 0;
-    if (buf_append(&conn->deferred, rest) != RC_OK) {
+    struct conn_work *work = conn_work_need(conn);
+    if (work == NULL) {
+        return;
+    }
+    buf_clear(&work->deferred);
+    work->deferred_at = 0;
+    if (buf_append(&work->deferred, rest) != RC_OK) {
         conn_kill(conn, "out of memory");
     }
 }
@@ -167,14 +177,15 @@ static void on_message(struct conn *conn, const struct ws_event *event)
 /* Takes commands of what was deferred; `all` false: one. */
 static void deferred_take(struct conn *conn, bool all)
 {
+    struct conn_work *work = conn->work;
     struct bytes rest =
-        bytes_of(conn->deferred.data + conn->deferred_at, conn->deferred.size - conn->deferred_at);
+        bytes_of(work->deferred.data + work->deferred_at, work->deferred.size - work->deferred_at);
     while (command_take(conn, &rest) && rest.size > 0 && all) {
     }
-    conn->deferred_at = conn->deferred.size - rest.size;
+    work->deferred_at = work->deferred.size - rest.size;
     if (rest.size == 0) {
-        buf_deinit(&conn->deferred);
-        conn->deferred_at = 0;
+        buf_deinit(&work->deferred);
+        work->deferred_at = 0;
     }
 }
 
@@ -194,50 +205,107 @@ void conn_ws_resume(struct conn *conn)
     check_closing(conn);
 }
 
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+/* Between frames a decoder knows nothing, so one serves all connections of the reactor; one that is
+ * left in the middle moves to the connection until it is through. */
+static struct ws_decoder *decoder_of(struct conn *conn)
+{
+    return conn->work != NULL && conn->work->decoding ? &conn->work->decoder
+                                                      : &conn->reactor->decoder;
+}
+
+static void decoder_move_in(struct conn *conn)
+{
+    struct ws_decoder *shared = &conn->reactor->decoder;
+    struct conn_work *work = conn_work_need(conn);
+    if (work == NULL) {
+        ws_decoder_deinit(shared);
+    } else {
+        MARK("conn: a frame or message comes in part");
+        work->decoder = *shared;
+        work->decoding = true;
+        work->message_ms = conn->reactor->mono_ms;
+    }
+    ws_decoder_init(shared, WS_SERVER);
+}
+
+/* The next one may serve the next message, or nobody's. */
+static void decoder_let_go(struct conn *conn)
+{
+    struct ws_decoder *decoder = decoder_of(conn);
+    ws_decoder_deinit(decoder);
+    if (decoder == &conn->reactor->decoder) {
+        ws_decoder_init(decoder, WS_SERVER);
+    } else {
+        conn->work->decoding = false;
+    }
+}
+
 /* A gathered message is freed by the next call on the decoder, which may be long in coming. */
-static void release_message(struct conn *conn, const struct ws_limits *limits, size_t rest)
+static void release_message(struct ws_decoder *decoder, const struct ws_limits *limits, size_t rest)
 {
     if (rest == 0) {
         uint8_t nothing;
         size_t used;
         struct ws_event event;
-        ws_decoder_feed(&conn->decoder, limits, &nothing, 0, &used, &event);
+        ws_decoder_feed(decoder, limits, &nothing, 0, &used, &event);
         ASSERT(event.type == WS_EVENT_NONE);
+    }
+}
+
+static void on_event(struct conn *conn, const struct ws_event *event)
+{
+    const bool open = conn->phase == CONN_WS;
+    switch (event->type) {
+    case WS_EVENT_NONE:
+    case WS_EVENT_PONG: break;
+    case WS_EVENT_MESSAGE:
+        if (open) {
+            on_message(conn, event);
+        }
+        break;
+    case WS_EVENT_PING:
+        if (open) {
+            on_ping(conn, event->payload);
+        }
+        break;
+    case WS_EVENT_CLOSE: on_close(conn, event); break;
+    case WS_EVENT_ERROR: on_violation(conn, event); break;
     }
 }
 
 size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size)
 {
+    if (conn->deaf) {
+        return size;
+    }
     const struct config *config = conn->reactor->server->config;
     const bool known = conn->session != NULL && session_ready(conn->session);
     const struct ws_limits limits = {
         .message_bytes = known ? config->limit_frame_bytes : FRAME_BYTES_BEFORE_CONNECT,
     };
+    struct ws_decoder *decoder = decoder_of(conn);
+    const bool own = decoder != &conn->reactor->decoder;
+    if (!own) {
+        ws_decoder_inflate(decoder, conn->compress == NULL ? NULL : conn->compress->inflater);
+    }
     size_t used = size;
     struct ws_event event = {0};
-    ws_decoder_feed(&conn->decoder, &limits, data, size, &used, &event);
-    const bool open = conn->phase == CONN_WS;
-    switch (event.type) {
-    case WS_EVENT_NONE: break;
-    case WS_EVENT_MESSAGE:
-        if (open) {
-            on_message(conn, &event);
-        }
-        release_message(conn, &limits, size - used);
-        break;
-    case WS_EVENT_PING:
-        if (open) {
-            on_ping(conn, event.payload);
-        }
-        break;
-    case WS_EVENT_PONG: break;
-    case WS_EVENT_CLOSE: on_close(conn, &event); return size;
-    case WS_EVENT_ERROR: on_violation(conn, &event); return size;
+    ws_decoder_feed(decoder, &limits, data, size, &used, &event);
+    on_event(conn, &event);
+    if (event.type == WS_EVENT_CLOSE || event.type == WS_EVENT_ERROR) {
+        conn->deaf = true;
+        decoder_let_go(conn);
+        return size;
     }
-    if (!ws_decoder_busy(&conn->decoder)) {
-        conn->message_ms = 0;
-    } else if (conn->message_ms == 0) {
-        conn->message_ms = conn->reactor->mono_ms;
+    const bool busy = ws_decoder_busy(decoder);
+    if (busy && !own) {
+        decoder_move_in(conn);
+    } else if (!busy && own) {
+        decoder_let_go(conn);
+    } else if (event.type == WS_EVENT_MESSAGE) {
+        release_message(decoder, &limits, size - used);
     }
     return used;
 }

@@ -42,7 +42,7 @@ static void date_field(char *to, size_t size, uint64_t wall_ms)
 /* Appends the response to the exchange's request and ends the exchange. */
 static void respond(struct conn *conn, unsigned status, struct bytes body)
 {
-    struct exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->work->exchange;
     const bool close = exchange->close || conn->reactor->draining || conn->eof;
     char extra[128];
     date_field(extra, sizeof(extra), conn->reactor->wall_ms);
@@ -60,7 +60,7 @@ static void respond(struct conn *conn, unsigned status, struct bytes body)
     }
     conn->close_after_out = conn->close_after_out || close;
     exchange_free(exchange);
-    conn->exchange = NULL;
+    conn->work->exchange = NULL;
     conn->served = true;
     conn->since_ms = conn->reactor->mono_ms;
     conn_timer_set(conn); /* none ran while the request was with a partition */
@@ -127,12 +127,12 @@ static void answer_publish(struct conn *conn)
     const struct wire_limits limits = {.message_bytes = reactor->env.message_bytes_max};
     struct wire_command command = {0};
     struct wire_error error = {0};
-    if (!utf8_valid(buf_bytes(&conn->exchange->body))) {
+    if (!utf8_valid(buf_bytes(&conn->work->exchange->body))) {
         respond_refusal(conn, 400, WIRE_ERROR_BAD_REQUEST, "the body is not UTF-8");
         return;
     }
-    enum rc rc = json_publish_decode(buf_bytes(&conn->exchange->body), &limits, &reactor->scratch,
-                                     &command, &error);
+    enum rc rc = json_publish_decode(buf_bytes(&conn->work->exchange->body), &limits,
+                                     &reactor->scratch, &command, &error);
     if (rc == RC_BAD) {
         respond_refusal(conn, 400, WIRE_ERROR_BAD_REQUEST, "the body is not a JSON object");
         return;
@@ -156,33 +156,33 @@ static void answer_publish(struct conn *conn)
         head.producer_seq = command.producer_seq;
     }
     if (rc == RC_OK) {
-        rc = router_publish(reactor, conn->handle, command.id, conn->exchange->body.size, &head,
-                            (const void *)command.items);
+        rc = router_publish(reactor, conn->handle, command.id, conn->work->exchange->body.size,
+                            &head, (const void *)command.items);
     }
     if (rc == RC_FULL) {
         conn_block(conn);
-        conn->exchange->waiting = true;
+        conn->work->exchange->waiting = true;
     } else if (rc != RC_OK) {
         conn_kill(conn, "out of memory");
     } else {
-        conn->exchange->waiting = true;
-        conn->exchange->id = command.id;
+        conn->work->exchange->waiting = true;
+        conn->work->exchange->id = command.id;
     }
 }
 
 void http_retry(struct conn *conn)
 {
-    if (conn->exchange != NULL) {
+    if (conn->work != NULL && conn->work->exchange != NULL) {
         answer_publish(conn);
     }
 }
 
 void http_on_published(struct conn *conn, const struct publish_result *result)
 {
-    if (conn->exchange == NULL || !conn->exchange->waiting) {
+    if (conn->work->exchange == NULL || !conn->work->exchange->waiting) {
         return;
     }
-    const uint64_t id = conn->exchange->id;
+    const uint64_t id = conn->work->exchange->id;
     if (result->verdict != PUBLISH_ACCEPTED && result->verdict != PUBLISH_DUPLICATE) {
         struct wire_error error;
         publish_error(&error, id, result);
@@ -213,7 +213,7 @@ void http_on_published(struct conn *conn, const struct publish_result *result)
 
 static void answer_messages(struct conn *conn)
 {
-    struct exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->work->exchange;
     const struct wire_command command = {
         .type = WIRE_HISTORY,
         .channel = buf_bytes(&exchange->channel),
@@ -259,7 +259,7 @@ static void on_history(struct conn *conn, const struct mail_read *read)
 
 static void answer_digest(struct conn *conn)
 {
-    struct exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->work->exchange;
     const struct wire_command command = {
         .type = WIRE_DIGEST,
         .channel = buf_bytes(&exchange->channel),
@@ -289,7 +289,7 @@ static void on_digest(struct conn *conn, const struct mail_read *read)
 
 void http_on_read(struct conn *conn, const struct mail_read *read)
 {
-    if (conn->exchange == NULL || !conn->exchange->waiting) {
+    if (conn->work->exchange == NULL || !conn->work->exchange->waiting) {
         return;
     }
     if (read->purpose == READ_DIGEST) {
@@ -537,7 +537,7 @@ static void on_upgrade(struct conn *conn, const struct http_request *request)
         conn_deflate_open(conn, &deflate);
     } else if (rc == RC_PROTOCOL) {
         char peer[ADDRESS_TEXT_SIZE];
-        address_print(&conn->mail->peer, peer);
+        address_print(&conn->peer, peer);
         log_event(LEVEL_INFO, "upgrade refused", FIELD_TEXT("peer", peer), FIELD_TEXT("why", why),
                   FIELD_BYTES("origin", http_field_find(request, "origin")));
         conn->close_after_out = true;
@@ -557,7 +557,7 @@ static bool expects_continue(const struct http_request *request)
 /* It is told to go on, or at once what is wrong: then no body comes. */
 static void answer_expectation(struct conn *conn)
 {
-    struct exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->work->exchange;
     if (exchange->status != 0) {
         exchange->close = true;
         respond_refusal(conn, exchange->status, exchange->code, exchange->text);
@@ -580,7 +580,7 @@ static void on_head(struct conn *conn, const struct http_request *request)
         conn_kill(conn, "out of memory");
         return;
     }
-    conn->exchange = exchange;
+    conn->work->exchange = exchange;
     conn->since_ms = conn->reactor->mono_ms;
     exchange->close = !request->keep_alive;
     exchange->route = route_of(request->path);
@@ -602,7 +602,7 @@ static void on_head(struct conn *conn, const struct http_request *request)
 
 static void on_body(struct conn *conn, struct bytes piece)
 {
-    struct exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->work->exchange;
     if (exchange == NULL || exchange->status != 0 || exchange->route != ROUTE_PUBLISH) {
         return; /* read past, not kept */
     }
@@ -619,7 +619,7 @@ static void on_body(struct conn *conn, struct bytes piece)
 
 static void on_complete(struct conn *conn)
 {
-    struct exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->work->exchange;
     if (exchange == NULL) {
         return;
     }
@@ -658,7 +658,7 @@ static bool input_step(struct conn *conn, struct bytes input, size_t *ret_used)
 {
     struct http_event event = {0};
     *ret_used = input.size;
-    http_parser_feed(conn->parser, input, ret_used, &event);
+    http_parser_feed(conn->work->parser, input, ret_used, &event);
     switch (event.type) {
     case HTTP_EVENT_NONE: return false;
     case HTTP_EVENT_HEAD: on_head(conn, event.request); break;
@@ -674,7 +674,7 @@ static bool input_step(struct conn *conn, struct bytes input, size_t *ret_used)
 
 size_t http_input(struct conn *conn, const uint8_t *data, size_t size)
 {
-    if (conn->exchange == NULL && !http_parser_busy(conn->parser)) {
+    if (conn->work->exchange == NULL && !http_parser_busy(conn->work->parser)) {
         conn->since_ms = conn->reactor->mono_ms; /* the first byte of a request */
     }
     /* Up to the end of one request: it may be complete without a further byte. */

@@ -48,6 +48,7 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     list_init(&reactor->dirty);
     timer_init(&reactor->upkeep);
     wire_scratch_init(&reactor->scratch);
+    ws_decoder_init(&reactor->decoder, WS_SERVER);
     feed_table_init(&reactor->feeds, &router_session_ops, reactor, server->config->feed_bytes,
                     tune.feeds_bytes, server->hash_seed);
     env_init(reactor);
@@ -86,6 +87,10 @@ void reactor_deinit(struct reactor *reactor)
     loop_deinit(&reactor->loop);
     feed_table_deinit(&reactor->feeds);
     wire_scratch_deinit(&reactor->scratch);
+    ws_decoder_deinit(&reactor->decoder);
+    for (unsigned i = 0; i < reactor->spare_out_count; i++) {
+        buf_deinit(&reactor->spare_outs[i]);
+    }
     buf_deinit(&reactor->encode);
     compress_deinit(&reactor->compress);
     mem_free(reactor->read_buffer);
@@ -95,9 +100,7 @@ void reactor_deinit(struct reactor *reactor)
     mem_free(reactor->blocked);
     mem_free(reactor->replies);
     mem_free(reactor->hosts);
-    mem_free(reactor->conns.slots);
-    mem_free(reactor->conns.generations);
-    mem_free(reactor->conns.free_slots);
+    conn_table_deinit(&reactor->conns);
 }
 
 /* ---- accepting (reactor 0) ------------------------------------------------------------------- */

@@ -18,9 +18,11 @@
 #include "io/loop.h"
 #include "io/timer.h"
 #include "server/compress.h"
+#include "server/conn_table.h"
 #include "server/mail.h"
 #include "server/mesh.h"
 #include "session/session.h"
+#include "wire/ws.h"
 
 #include <pthread.h>
 
@@ -35,18 +37,8 @@ enum handler_kind {
     HANDLER_WAKE,
 };
 
-#define REACTOR_TICK_MS 1000 /* upkeep of partitions */
-
-/* Connections by slot. A handle is never used again: reactor (8 bits), generation (24), slot (32).
- */
-struct conn_table {
-    struct conn **slots;
-    uint32_t *generations;
-    uint32_t *free_slots;
-    uint32_t capacity;
-    uint32_t free_count;
-    uint32_t used;
-};
+#define REACTOR_TICK_MS    1000 /* upkeep of partitions */
+#define REACTOR_SPARE_OUTS 16u  /* of 16 KiB at most */
 
 struct reactor {
     struct server *server;
@@ -61,10 +53,10 @@ struct reactor {
     uint64_t mono_ms;    /* of this turn */
     uint64_t wall_ms;
 
-    struct conn_table conns;
+    struct conn_table conns; /* a handle: reactor (8 bits), generation (24), slot (32) */
     struct list dirty;       /* struct conn.dirty_link: something to send or to take up again */
-    struct list *blocked;    /* by partition, struct conn.blocked_link: a publish waits for room, in
-                              * the    order they came; who comes later waits behind */
+    struct list *blocked; /* by partition, struct conn_work.blocked_link: a publish waits for room,
+                           * in the    order they came; who comes later waits behind */
     uint32_t blocked_count;  /* in all of them */
     unsigned full_partition; /* of the last publish that found no room */
     size_t full_size;        /* and its size */
@@ -76,7 +68,10 @@ struct reactor {
     struct feed_table feeds;
     struct wire_scratch scratch;
     struct buf encode;
-    uint8_t *read_buffer; /* tune.read_bytes */
+    uint8_t *read_buffer;                      /* tune.read_bytes */
+    struct buf spare_outs[REACTOR_SPARE_OUTS]; /* empty ones with memory, for who answers next */
+    unsigned spare_out_count;
+    struct ws_decoder decoder; /* of whoever is between frames: conn_ws.c */
     struct compress compress;
 
     struct mail_parcel **parcels;  /* by partition: filling */

@@ -93,8 +93,9 @@ struct ws_decoder {
 
 void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role);
 void ws_decoder_deinit(struct ws_decoder *decoder);
-/* permessage-deflate is agreed on: compressed messages are taken. `inflater` is lent as long as the
- * decoder is used; one without a context may serve any number of decoders. */
+/* Between messages: permessage-deflate is agreed on, and compressed messages are taken; NULL: they
+ * are not. `inflater` is lent as long as the decoder is used; one without a context may serve any
+ * number of decoders. */
 void ws_decoder_inflate(struct ws_decoder *decoder, struct inflater *inflater);
 /* Decodes until one event is there or the input is used up. `input` is changed in place.
  * *ret_used: how many bytes were taken; call again with the rest, be it empty, until

@@ -54,9 +54,10 @@ void ws_decoder_init(struct ws_decoder *decoder, enum ws_role role)
 
 void ws_decoder_inflate(struct ws_decoder *decoder, struct inflater *inflater)
 {
-    ASSERT(inflater != NULL);
-    ASSERT(!decoder->done_ && decoder->message_opcode_ == 0);
+    ASSERT_HOT(!decoder->done_);
+    ASSERT_HOT(!ws_decoder_busy(decoder));
     decoder->inflater_ = inflater;
+    decoder->compressed_ = false; /* the last message may have been, of another connection's */
 }
 
 void ws_decoder_deinit(struct ws_decoder *decoder)

@@ -597,10 +597,24 @@ const server = [
     breaks: 'P20',
     what: 'what was taken of a binary message that had to wait is taken again',
     file: 'src/server/conn_ws.c',
-    find: '    conn->deferred_at = conn->deferred.size - rest.size;',
-    replace: `    conn->deferred_at =
-        rest.size == 0 ? conn->deferred.size : conn->deferred_at;`,
+    find: '    work->deferred_at = work->deferred.size - rest.size;',
+    replace: `    work->deferred_at =
+        rest.size == 0 ? work->deferred.size : work->deferred_at;`,
     by: ['sim', 'e2e:binary/more commands than may be under way'],
+  },
+  {
+    name: 'idle-connections-keep-a-buffer',
+    breaks: 'I11',
+    what: 'a connection keeps the memory of what it has sent',
+    file: 'src/server/conn.c',
+    find: `        conn_work_rest(conn);
+        conn_out_rest(conn);
+    }
+    list_remove(`,
+    replace: `        conn_work_rest(conn);
+    }
+    list_remove(`,
+    by: ['sim'],
   },
   {
     name: 'run-over-a-hole',

@@ -322,6 +322,48 @@ static void nothing_is_inflated_that_was_not_agreed_on(void **state)
 }
 
 /* What is on the wire may be a little more than the limit, since noise grows; not much more. */
+static void fed(struct ws_decoder *decoder, const struct buf *frame, struct ws_event *ret_event)
+{
+    const struct ws_limits limits = {.message_bytes = 100};
+    struct buf copy = {0};
+    size_t used = 0;
+    assert_int_equal(buf_append(&copy, buf_bytes(frame)), RC_OK);
+    ws_decoder_feed(decoder, &limits, copy.data, copy.size, &used, ret_event);
+    assert_int_equal(used, frame->size);
+    buf_deinit(&copy);
+}
+
+/* A server has one decoder for whoever is between messages. */
+static void one_decoder_serves_peers_that_have_agreed_and_others(void **state)
+{
+    (void)state;
+    struct inflater *inflater = NULL;
+    struct ws_decoder decoder;
+    struct ws_event event;
+    struct buf deflated = {0};
+    struct buf plain = {0};
+    frame_put(&deflated, 0xC1, BYTES_LITERAL(HELLO));
+    frame_put(&plain, 0x81, BYTES_LITERAL("plain"));
+    assert_int_equal(inflater_new(15, false, &inflater), RC_OK);
+    ws_decoder_init(&decoder, WS_CLIENT);
+    for (unsigned round = 0; round < 3; round++) {
+        ws_decoder_inflate(&decoder, inflater);
+        fed(&decoder, &deflated, &event);
+        assert_int_equal(event.type, WS_EVENT_MESSAGE);
+        assert_true(bytes_equal(event.payload, BYTES_LITERAL("Hello")));
+        ws_decoder_inflate(&decoder, NULL);
+        fed(&decoder, &plain, &event);
+        assert_int_equal(event.type, WS_EVENT_MESSAGE);
+    }
+    fed(&decoder, &deflated, &event);
+    assert_int_equal(event.type, WS_EVENT_ERROR);
+    assert_int_equal(event.code, WS_CLOSE_PROTOCOL);
+    ws_decoder_deinit(&decoder);
+    inflater_free(inflater);
+    buf_deinit(&deflated);
+    buf_deinit(&plain);
+}
+
 static void the_declared_length_is_bounded_too(void **state)
 {
     (void)state;
@@ -511,6 +553,7 @@ int main(void)
         cmocka_unit_test(a_long_list_of_offers_takes_no_time),
         cmocka_unit_test(compressed_frames_are_taken_however_they_are_cut),
         cmocka_unit_test(nothing_is_inflated_that_was_not_agreed_on),
+        cmocka_unit_test(one_decoder_serves_peers_that_have_agreed_and_others),
         cmocka_unit_test(the_declared_length_is_bounded_too),
         cmocka_unit_test(a_bomb_in_a_frame_is_closed_with_1009),
         cmocka_unit_test(small_and_stubborn_messages_go_out_plain),
