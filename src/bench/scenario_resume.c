@@ -7,6 +7,8 @@
 #include "bench/scenario.h"
 
 #define FILL_INFLIGHT 64u
+/* As fast as connect() goes, but the bystander must not wait for that: some milliseconds of it. */
+#define OPEN_AT_ONCE 64u
 
 struct resume {
     struct bench *bench;
@@ -15,6 +17,7 @@ struct resume {
     struct bench_subscriber listener; /* to the bystander */
     struct bench_subscriber *subscribers;
     size_t count;
+    uint32_t opened;
     uint64_t backlog; /* messages that wait for each */
     size_t caught_up;
     uint64_t storm_ns;
@@ -109,11 +112,11 @@ static bool bystander_open(struct resume *r, struct histogram *latency)
     return bench_going(bench);
 }
 
-static void storm(struct resume *r)
+static void open_some(struct resume *r)
 {
     struct bench *bench = r->bench;
-    r->storm_ns = bench_now_ns();
-    for (uint32_t i = 0; i < r->count && bench_going(bench); i++) {
+    for (unsigned n = 0; n < OPEN_AT_ONCE && r->opened < r->count && bench_going(bench); n++) {
+        const uint32_t i = r->opened++;
         const struct bench_subscriber_setup setup = {
             .channel = 1 + i % (uint32_t)bench->options->channels,
             .from = BENCH_FROM_EARLIEST,
@@ -122,10 +125,17 @@ static void storm(struct resume *r)
         };
         bench_subscriber_open(bench, &r->subscribers[i], i + 3, &setup);
     }
+}
+
+static void storm(struct resume *r)
+{
+    struct bench *bench = r->bench;
+    r->storm_ns = bench_now_ns();
     bench->moved_ns = 0; /* as bench_drain() */
     while (r->caught_up < r->count && bench_going(bench) && !bench_stalled(bench)) {
+        open_some(r);
         const uint64_t wait = turn(r);
-        bench_step(bench, wait);
+        bench_step(bench, r->opened < r->count ? 0 : wait);
     }
 }
 
