@@ -23,7 +23,7 @@ static inline uint64_t bench_id(uint64_t nth)
 {
     return BENCH_ID_FIRST + nth % (BENCH_ID_END - BENCH_ID_FIRST);
 }
-#define BENCH_ARGV_MAX  48u
+#define BENCH_ARGV_MAX 48u
 
 struct bench_conn;
 struct bench_options;

@@ -305,7 +305,7 @@ static void bench_refuses_what_it_cannot_do(void **state)
         {"--warmup", "x", "a whole number from 0 to 1000000"},
         {"--server-pid", "2147483648", "a whole number from 1 to 2147483647"},
         {"--durability", "disk", "fsync, os or memory"},
-        {"--codec", "xml", "json"},
+        {"--codec", "xml", "json or binary"},
         {"--prefix", "", "1 to 100 letters, digits, '.', '_' or '-'"},
         {"--prefix", "a/b", "1 to 100 letters, digits, '.', '_' or '-'"},
         {"--prefix", "[", "1 to 100 letters, digits, '.', '_' or '-'"},

@@ -188,12 +188,12 @@ static void a_handle_that_no_connection_has_finds_none(void **state)
     struct client client;
     assert_null(conn_find(&world->reactor, 0)); /* there never was one */
     client_open(world, &client, 0);
-    struct conn *conn = world->reactor.conns.slots[0];
+    struct conn *conn = conn_table_at(&world->reactor.conns, 0);
     assert_non_null(conn);
     const uint64_t handle = conn_handle(conn);
     assert_ptr_equal(conn_find(&world->reactor, handle), conn);
     assert_null(conn_find(&world->reactor, handle + 1));
-    assert_null(conn_find(&world->reactor, handle + world->reactor.conns.capacity));
+    assert_null(conn_find(&world->reactor, handle + conn_table_end(&world->reactor.conns)));
     assert_null(conn_find(&world->reactor, handle + (UINT64_C(1) << 32))); /* the next one there */
     client_close(&client);
     world_turns(world, 2);
