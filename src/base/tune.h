@@ -39,6 +39,10 @@ struct tune {
     uint32_t read_count;    /* messages that a cursor asks for at once */
     uint32_t subs_listed;   /* subscriptions of a session that are looked through; more have a map:
                              * a look at so many names costs what a hash and a probe do */
+    /* server: of a span, in which a slow subscription gets the newest message of each key */
+    uint32_t conflate_count;   /* messages: what is worth a few ms of the reader */
+    size_t conflate_bytes;     /* [I12] of their payloads, likewise */
+    size_t conflate_key_bytes; /* [I11] of the keys that are remembered meanwhile */
     /* core */
     uint32_t producer_runs;  /* kept per producer and channel; 2^k up to PRODUCER_RUNS_MAX */
     uint32_t channel_epochs; /* remembered per channel; 2^k up to CHANNEL_EPOCHS_MAX */

@@ -29,30 +29,74 @@ void shared_chunk_unref(struct shared_chunk *chunk)
         buf_deinit(&chunk->ends_);
         buf_deinit(&chunk->deflated_bytes_);
         buf_deinit(&chunk->deflated_ends_);
+        buf_deinit(&chunk->steps_);
         mem_free(chunk);
     }
 }
 
-enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
-                         struct buf *scratch)
+/* Room for what is known of a frame beside its bytes. */
+static enum rc frame_reserve(struct shared_chunk *chunk)
 {
-    ASSERT(message->seq == chunk->chunk.first_seq + chunk->chunk.count);
     ASSERT(!shared_chunk_skipped(chunk));
-    ASSERT(scratch->size == 0);
     enum rc rc = buf_reserve(&chunk->ends_, sizeof(uint32_t));
-    if (rc == RC_OK) {
-        rc = codec_encode_message_frame(chunk->codec, &chunk->bytes_, message, scratch);
+    if (rc == RC_OK && chunk->sparse) {
+        rc = buf_reserve(&chunk->steps_, sizeof(uint64_t));
     }
-    /* Either may have moved, also where there was no memory for the rest. */
+    return rc;
+}
+
+/* The frame has been encoded, or not. */
+static enum rc frame_end(struct shared_chunk *chunk, enum rc rc, uint64_t step)
+{
+    /* Any may have moved, also where there was no memory for the rest. */
     chunk->chunk.ends = (const uint32_t *)(const void *)chunk->ends_.data;
+    chunk->chunk.steps = (const uint64_t *)(const void *)chunk->steps_.data;
     chunk->chunk.bytes = chunk->bytes_.data;
     if (rc != RC_OK) {
         return rc;
     }
     ASSERT(chunk->bytes_.size <= UINT32_MAX);
     buf_put_u32(&chunk->ends_, (uint32_t)chunk->bytes_.size);
+    if (chunk->sparse) {
+        buf_put_u64(&chunk->steps_, step);
+    }
     chunk->chunk.count++;
     return RC_OK;
+}
+
+enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
+                         struct buf *scratch)
+{
+    ASSERT(message->seq == chunk_cursor(&chunk->chunk, chunk->chunk.count));
+    ASSERT(scratch->size == 0);
+    enum rc rc = frame_reserve(chunk);
+    if (rc == RC_OK) {
+        rc = codec_encode_message_frame(chunk->codec, &chunk->bytes_, message, scratch);
+    }
+    return frame_end(chunk, rc, message->seq + 1);
+}
+
+enum rc shared_chunk_add_gap(struct shared_chunk *chunk, uint64_t to, const char *reason,
+                             struct buf *scratch)
+{
+    const struct wire_notice notice = {
+        .channel = chunk->channel,
+        .reason = reason,
+        .has_range = true,
+        .from = chunk_cursor(&chunk->chunk, chunk->chunk.count),
+        .to = to,
+    };
+    ASSERT(chunk->sparse);
+    ASSERT(scratch->size == 0);
+    enum rc rc = frame_reserve(chunk);
+    if (rc == RC_OK) {
+        rc = codec_encode_gap(chunk->codec, scratch, &notice);
+    }
+    if (rc == RC_OK) {
+        rc = ws_frame_append(&chunk->bytes_, codec_opcode(chunk->codec), buf_bytes(scratch));
+    }
+    buf_clear(scratch);
+    return frame_end(chunk, rc, (to + 1) | CHUNK_GAP);
 }
 
 static enum rc deflate_all(struct shared_chunk *chunk, struct deflater *deflater)
@@ -101,6 +145,7 @@ void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater)
         .count = chunk->chunk.count,
         .ends = (const uint32_t *)(const void *)chunk->deflated_ends_.data,
         .bytes = chunk->deflated_bytes_.data,
+        .steps = chunk->chunk.steps,
     };
     chunk->chunk.deflated = &chunk->deflated_;
 }

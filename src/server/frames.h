@@ -18,6 +18,8 @@ struct shared_chunk {
     struct share share;
     struct buf bytes_;
     struct buf ends_;
+    struct buf steps_;
+    bool sparse; /* set before anything is added: it may have gaps */
     enum wire_codec codec;
     struct chunk deflated_; /* see shared_chunk_deflate() */
     struct buf deflated_bytes_;
@@ -31,6 +33,9 @@ MUST_USE struct shared_chunk *shared_chunk_new(enum wire_codec codec, struct byt
 /* Adds the next message; `scratch` is empty before and after. RC_NOMEM: unchanged. */
 MUST_USE enum rc shared_chunk_add(struct shared_chunk *chunk, const struct wire_message *message,
                                   struct buf *scratch);
+/* Tells of messages up to `to` that are left out, in one that is sparse. RC_NOMEM: unchanged. */
+MUST_USE enum rc shared_chunk_add_gap(struct shared_chunk *chunk, uint64_t to, const char *reason,
+                                      struct buf *scratch);
 /* Adds `count` messages by number only; what is encoded is let go of (struct chunk: `ends`). From
  * then on nothing else may be added. */
 void shared_chunk_skip(struct shared_chunk *chunk, uint32_t count);

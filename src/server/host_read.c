@@ -209,15 +209,48 @@ static void ask_run(struct host *host, struct mail_ask *ask)
 
 /* ---- reads, on the reader thread ------------------------------------------------------------- */
 
-static enum rc add_frame(struct mail_read *read, const struct wire_message *message)
+static enum rc chunk_begin(struct mail_read *read)
 {
     if (read->chunk == NULL) {
-        read->chunk = shared_chunk_new(read->codec, read->channel, message->seq);
+        read->chunk = shared_chunk_new(read->codec, read->channel, read->from);
         if (read->chunk == NULL) {
             return RC_NOMEM;
         }
+        read->chunk->sparse = read->keeps != WIRE_CATCH_UP;
     }
-    return shared_chunk_add(read->chunk, message, &read->encode);
+    return RC_OK;
+}
+
+/* [P 7] Tells of what comes before `end` and is left out, if anything is. */
+static enum rc add_gap(struct mail_read *read, uint64_t end)
+{
+    if (end == chunk_cursor(&read->chunk->chunk, read->chunk->chunk.count)) {
+        return RC_OK;
+    }
+    MARK_IF(read->keeps == WIRE_SKIP, "read: what is skipped is told");
+    MARK_IF(read->keeps == WIRE_CONFLATE, "read: what is conflated is told");
+    ASSERT(read->keeps != WIRE_CATCH_UP); /* I1 */
+    return shared_chunk_add_gap(read->chunk, end - 1,
+                                read->keeps == WIRE_SKIP ? "slow" : "conflated", &read->encode);
+}
+
+static enum rc add_frame(struct mail_read *read, const struct wire_message *message)
+{
+    enum rc rc = chunk_begin(read);
+    if (rc == RC_OK) {
+        rc = add_gap(read, message->seq);
+    }
+    return rc == RC_OK ? shared_chunk_add(read->chunk, message, &read->encode) : rc;
+}
+
+/* Nothing could be read but what was to be left out: that is told, and the next read comes to the
+ * damage itself. */
+static void add_gap_alone(struct mail_read *read)
+{
+    if (read->damaged[0].from > read->from && chunk_begin(read) == RC_OK) {
+        MARK("read: what one skips to is damaged");
+        read->count = add_gap(read, read->damaged[0].from) == RC_OK;
+    }
 }
 
 /* [P 3] history: at most 1 MiB a reply, always at least one message. */
@@ -245,11 +278,26 @@ static enum rc add_element(struct mail_read *read, const struct wire_message *me
     return RC_OK;
 }
 
+static bool is_full(const struct mail_read *read)
+{
+    MARK_IF(read->count == read->count_max, "read: has as many messages as it may");
+    const size_t bytes = read->chunk != NULL ? read->chunk->bytes_.size : read->elements.size;
+    MARK_IF(bytes >= read->bytes_max, "read: has as many bytes as it may");
+    return read->count == read->count_max || bytes >= read->bytes_max;
+}
+
 static enum rc add(struct mail_read *read, const struct command_publish *publish,
                    const struct command_message *message, uint64_t first_seq, uint32_t nth)
 {
     struct wire_message wire;
     frames_message(&wire, publish, message, first_seq, nth, read->node);
+    read->seen = wire.seq + 1;
+    if (read->looking) {
+        return conflate_look(&read->conflate, &wire);
+    }
+    if (read->keeps == WIRE_CONFLATE && !conflate_keeps(&read->conflate, &wire)) {
+        return RC_OK;
+    }
     const enum rc rc =
         read->purpose == READ_CATCH_UP ? add_frame(read, &wire) : add_element(read, &wire);
     if (rc != RC_OK) {
@@ -257,10 +305,7 @@ static enum rc add(struct mail_read *read, const struct command_publish *publish
     }
     read->count++;
     read->next = read->reverse ? wire.seq - 1 : wire.seq + 1;
-    MARK_IF(read->count == read->count_max, "read: has as many messages as it may");
-    const size_t bytes = read->chunk != NULL ? read->chunk->bytes_.size : read->elements.size;
-    MARK_IF(bytes >= read->bytes_max, "read: has as many bytes as it may");
-    return read->count == read->count_max || bytes >= read->bytes_max ? RC_END : RC_OK;
+    return is_full(read) ? RC_END : RC_OK;
 }
 
 static enum rc record_forward(struct mail_read *read, const struct command_publish *publish,
@@ -371,11 +416,44 @@ static void digest_done(struct mail_read *read)
     }
 }
 
+/* The part of a span that was read is not all of it. False: it is, or no more of it can be read. */
+static bool span_has_more(const struct mail_read *read, uint64_t before)
+{
+    const uint64_t end = read->looking ? read->read.latest + 1 : conflate_next(&read->conflate);
+    const bool full = read->looking ? conflate_full(&read->conflate) : is_full(read);
+    return read->read.rc == RC_OK && read->damaged_count == 0 && !full && read->seen > before &&
+           read->seen < end;
+}
+
+/* A span is read twice: for its keys, then for the messages that are kept. Each takes as many reads
+ * of the log as it needs; the owner begins them. */
+static void span_run(struct mail_read *read)
+{
+    const uint64_t before = read->seen;
+    file_log_read_do(read->host->log, &read->read);
+    read->goes_on = span_has_more(read, before);
+    MARK_IF(read->goes_on, "conflate: a span takes more than one read");
+    if (read->looking && !read->goes_on && conflate_next(&read->conflate) > read->from) {
+        read->looking = false;
+        read->goes_on = true;
+        read->seen = read->from;
+        read->damaged_count = 0; /* it lies behind the span */
+    }
+}
+
 static void read_run(struct job *job)
 {
     struct mail_read *read = CONTAINER_OF(job, struct mail_read, job);
-    file_log_read_do(read->host->log, &read->read);
-    if (read->deflated && read->chunk != NULL && read->count > 0) {
+    if (read->keeps == WIRE_CONFLATE) {
+        span_run(read);
+    } else {
+        file_log_read_do(read->host->log, &read->read);
+    }
+    if (read->keeps != WIRE_CATCH_UP && !read->goes_on && read->chunk == NULL &&
+        read->damaged_count > 0) {
+        add_gap_alone(read);
+    }
+    if (read->deflated && !read->goes_on && read->chunk != NULL && read->count > 0) {
         struct deflater *deflater = read->host->reactor->compress.read_deflater;
         shared_chunk_deflate(read->chunk, deflater);
         deflater_rest(deflater);
@@ -423,11 +501,29 @@ static void read_again(struct host *host, struct mail_read *read)
     read->chunk = NULL;
     buf_clear(&read->elements);
     buf_clear(&read->encode);
+    conflate_deinit(&read->conflate);
     read->count = 0;
     read->damaged_count = 0;
     read->damaged_more = false;
     list_push_back(&host->waiting, &read->mail.link);
     host_waiting_run(host);
+}
+
+static void read_go(struct host *host, struct mail_read *read);
+
+static void span_go_on(struct host *host, struct mail_read *read)
+{
+    const uint64_t latest =
+        read->looking ? read->position.latest : conflate_next(&read->conflate) - 1;
+    read->goes_on = false;
+    read->read = (struct log_read){
+        .kind = LOG_READ_FORWARD,
+        .channel_id = read->read.channel_id,
+        .seq = read->seen,
+        .earliest = read->read.earliest,
+        .latest = latest,
+    };
+    read_go(host, read);
 }
 
 static void read_done(struct job *job)
@@ -436,6 +532,10 @@ static void read_done(struct job *job)
     struct host *host = read->host;
     host->reads_out--;
     file_log_read_end(host->log, &read->read);
+    if (read->goes_on) {
+        span_go_on(host, read);
+        return;
+    }
     if (read->read.rc == RC_NOT_FOUND) {
         MARK("read: again, for retention was faster");
         read_again(host, read);
@@ -458,10 +558,8 @@ static void read_done(struct job *job)
     host_waiting_run(host);
 }
 
-static void read_submit(struct host *host, struct mail_read *read)
+static void read_go(struct host *host, struct mail_read *read)
 {
-    read->host = host;
-    read->node = (unsigned)host->server->config->node;
     read->read.ctx = read;
     read->read.on_record = read->purpose == READ_DIGEST ? digest_record : read_record;
     read->read.on_damage = read_damage;
@@ -474,6 +572,18 @@ static void read_submit(struct host *host, struct mail_read *read)
     host->reads_out++;
     read->job = (struct job){.run = read_run, .done = read_done};
     worker_submit(&host->server->reader, host->reactor->index, &read->job);
+}
+
+static void read_submit(struct host *host, struct mail_read *read)
+{
+    read->host = host;
+    read->node = (unsigned)host->server->config->node;
+    if (read->keeps == WIRE_CONFLATE) {
+        conflate_init(&read->conflate, host->server->hash_seed, read->from, read->count_max);
+        read->looking = true;
+        read->seen = read->from;
+    }
+    read_go(host, read);
 }
 
 /* False: nothing need be read. The digest of message n stands in the index with n + 1, or is rolled
@@ -513,7 +623,9 @@ static bool read_prepare(struct host *host, struct mail_read *read)
     if (read->purpose == READ_DIGEST) {
         return digest_prepare(read, channel);
     }
-    if (read->purpose == READ_CATCH_UP && read->from < position.earliest) {
+    const bool skips = read->keeps == WIRE_SKIP && position.earliest <= position.latest;
+    MARK_IF(skips && read->from < position.earliest, "read: what is skipped is trimmed, too");
+    if (read->purpose == READ_CATCH_UP && read->from < position.earliest && !skips) {
         MARK("read: retention was there before it");
         read->trimmed = true;
         return false;
@@ -521,7 +633,7 @@ static bool read_prepare(struct host *host, struct mail_read *read)
     if (channel == NULL || position.earliest > position.latest) {
         return false;
     }
-    uint64_t seq = read->from;
+    uint64_t seq = skips ? position.latest : read->from;
     if (read->reverse) {
         seq = !read->has_from || seq > position.latest ? position.latest : seq;
     } else {

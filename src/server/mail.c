@@ -25,6 +25,7 @@ static void free_read(struct mail_read *read)
     shared_chunk_unref(read->chunk);
     buf_deinit(&read->elements);
     buf_deinit(&read->encode);
+    conflate_deinit(&read->conflate);
 }
 
 void mail_free(struct mail *mail)

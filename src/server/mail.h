@@ -12,6 +12,7 @@
 #include "io/address.h"
 #include "io/worker.h"
 #include "log/file_log.h"
+#include "server/conflate.h"
 #include "server/frames.h"
 #include "session/session.h"
 
@@ -115,10 +116,11 @@ struct mail_read {
     enum wire_codec codec;
     struct bytes channel; /* behind the struct */
     /* wanted */
-    uint64_t sub_id; /* READ_CATCH_UP */
-    bool deflated;   /* READ_CATCH_UP: wanted compressed as well */
-    uint64_t id;     /* READ_HISTORY, READ_DIGEST: of the command */
-    bool has_from;   /* READ_HISTORY, READ_DIGEST */
+    uint64_t sub_id;           /* READ_CATCH_UP */
+    enum wire_when_slow keeps; /* READ_CATCH_UP: of what is found */
+    bool deflated;             /* READ_CATCH_UP: wanted compressed as well */
+    uint64_t id;               /* READ_HISTORY, READ_DIGEST: of the command */
+    bool has_from;             /* READ_HISTORY, READ_DIGEST */
     bool reverse;
     uint64_t from;
     uint32_t count_max;
@@ -128,9 +130,13 @@ struct mail_read {
     struct job job;
     struct log_read read;
     struct host *host;
-    struct buf encode; /* scratch of the reader thread */
-    uint32_t count;    /* messages encoded so far */
-    uint64_t next;     /* the seq behind the last of them, in the direction read */
+    struct buf encode;        /* scratch of the reader thread */
+    struct conflate conflate; /* `keeps` is WIRE_CONFLATE; then: */
+    bool looking;             /* its keys are looked at, or else what is kept is read … */
+    uint64_t seen;            /* … and this comes next … */
+    bool goes_on;             /* … in another read of the log */
+    uint32_t count;           /* messages encoded so far */
+    uint64_t next;            /* the seq behind the last of them, in the direction read */
     unsigned node;
     /* results */
     enum rc rc;

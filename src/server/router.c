@@ -226,6 +226,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
     read->handle = conn_handle(session_user(session));
     read->channel = channel;
     read->sub_id = sub->id;
+    read->keeps = subscription_keeps(sub);
     read->has_from = true;
     read->from = sub->cursor;
     read->count_max = count_max;

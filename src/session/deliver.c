@@ -34,6 +34,8 @@ static const struct chunk *source(struct subscription *sub)
     if (chunk == NULL) {
         MARK("deliver: a follower is overtaken by its feed and falls behind");
         subscription_move(sub, SUB_BEHIND);
+        /* [P 6] What stood there when it subscribed comes complete. */
+        sub->is_slow = sub->when_slow != WIRE_CATCH_UP && sub->cursor >= sub->complete_end;
     }
     return chunk;
 }
@@ -55,6 +57,8 @@ static void read_begin(struct subscription *sub)
     const uint32_t count = left < tune.read_count ? (uint32_t)left : tune.read_count;
     if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
         MARK("deliver: a cursor behind reads the log");
+        MARK_IF(subscription_keeps(sub) == WIRE_SKIP, "deliver: a slow one skips");
+        MARK_IF(subscription_keeps(sub) == WIRE_CONFLATE, "deliver: a slow one conflates");
         sub->tail_seq = sub->feed->next_seq;
         subscription_move(sub, SUB_READING);
     }
@@ -72,6 +76,27 @@ static const struct chunk *as_taken(const struct subscription *sub, const struct
     return deflated ? chunk->deflated : chunk;
 }
 
+/* The frame that the cursor stands before. */
+static uint32_t frame_of(const struct chunk *chunk, uint64_t cursor)
+{
+    ASSERT_HOT(cursor >= chunk->first_seq);
+    if (chunk->steps == NULL) {
+        return (uint32_t)(cursor - chunk->first_seq);
+    }
+    uint32_t low = 0;
+    uint32_t high = chunk->count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (chunk_cursor(chunk, middle) < cursor) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    ASSERT(chunk_cursor(chunk, low) == cursor);
+    return low;
+}
+
 /* Adds slices of one cursor, without moving it. Returns the bytes added. */
 static size_t gather_sub(struct subscription *sub, struct session_slice slices[],
                          struct bytes pieces[], unsigned max, size_t bytes_max, unsigned *count)
@@ -84,8 +109,8 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
     const struct chunk *chunk = source(sub);
     while (chunk != NULL && left > 0 && *count < max && bytes < bytes_max) {
         chunk = as_taken(sub, chunk);
-        ASSERT(seq >= chunk->first_seq && seq < chunk_end_seq(chunk));
-        const uint32_t from = (uint32_t)(seq - chunk->first_seq);
+        ASSERT(seq >= chunk->first_seq && seq < chunk_cursor(chunk, chunk->count));
+        const uint32_t from = frame_of(chunk, seq);
         const uint32_t have = chunk->count - from;
         const uint32_t to = from + (left < have ? (uint32_t)left : have);
         const uint32_t at = chunk_at(chunk, from);
@@ -96,7 +121,7 @@ static size_t gather_sub(struct subscription *sub, struct session_slice slices[]
         ASSERT_HOT(from < to && to <= chunk->count);
         (*count)++;
         left -= to - from;
-        seq += to - from;
+        seq = chunk_cursor(chunk, to);
         chunk = sub->state == SUB_FOLLOWING ? feed_chunk_of(sub->feed, seq) : NULL;
         MARK_IF(left == 0 && sub->window > 0, "deliver: the window ends what is sent");
     }
@@ -138,7 +163,7 @@ unsigned session_gather(struct session *session, struct session_slice slices[],
 static void catch_up_done(struct subscription *sub)
 {
     ASSERT(sub->state == SUB_CATCHING_UP);
-    ASSERT(sub->cursor == chunk_end_seq(sub->chunk));
+    ASSERT(sub->cursor == chunk_cursor(sub->chunk, sub->chunk->count));
     subscription_drop_chunk(sub);
     const struct feed *feed = sub->feed;
     ASSERT(sub->cursor <= feed->next_seq);
@@ -151,16 +176,35 @@ static void catch_up_done(struct subscription *sub)
     subscription_move(sub, in_feed ? SUB_FOLLOWING : SUB_BEHIND);
 }
 
+/* [P 7] What lies before the end of a gap that was told counts as acknowledged. */
+static void pass_gaps(struct subscription *sub, const struct chunk *chunk, uint32_t from,
+                      uint32_t to)
+{
+    ASSERT(sub->state == SUB_CATCHING_UP);
+    ASSERT(from < to && to <= chunk->count);
+    for (uint32_t i = to; i > from; i--) {
+        if ((chunk->steps[i - 1] & CHUNK_GAP) != 0) {
+            const uint64_t last = chunk_cursor(chunk, i) - 1;
+            sub->acked = last > sub->acked ? last : sub->acked;
+            return;
+        }
+    }
+}
+
 static void advance(const struct session_slice *slice, uint32_t frames)
 {
     ASSERT_HOT(frames > 0);
     ASSERT_HOT(slice->from + frames <= slice->to);
     struct subscription *sub = slice->sub;
-    ASSERT(slice->chunk->first_seq + slice->from == sub->cursor); /* I1 */
-    sub->cursor += frames;
-    ASSERT_HOT(sub->cursor <= chunk_end_seq(slice->chunk));
+    const struct chunk *chunk = slice->chunk;
+    ASSERT(chunk_cursor(chunk, slice->from) == sub->cursor); /* I1 */
+    sub->cursor = chunk_cursor(chunk, slice->from + frames);
+    if (chunk->steps != NULL) {
+        pass_gaps(sub, chunk, slice->from, slice->from + frames);
+    }
+    ASSERT_HOT(slice->from + frames <= chunk->count);
     ASSERT_HOT(sub->window == 0 || sub->cursor - 1 - sub->acked <= sub->window);
-    if (sub->state == SUB_CATCHING_UP && sub->cursor == chunk_end_seq(slice->chunk)) {
+    if (sub->state == SUB_CATCHING_UP && slice->from + frames == chunk->count) {
         catch_up_done(sub);
     } else if (sub->state == SUB_FOLLOWING && sub->cursor == sub->feed->next_seq) {
         list_remove(&sub->ready_link);

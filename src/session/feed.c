@@ -177,6 +177,7 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
         return;
     }
     ASSERT(chunk->count > 0);
+    ASSERT(chunk->steps == NULL);
     ASSERT(chunk->first_seq == feed->next_seq); /* I1: the tail has no hole */
     feed->next_seq = chunk_end_seq(chunk);
     feed->at_end = 0;

@@ -4,7 +4,8 @@
  * holds the newest chunks of its channel, bounded in bytes; each subscription is a cursor that
  * sends straight from them. Who falls off the feed's front reads from the log until the cursor
  * stands inside the feed again: the hand-over is by number alone, so it can neither skip nor
- * repeat.
+ * repeat. One that asked for it when it subscribed gets only the newest of what it has missed, or
+ * the newest of each key, once it has followed and fallen off (`is_slow`): its reads are sparse.
  *
  *                subscribed                cursor below the feed
  *   ATTACHING ───────────────▶ FOLLOWING ───────────────────────▶ BEHIND
@@ -27,23 +28,38 @@ struct session_ops;
 
 /* A run of messages, encoded as frames: frame i is bytes[ends[i-1] … ends[i]). A tail's `ends` is
  * NULL where so much was committed at once that it is told by number only: who follows reads the
- * log. */
+ * log.
+ *
+ * One that was read for a subscription that skips or conflates may be sparse: its frames are
+ * messages and the gaps between them, and steps[i] is the cursor behind frame i, with CHUNK_GAP set
+ * where the frame is a gap. In a feed there are none. */
 struct chunk {
     uint64_t first_seq;
     uint32_t count;
     const uint32_t *ends;
     const uint8_t *bytes;
     const struct chunk *deflated; /* the same messages for who takes them compressed, or NULL */
+    const uint64_t *steps;        /* NULL: frame i is message first_seq + i */
 };
+
+#define CHUNK_GAP (UINT64_C(1) << 63)
 
 static inline uint32_t chunk_at(const struct chunk *chunk, uint32_t frame)
 {
     return frame == 0 ? 0 : chunk->ends[frame - 1];
 }
 
+/* Of one that is not sparse. */
 static inline uint64_t chunk_end_seq(const struct chunk *chunk)
 {
     return chunk->first_seq + chunk->count;
+}
+
+/* Where the cursor stands before frame `frame`; frame `count`: behind the last. */
+static inline uint64_t chunk_cursor(const struct chunk *chunk, uint32_t frame)
+{
+    return chunk->steps == NULL || frame == 0 ? chunk->first_seq + frame
+                                              : chunk->steps[frame - 1] & ~CHUNK_GAP;
 }
 
 struct feed {
@@ -82,18 +98,28 @@ struct subscription {
     struct list ready_link; /* in session->ready while there may be something to send */
     struct chunk *chunk;    /* CATCHING_UP: what was read, a reference of its own */
     uint64_t id;            /* as feed.id */
+    uint64_t tail_seq;      /* READING, CATCHING_UP: where the feed ended when the read began */
+    uint64_t cursor;        /* the next seq it wants; everything below has been sent */
+    uint64_t complete_end;  /* one past `latest` of `subscribed`; up to there it gets everything,
+                             * however slow it is */
     union {
         uint64_t request_id; /* ATTACHING: of the subscribe command */
-        uint64_t tail_seq;   /* READING, CATCHING_UP: where the feed ended when the read began */
+        uint64_t acked;      /* then: the highest seq acknowledged; first cursor - 1 at the start */
     };
-    uint64_t cursor; /* the next seq it wants; everything below has been sent */
-    uint64_t acked;  /* highest seq acknowledged; first cursor - 1 at the start */
     uint32_t window; /* 0: none */
     uint8_t state;   /* enum subscription_state */
     bool on_gap_reset;
+    uint8_t when_slow; /* enum wire_when_slow */
+    bool is_slow;      /* BEHIND, READING, CATCHING_UP: it has fallen off the tail, not begun so */
 };
 
 static_assert(sizeof(struct subscription) <= 104, "with the heap's 8 bytes no more than 112");
+
+/* What a read for it is to keep of what it finds. */
+static inline enum wire_when_slow subscription_keeps(const struct subscription *sub)
+{
+    return sub->is_slow ? (enum wire_when_slow)sub->when_slow : WIRE_CATCH_UP;
+}
 
 /* All feeds of a reactor. */
 struct feed_table {

@@ -90,7 +90,8 @@ struct session_ops {
                        const struct command_message *messages, uint64_t tag, size_t size);
     enum rc (*subscribe)(void *ctx, struct session *session, const struct session_ask *ask);
     void (*detach)(void *ctx, const struct feed *feed);
-    /* Messages of the channel from sub->cursor on, at most `count_max`. RC_NOMEM */
+    /* Messages of the channel from sub->cursor on, at most `count_max`: of subscription_keeps(sub)
+     * the newest only, or the newest of each key, with the gaps between them. RC_NOMEM */
     enum rc (*read)(void *ctx, struct session *session, const struct subscription *sub,
                     uint32_t count_max);
     enum rc (*history)(void *ctx, struct session *session, const struct wire_command *command);

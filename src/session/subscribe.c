@@ -30,6 +30,7 @@ static void subscription_check(const struct subscription *sub)
     if (sub->state == SUB_CATCHING_UP) ASSERT(sub->chunk != NULL);
     if (sub->state != SUB_CATCHING_UP) ASSERT(sub->chunk == NULL);
     if (sub->state == SUB_FOLLOWING) ASSERT(sub->cursor <= sub->feed->next_seq);
+    if (sub->is_slow) ASSERT(sub->cursor >= sub->complete_end);
 }
 
 static bool holds_read(unsigned state)
@@ -48,6 +49,7 @@ void subscription_move(struct subscription *sub, enum subscription_state next)
     session->read_count += holds_read(next);
     ASSERT_HOT(session->read_count <= tune.session_reads);
     sub->state = (uint8_t)next;
+    sub->is_slow = sub->is_slow && next != SUB_FOLLOWING;
     feed_touch(session->env->feeds, sub->feed);
     subscription_check(sub);
 }
@@ -170,6 +172,7 @@ enum rc session_subscribe(struct session *session, const struct wire_command *co
     sub->request_id = command->id;
     sub->window = command->window;
     sub->on_gap_reset = command->on_gap_reset;
+    sub->when_slow = (uint8_t)command->when_slow;
     struct session_ask ask = {
         .feed_id = sub->feed->id,
         .sub_id = sub->id,
@@ -260,6 +263,7 @@ static enum rc start(struct subscription *sub, const struct session_answer *answ
     MARK_IF(answer->next < sub->feed->next_seq, "subscribe: begins in the history");
     sub->cursor = answer->next;
     sub->acked = answer->next - 1;
+    sub->complete_end = answer->position.latest + 1;
     subscription_move(sub, SUB_FOLLOWING);
     subscription_wake(sub);
     return rc;

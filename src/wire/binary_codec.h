@@ -53,6 +53,7 @@ enum {
 
     BINARY_SUBSCRIBE_RESET = 1,
     BINARY_SUBSCRIBE_WINDOW = 2,
+    BINARY_SUBSCRIBE_SLOW = 4,
 
     BINARY_HISTORY_FROM = 1,
     BINARY_HISTORY_LIMIT = 2,
@@ -87,7 +88,9 @@ enum {
     X(3, "ahead")                                                                                  \
     X(4, "damaged")                                                                                \
     X(5, "gap")                                                                                    \
-    X(6, "unavailable")
+    X(6, "unavailable")                                                                            \
+    X(7, "slow")                                                                                   \
+    X(8, "conflated")
 
 /* Takes the next command off the front of `*rest`, the rest of a WebSocket message.
  * RC_BAD        there is no whole unit: answer *ret_error and close with 4400

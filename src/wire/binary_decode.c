@@ -299,6 +299,24 @@ static enum rc take_from(struct decode *d, struct wire_command *c)
     UNREACHABLE();
 }
 
+/* catch_up is what stands where nothing is said, so it has no number: one command, one form. */
+static enum rc take_when_slow(struct decode *d, struct wire_command *c)
+{
+    ASSERT(c->type == WIRE_SUBSCRIBE);
+    ASSERT(c->when_slow == WIRE_CATCH_UP);
+    unsigned when_slow = 0;
+    const enum rc rc = take_byte(d, "when_slow", &when_slow);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (when_slow < WIRE_SKIP || when_slow > WIRE_CONFLATE) {
+        return refuse(d, "when_slow", "expected 1 or 2");
+    }
+    c->when_slow = (enum wire_when_slow)when_slow;
+    return RC_OK;
+}
+
+static_assert(WIRE_SKIP == 1 && WIRE_CONFLATE == 2, "they are on the wire");
 static_assert(WIRE_FROM_LATEST == 0 && WIRE_FROM_EARLIEST == 1 && WIRE_FROM_SEQ == 2 &&
                   WIRE_FROM_EPOCH_SEQ == 3 && WIRE_FROM_TIME == 4,
               "they are on the wire");
@@ -318,6 +336,9 @@ static enum rc take_subscribe(struct decode *d, struct wire_command *c)
         if (rc == RC_OK && window > WINDOW_MAX) {
             rc = refuse(d, "window", "expected 1 to 1000000");
         }
+    }
+    if (rc == RC_OK && (d->flags & BINARY_SUBSCRIBE_SLOW) != 0) {
+        rc = take_when_slow(d, c);
     }
     c->window = rc == RC_OK ? (uint32_t)window : 0;
     return rc;
@@ -369,7 +390,8 @@ static const struct {
                         BINARY_CONNECT_PRODUCER | BINARY_CONNECT_TOKEN | BINARY_CONNECT_CUMULATIVE},
     [BINARY_PUBLISH] = {WIRE_PUBLISH,
                         BINARY_PUBLISH_NUMBERED | BINARY_PUBLISH_BATCH | BINARY_PUBLISH_QUIET},
-    [BINARY_SUBSCRIBE] = {WIRE_SUBSCRIBE, BINARY_SUBSCRIBE_RESET | BINARY_SUBSCRIBE_WINDOW},
+    [BINARY_SUBSCRIBE] = {WIRE_SUBSCRIBE,
+                          BINARY_SUBSCRIBE_RESET | BINARY_SUBSCRIBE_WINDOW | BINARY_SUBSCRIBE_SLOW},
     [BINARY_ACK] = {WIRE_ACK, 0},
     [BINARY_UNSUBSCRIBE] = {WIRE_UNSUBSCRIBE, 0},
     [BINARY_HISTORY] = {WIRE_HISTORY,

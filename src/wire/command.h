@@ -92,6 +92,13 @@ enum wire_from {
     WIRE_FROM_TIME,
 };
 
+/* What becomes of a subscription that has fallen behind the live tail. */
+enum wire_when_slow {
+    WIRE_CATCH_UP, /* it reads everything from the log */
+    WIRE_SKIP,     /* it goes on with the newest message */
+    WIRE_CONFLATE, /* of what it has missed it gets the newest message of each key */
+};
+
 struct wire_command {
     enum wire_type type;
     uint64_t id;          /* 0: none */
@@ -115,6 +122,7 @@ struct wire_command {
     uint64_t time_ms;      /* WIRE_FROM_TIME */
     bool on_gap_reset;     /* "on_gap":"reset" */
     uint32_t window;       /* 0: none */
+    enum wire_when_slow when_slow;
 
     bool has_history_from; /* history */
     uint64_t history_from;

@@ -336,6 +336,25 @@ static enum rc take_on_gap(struct decode *d, struct wire_command *c)
     return RC_OK;
 }
 
+static enum rc take_when_slow(struct decode *d, struct wire_command *c)
+{
+    ASSERT(members_have(&d->members, MEMBER_WHEN_SLOW));
+    ASSERT(c->when_slow == WIRE_CATCH_UP);
+    struct bytes text;
+    const enum rc rc = take_string(d, &d->members.values[MEMBER_WHEN_SLOW], "when_slow", &text);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (bytes_equal(text, BYTES_LITERAL("skip"))) {
+        c->when_slow = WIRE_SKIP;
+    } else if (bytes_equal(text, BYTES_LITERAL("conflate"))) {
+        c->when_slow = WIRE_CONFLATE;
+    } else if (!bytes_equal(text, BYTES_LITERAL("catch_up"))) {
+        return refuse_bad(d, "when_slow", "expected catch_up, skip or conflate");
+    }
+    return RC_OK;
+}
+
 static enum rc take_subscribe(struct decode *d, struct wire_command *c)
 {
     ASSERT(c->type == WIRE_SUBSCRIBE);
@@ -348,6 +367,9 @@ static enum rc take_subscribe(struct decode *d, struct wire_command *c)
     }
     if (rc == RC_OK && members_have(m, MEMBER_ON_GAP)) {
         rc = take_on_gap(d, c);
+    }
+    if (rc == RC_OK && members_have(m, MEMBER_WHEN_SLOW)) {
+        rc = take_when_slow(d, c);
     }
     if (rc == RC_OK && members_have(m, MEMBER_WINDOW)) {
         rc = take_integer(d, &m->values[MEMBER_WINDOW], "window", 1, &window);
@@ -430,7 +452,7 @@ static const struct {
     [WIRE_PUBLISH] = {{(const uint8_t *)"publish", 7}, KNOWN_PUBLISH},
     [WIRE_SUBSCRIBE] = {{(const uint8_t *)"subscribe", 9},
                         MEMBER_BIT(CHANNEL) | MEMBER_BIT(FROM) | MEMBER_BIT(ON_GAP) |
-                            MEMBER_BIT(WINDOW)},
+                            MEMBER_BIT(WINDOW) | MEMBER_BIT(WHEN_SLOW)},
     [WIRE_ACK] = {{(const uint8_t *)"ack", 3}, MEMBER_BIT(CHANNEL) | MEMBER_BIT(SEQ)},
     [WIRE_UNSUBSCRIBE] = {{(const uint8_t *)"unsubscribe", 11}, MEMBER_BIT(CHANNEL)},
     [WIRE_HISTORY] = {{(const uint8_t *)"history", 7},

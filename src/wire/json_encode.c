@@ -263,7 +263,7 @@ enum rc json_encode_connected(struct buf *to, const struct wire_connected *conne
     at = PUT(at, ",\"durability\":");
     at = put_string(at, durability);
     at = PUT(at, ",\"features\":[\"batch\",\"binary\",\"cumulative\",\"data_base64\",\"digest\","
-                 "\"from_time\",\"history\",\"producer\",\"quiet\",\"window\"]");
+                 "\"from_time\",\"history\",\"producer\",\"quiet\",\"when_slow\",\"window\"]");
     at = put_limits(at, connected);
     at = PUT(at, ",\"time\":");
     at = put_integer(at, connected->time_ms);

@@ -40,6 +40,7 @@ enum member member_of(struct bytes name)
     case 6: return name.data[0] == 'o' ? IF("on_gap", ON_GAP) : IF("window", WINDOW);
     case 7: return name.data[0] == 'c' ? IF("channel", CHANNEL) : IF("reverse", REVERSE);
     case 8: return IF("producer", PRODUCER);
+    case 9: return IF("when_slow", WHEN_SLOW);
     case 11: return IF("data_base64", DATA_BASE64);
     case 12: return IF("producer_seq", PRODUCER_SEQ);
     default: return MEMBER_COUNT;

@@ -33,7 +33,8 @@
     X(WINDOW, "window")                                                                            \
     X(LIMIT, "limit")                                                                              \
     X(REVERSE, "reverse")                                                                          \
-    X(QUIET, "quiet")
+    X(QUIET, "quiet")                                                                              \
+    X(WHEN_SLOW, "when_slow")
 
 enum member {
 #define X(name, text) MEMBER_##name,

@@ -23,6 +23,7 @@ test('connected tells everything that the protocol promises', async () => {
   assert.equal(reply.ping_ms, 25000);
   assert.ok(reply.features.includes('batch'), JSON.stringify(reply.features));
   assert.ok(reply.features.includes('history'), JSON.stringify(reply.features));
+  assert.ok(reply.features.includes('when_slow'), JSON.stringify(reply.features));
   assert.ok(Math.abs(reply.time - before) < 60_000, `time ${reply.time}`);
   await c.close();
 });
@@ -156,6 +157,7 @@ const badCommands = [
   ['an epoch that is a number',
     '{"type":"subscribe","id":ID,"channel":"a","from":{"epoch":1,"seq":1}}'],
   ['a time that is text', '{"type":"subscribe","id":ID,"channel":"a","from":{"time":"now"}}'],
+  ['a when_slow that is none', '{"type":"subscribe","id":ID,"channel":"a","when_slow":"drop"}'],
   ['an on_gap that is none', '{"type":"subscribe","id":ID,"channel":"a","on_gap":"ignore"}'],
   ['a window of zero', '{"type":"subscribe","id":ID,"channel":"a","window":0}'],
   ['a window that is text', '{"type":"subscribe","id":ID,"channel":"a","window":"5"}'],

@@ -109,6 +109,9 @@ static void add_subscribe(struct buf *to, const struct wire_command *c)
     if (c->window > 0) {
         add_int(to, c->window);
     }
+    if (c->when_slow != WIRE_CATCH_UP) {
+        add_byte(to, (unsigned)c->when_slow);
+    }
 }
 
 static void add_history(struct buf *to, const struct wire_command *c)
@@ -155,7 +158,9 @@ static unsigned flags_of(const struct wire_command *c)
                flag(c->cumulative, 4);
     case WIRE_PUBLISH:
         return flag(c->has_producer_seq, 1) + flag(c->is_batch, 2) + flag(c->quiet, 4);
-    case WIRE_SUBSCRIBE: return flag(c->on_gap_reset, 1) + flag(c->window > 0, 2);
+    case WIRE_SUBSCRIBE:
+        return flag(c->on_gap_reset, 1) + flag(c->window > 0, 2) +
+               flag(c->when_slow != WIRE_CATCH_UP, 4);
     case WIRE_HISTORY: return flag(c->has_history_from, 1) + 2u + flag(c->reverse, 4);
     case WIRE_DIGEST: return flag(c->has_seq, 1);
     case WIRE_ACK:
@@ -261,7 +266,7 @@ static struct bytes get_text(struct unpack *u)
 static const char *get_reason(struct unpack *u)
 {
     static const char *const reasons[] = {
-        "", "trimmed", "epoch", "ahead", "damaged", "gap", "unavailable",
+        "", "trimmed", "epoch", "ahead", "damaged", "gap", "unavailable", "slow", "conflated",
     };
     const unsigned reason = get_byte(u);
     if (reason == 0 || reason >= sizeof(reasons) / sizeof(reasons[0])) {

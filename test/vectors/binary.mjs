@@ -33,6 +33,10 @@ const commands = [
   `{"type":"subscribe","id":2,"channel":"orders","from":{"epoch":"fvvvvvvvvvvvv","seq":${MAX}}}`,
   `{"type":"subscribe","id":2,"channel":"o","from":{"time":${T}},"on_gap":"reset",` +
     '"window":1000000}',
+  '{"type":"subscribe","id":2,"channel":"orders","when_slow":"catch_up"}',
+  '{"type":"subscribe","id":2,"channel":"orders","when_slow":"skip"}',
+  '{"type":"subscribe","id":2,"channel":"orders","from":{"seq":5},"on_gap":"reset","window":64,' +
+    '"when_slow":"conflate"}',
   '{"type":"ack","channel":"orders","seq":43}',
   `{"type":"ack","id":1,"channel":"orders","seq":${MAX}}`,
   '{"type":"unsubscribe","id":3,"channel":"orders"}',
@@ -96,6 +100,8 @@ const replies = [
     Buffer.from(`"${'z'.repeat(20000)}"`)],
   [...head(0x91, 0, null), text('orders'), int(50), int(80), byte(1)],
   [...head(0x91, 0, null), text('orders'), int(50), int(50), byte(4)],
+  [...head(0x91, 0, null), text('orders'), int(50), int(90), byte(7)],
+  [...head(0x91, 0, null), text('orders'), int(50), int(50), byte(8)],
   [...head(0x92, 0, null), text('orders'), E, byte(2), int(41)],
   [...head(0x93, 0, null), Buffer.from(GOAWAY)],
 ].map((content) => unit(...content));
@@ -136,7 +142,11 @@ const refused = [
   ['a flag that connect has not', 'bad_request', 9, unit(byte(1), byte(8), int(9))],
   ['a flag that publish has not', 'bad_request', 9, pub(8, a, item(0, json('1')))],
   ['a flag that subscribe has not', 'bad_request', 9,
-    unit(byte(3), byte(4), int(9), a, byte(0))],
+    unit(byte(3), byte(8), int(9), a, byte(0))],
+  ['a when_slow of 0', 'bad_request', 9, unit(byte(3), byte(4), int(9), a, byte(0), byte(0))],
+  ['a when_slow that is none', 'bad_request', 9,
+    unit(byte(3), byte(4), int(9), a, byte(0), byte(3))],
+  ['a when_slow that is not there', 'bad_request', 9, unit(byte(3), byte(4), int(9), a, byte(0))],
   ['a flag that history has not', 'bad_request', 9, unit(byte(6), byte(8), int(9), a)],
   ['a flag that digest has not', 'bad_request', 9, unit(byte(7), byte(2), int(9), a)],
   ['a flag that ack has not', 'bad_request', 9, unit(byte(4), byte(1), int(9), a, int(1))],

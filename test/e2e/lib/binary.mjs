@@ -6,7 +6,8 @@ import { WebSocket } from 'ws';
 
 import { rawElements, rawMember } from './json.mjs';
 
-const REASONS = [undefined, 'trimmed', 'epoch', 'ahead', 'damaged', 'gap', 'unavailable'];
+const REASONS = [undefined, 'trimmed', 'epoch', 'ahead', 'damaged', 'gap', 'unavailable',
+  'slow', 'conflated'];
 const COMMANDS = {
   connect: 1, publish: 2, subscribe: 3, ack: 4, unsubscribe: 5, history: 6, digest: 7, ping: 8,
 };
@@ -87,14 +88,17 @@ function from(value = 'latest') {
   return [byte(3), u64(epochNumber(value.epoch)), int(value.seq)];
 }
 
+const slow = (c) => ['catch_up', 'skip', 'conflate'].indexOf(c.when_slow ?? 'catch_up');
+
 // Each gives flags and fields.
 const ENCODERS = {
   connect: (c) => [(c.producer ? 1 : 0) | (c.token !== undefined ? 2 : 0) | (c.cumulative ? 4 : 0),
     ...(c.producer ? [text(c.producer.id), int(c.producer.epoch ?? 1)] : []),
     ...(c.token !== undefined ? [bytes(Buffer.from(c.token))] : [])],
   publish,
-  subscribe: (c) => [(c.on_gap === 'reset' ? 1 : 0) | (c.window ? 2 : 0), text(c.channel),
-    ...from(c.from), ...(c.window ? [int(c.window)] : [])],
+  subscribe: (c) => [(c.on_gap === 'reset' ? 1 : 0) | (c.window ? 2 : 0) | (slow(c) ? 4 : 0),
+    text(c.channel), ...from(c.from), ...(c.window ? [int(c.window)] : []),
+    ...(slow(c) ? [byte(slow(c))] : [])],
   ack: (c) => [0, text(c.channel), int(c.seq)],
   unsubscribe: (c) => [0, text(c.channel)],
   history: (c) => [(c.from !== undefined ? 1 : 0) | (c.limit !== undefined ? 2 : 0) |

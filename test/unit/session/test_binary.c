@@ -31,7 +31,7 @@ static struct world_client *connected(void)
     (void)world_text(client, "{\"type\":\"connect\",\"id\":1,\"producer\":{\"id\":\"p\"}}");
     world_expect(client, "{\"type\":\"connected\",\"id\":1,\"features\":[\"batch\",\"binary\","
                          "\"cumulative\",\"data_base64\",\"digest\",\"from_time\",\"history\","
-                         "\"producer\",\"quiet\",\"window\"]}");
+                         "\"producer\",\"quiet\",\"when_slow\",\"window\"]}");
     return client;
 }
 

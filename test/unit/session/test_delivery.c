@@ -427,6 +427,154 @@ static void a_log_that_cannot_be_read_ends_the_subscription_by_name(void **state
     world_expect_nothing(client);
 }
 
+/* ---- slow ones --------------------------------------------------------------------------------
+ */
+
+static struct world_client *slow(const char *how, enum wire_when_slow when_slow)
+{
+    struct world_client *client = behind(how);
+    client->views[a].when_slow = when_slow;
+    return client;
+}
+
+static void a_slow_one_skips_to_the_newest_and_is_told(void **state)
+{
+    (void)state;
+    struct world_client *client = slow(",\"when_slow\":\"skip\"", WIRE_SKIP);
+    world_expect(client,
+                 "{\"type\":\"gap\",\"channel\":\"a\",\"from\":1,\"to\":11,\"reason\":\"slow\"}");
+    world_expect_messages(client, a, 12, 13);
+    assert_int_equal(w.marks.reads, 1);
+    world_publish(&w, a, 1, 1); /* it follows again */
+    world_expect_messages(client, a, 13, 14);
+    assert_int_equal(w.marks.reads, 1);
+    world_publish(&w, a, 9, 2); /* and is slow again */
+    arrive();
+    world_expect(client, "{\"type\":\"gap\",\"from\":14,\"to\":21,\"reason\":\"slow\"}");
+    world_expect_messages(client, a, 22, 23);
+    world_expect_nothing(client);
+}
+
+static void one_that_is_overtaken_by_a_single_message_skips_nothing(void **state)
+{
+    (void)state;
+    struct world_client *client = subscribed(0, ",\"when_slow\":\"skip\"", 1);
+    client->views[a].when_slow = WIRE_SKIP;
+    world_publish(&w, a, 2, 1);
+    arrive();
+    world_expect(client, "{\"type\":\"gap\",\"from\":1,\"to\":1,\"reason\":\"slow\"}");
+    world_expect_messages(client, a, 2, 3);
+    world_publish(&w, a, 1, 1);
+    arrive();
+    world_expect_messages(client, a, 3, 4);
+    assert_int_equal(w.marks.skipped, 1);
+}
+
+/* Being slow begins where following has begun. */
+static void what_stood_there_at_the_start_comes_complete_however_slow_one_is(void **state)
+{
+    static const char *const names[] = {"skip", "conflate"};
+    (void)state;
+    world_publish(&w, a, 20, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint64_t end = w.channels[a].latest + 1;
+        struct world_client *client = connected(i);
+        client->views[a].when_slow = i == 0 ? WIRE_SKIP : WIRE_CONFLATE;
+        (void)world_textf(client,
+                          "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"a\","
+                          "\"from\":\"earliest\",\"when_slow\":\"%s\"}",
+                          names[i]);
+        arrive();
+        world_publish(&w, a, 9, 2); /* it reads, and does not follow yet */
+        arrive();
+        world_expect(client, "{\"type\":\"subscribed\",\"id\":2}");
+        world_expect_messages(client, a, 1, end + 9);
+        world_expect_nothing(client);
+        world_close(&w, i);
+    }
+    assert_int_equal(w.marks.skipped + w.marks.conflated, 0);
+}
+
+/* Messages 1 … 12: a a - a, b b b -, and so on (world_key()). */
+static void a_slow_one_gets_the_newest_of_each_key(void **state)
+{
+    (void)state;
+    struct world_client *client = slow(",\"when_slow\":\"conflate\"", WIRE_CONFLATE);
+    world_expect(client, "{\"type\":\"gap\",\"from\":1,\"to\":2,\"reason\":\"conflated\"}");
+    world_expect_messages(client, a, 3,
+                          5); /* 4 has no key: it replaces none, and none replaces it */
+    world_expect(client, "{\"type\":\"gap\",\"from\":5,\"to\":6,\"reason\":\"conflated\"}");
+    world_expect_messages(client, a, 7, 9);
+    world_expect(client, "{\"type\":\"gap\",\"from\":9,\"to\":10,\"reason\":\"conflated\"}");
+    world_expect_messages(client, a, 11, 13);
+    world_publish(&w, a, 1, 1);
+    world_expect_messages(client, a, 13, 14);
+    assert_int_equal(w.marks.reads, 1);
+}
+
+/* [P 7] a gap counts as acknowledged, and all before it. */
+static void a_window_holds_while_conflating(void **state)
+{
+    (void)state;
+    struct world_client *client = slow(",\"window\":2,\"when_slow\":\"conflate\"", WIRE_CONFLATE);
+    client->views[a].window = 2;
+    world_expect(client, "{\"type\":\"gap\",\"from\":1,\"to\":2,\"reason\":\"conflated\"}");
+    world_expect_messages(client, a, 3, 5);
+    world_expect_nothing(client);
+    ack(client, 1); /* in the gap: ignored */
+    world_expect_nothing(client);
+    ack(client, 4);
+    world_expect(client, "{\"type\":\"gap\",\"from\":5,\"to\":6,\"reason\":\"conflated\"}");
+    world_expect_messages(client, a, 7, 9);
+    world_expect_nothing(client);
+    assert_int_equal(w.chunks_live, 0); /* it waits as a cursor */
+}
+
+/* A window of one, and a gap of one: what is told needs no acknowledgement of its own. */
+static void a_gap_takes_no_room_in_the_window(void **state)
+{
+    (void)state;
+    struct world_client *client = subscribed(0, ",\"window\":1,\"when_slow\":\"skip\"", 1);
+    client->views[a].window = 1;
+    client->views[a].when_slow = WIRE_SKIP;
+    world_publish(&w, a, 2, 1);
+    arrive();
+    world_expect(client, "{\"type\":\"gap\",\"from\":1,\"to\":1,\"reason\":\"slow\"}");
+    world_expect_messages(client, a, 2, 3);
+}
+
+/* What is left out anyway need not be there; only what was asked for and is gone ends it. */
+static void retention_harms_one_that_skips_only_if_nothing_is_left(void **state)
+{
+    (void)state;
+    struct world_client *client = slow(",\"when_slow\":\"skip\"", WIRE_SKIP);
+    world_trim(&w, a, 6);
+    world_expect(client, "{\"type\":\"gap\",\"from\":1,\"to\":11,\"reason\":\"slow\"}");
+    world_expect_messages(client, a, 12, 13);
+    world_publish(&w, a, 12, 2);
+    arrive();
+    world_trim(&w, a, 25);
+    world_expect(client, "{\"type\":\"unsubscribed\",\"reason\":\"gap\",\"from\":13,\"to\":24}");
+}
+
+static void a_stall_in_a_gap_or_behind_it_tells_on_from_there(void **state)
+{
+    (void)state;
+    for (size_t bytes = 0; bytes < 400; bytes += 7) {
+        struct world_client *client = slow(",\"when_slow\":\"conflate\"", WIRE_CONFLATE);
+        const uint64_t latest = w.channels[a].latest;
+        (void)world_pump(client, 0);
+        arrive();
+        (void)world_pump(client, bytes);
+        world_run(&w); /* the world checks what comes */
+        assert_int_equal(client->views[a].expected, latest + 1);
+        world_close(&w, 0);
+        world_run(&w);
+        world_deinit(&w);
+        (void)begin_tiny(NULL);
+    }
+}
+
 /* ---- stalls -----------------------------------------------------------------------------------
  */
 
@@ -582,6 +730,14 @@ int main(void)
         TINY_STORY(damage_is_told_and_passed_over),
         TINY_STORY(damage_ends_a_subscription_where_asked_for),
         TINY_STORY(a_log_that_cannot_be_read_ends_the_subscription_by_name),
+        TINY_STORY(a_slow_one_skips_to_the_newest_and_is_told),
+        TINY_STORY(one_that_is_overtaken_by_a_single_message_skips_nothing),
+        TINY_STORY(what_stood_there_at_the_start_comes_complete_however_slow_one_is),
+        TINY_STORY(a_slow_one_gets_the_newest_of_each_key),
+        TINY_STORY(a_window_holds_while_conflating),
+        TINY_STORY(a_gap_takes_no_room_in_the_window),
+        TINY_STORY(retention_harms_one_that_skips_only_if_nothing_is_left),
+        TINY_STORY(a_stall_in_a_gap_or_behind_it_tells_on_from_there),
         TINY_STORY(what_is_read_for_a_stalled_socket_is_let_go_of),
         STORY(only_a_few_reads_of_one_session_are_under_way_or_held),
         TINY_STORY(a_read_refused_for_want_of_memory_is_tried_again_at_the_next_write),

@@ -221,6 +221,12 @@ static void check_message(struct world_client *client, unsigned channel, json_t 
     ASSERT(strcmp(text_of(text, "data"), data) == 0); /* I2 */
     ASSERT(strcmp(text_of(text, "message_id"), message_id) == 0);
     ASSERT(number_of(text, "time") == world_time(seq));
+    const char *key = world_key(seq);
+    const char *told = json_string_value(json_object_get(text, "key"));
+    ASSERT((key == NULL) == (told == NULL) && (key == NULL || strcmp(key, told) == 0));
+    if (key != NULL) {
+        view->owed[key[0] - 'a'] = 0;
+    }
     view->expected++;
     view->messages++;
     ASSERT(view->window == 0 || view->expected - 1 - view->acked <= view->window);
@@ -240,6 +246,30 @@ static void check_hole(struct world_client *client, unsigned channel, json_t *te
     const bool trimmed = to < at->earliest;
     const bool damaged = from >= at->damaged_from && to == at->damaged_to;
     ASSERT(trimmed || damaged);
+    bytes_zero(view->owed, sizeof(view->owed)); /* what replaced it may be in the hole */
+}
+
+/* What a slow subscription has asked not to get: after it has followed, only old messages, and of
+ * those that are conflated each is followed by a newer one of its key. */
+static void check_left_out(struct world_client *client, unsigned channel, json_t *text)
+{
+    struct world_marks *marks = &client->world->marks;
+    struct world_view *view = &client->views[channel];
+    const bool slow = has_reason(text, "slow");
+    const uint64_t from = number_of(text, "from");
+    const uint64_t to = number_of(text, "to");
+    ASSERT(view->on);
+    ASSERT(from == view->expected); /* I7 */
+    ASSERT(from <= to);
+    ASSERT(to < client->world->channels[channel].latest);
+    ASSERT(from > view->complete);
+    ASSERT(view->when_slow == (slow ? WIRE_SKIP : WIRE_CONFLATE));
+    marks->skipped += slow;
+    marks->conflated += !slow;
+    for (uint64_t seq = from; !slow && seq <= to; seq++) {
+        ASSERT(world_key(seq) != NULL);
+        view->owed[world_key(seq)[0] - 'a'] = seq;
+    }
 }
 
 static void check_unsubscribed(struct world_client *client, unsigned channel, json_t *text)
@@ -265,6 +295,8 @@ static void check_subscribed(struct world_client *client, unsigned channel, json
     view->expected = number_of(text, "next");
     view->messages = 0;
     view->acked = view->expected - 1;
+    view->complete = number_of(text, "latest");
+    bytes_zero(view->owed, sizeof(view->owed));
     const uint64_t earliest = number_of(text, "earliest");
     const uint64_t latest = number_of(text, "latest");
     ASSERT(earliest >= 1);
@@ -289,7 +321,11 @@ static void check_text(struct world_client *client, json_t *text)
     if (strcmp(type, "message") == 0) {
         check_message(client, channel, text);
     } else if (strcmp(type, "gap") == 0) {
-        check_hole(client, channel, text);
+        if (has_reason(text, "slow") || has_reason(text, "conflated")) {
+            check_left_out(client, channel, text);
+        } else {
+            check_hole(client, channel, text);
+        }
         client->views[channel].expected = number_of(text, "to") + 1;
         client->views[channel].acked = number_of(text, "to");
         client->world->marks.gaps++;

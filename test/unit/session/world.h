@@ -29,9 +29,12 @@ struct world_view {
     bool on;
     uint64_t expected; /* the next seq; stays when the subscription ends */
     uint64_t epoch;
-    uint64_t messages; /* since `subscribed` */
-    uint32_t window;   /* set by the test; 0: none */
-    uint64_t acked;    /* set by the test */
+    uint64_t messages;             /* since `subscribed` */
+    uint32_t window;               /* set by the test; 0: none */
+    uint64_t acked;                /* set by the test */
+    enum wire_when_slow when_slow; /* set by the test */
+    uint64_t complete;             /* up to here nothing is left out */
+    uint64_t owed[3];              /* of each key, what a newer message must replace; 0: nothing */
 };
 
 struct world;
@@ -73,6 +76,8 @@ struct world_marks {
     uint64_t reads_failed;
     uint64_t late; /* answers for a session or subscription that had ended */
     uint64_t gaps;
+    uint64_t skipped;
+    uint64_t conflated;
     uint64_t ended_by_gap;
     uint64_t ended_by_failure;
     uint64_t resets;

@@ -30,6 +30,7 @@ struct world_mail {
     struct publish_result result;
     uint64_t from;
     uint64_t latest; /* when the read began */
+    enum wire_when_slow keeps;
     uint32_t count_max;
     bool reverse;
     uint64_t id;
@@ -44,6 +45,7 @@ struct world_chunk {
     struct chunk chunk; /* first: what sessions see */
     struct buf bytes;
     struct buf ends;
+    struct buf steps;
     unsigned refs;
 };
 
@@ -67,6 +69,12 @@ void world_data(unsigned channel, uint64_t seq, char data[static WORLD_DATA_SIZE
                    (int)(seq * 7 % 19), pad);
 }
 
+const char *world_key(uint64_t seq)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    return seq % 4 == 0 ? NULL : keys[seq / 4 % 3];
+}
+
 /* A frame, or an element of a history. */
 static void encode_message(struct world *w, unsigned channel, uint64_t seq, bool frame,
                            struct buf *to)
@@ -74,6 +82,7 @@ static void encode_message(struct world *w, unsigned channel, uint64_t seq, bool
     char data[WORLD_DATA_SIZE];
     char quoted[WORLD_DATA_SIZE + 2];
     struct buf scratch = {0};
+    const char *key = world_key(seq);
     world_data(channel, seq, data);
     (void)snprintf(quoted, sizeof(quoted), "\"%s\"", data);
     const struct wire_message message = {
@@ -81,6 +90,8 @@ static void encode_message(struct world *w, unsigned channel, uint64_t seq, bool
         .seq = seq,
         .message_id = world_message_id(seq),
         .time_ms = world_time(seq),
+        .key = bytes_of_text(key == NULL ? "" : key),
+        .has_key = key != NULL,
         .data = bytes_of_text(quoted),
     };
     const bool json = w->limits.codec == WIRE_JSON;
@@ -110,6 +121,74 @@ static struct chunk *chunk_new(struct world *w, unsigned channel, uint64_t from,
     return &made->chunk;
 }
 
+/* ---- sparse runs ------------------------------------------------------------------------------
+ */
+
+static void sparse_frame(struct world_chunk *made, uint64_t step)
+{
+    const uint32_t end = (uint32_t)made->bytes.size;
+    ASSERT(buf_append(&made->ends, bytes_of(&end, sizeof(end))) == RC_OK);
+    ASSERT(buf_append(&made->steps, bytes_of(&step, sizeof(step))) == RC_OK);
+    made->chunk.count++;
+    made->chunk.bytes = made->bytes.data;
+    made->chunk.ends = (const uint32_t *)(const void *)made->ends.data;
+    made->chunk.steps = (const uint64_t *)(const void *)made->steps.data;
+}
+
+static void sparse_gap(struct world *w, struct world_chunk *made, unsigned channel, uint64_t to,
+                       const char *reason)
+{
+    struct buf text = {0};
+    const struct wire_notice notice = {
+        .channel = bytes_of_text(w->channels[channel].name),
+        .reason = reason,
+        .has_range = true,
+        .from = chunk_cursor(&made->chunk, made->chunk.count),
+        .to = to,
+    };
+    ASSERT(codec_encode_gap(w->limits.codec, &text, &notice) == RC_OK);
+    ASSERT(ws_frame_append(&made->bytes, codec_opcode(w->limits.codec), buf_bytes(&text)) == RC_OK);
+    buf_deinit(&text);
+    sparse_frame(made, (to + 1) | CHUNK_GAP);
+}
+
+/* Whether message `seq` is replaced by a later one up to `end`. */
+static bool is_replaced(uint64_t seq, uint64_t end)
+{
+    const char *key = world_key(seq);
+    for (uint64_t later = seq + 1; key != NULL && later <= end; later++) {
+        const char *other = world_key(later);
+        if (other != NULL && strcmp(other, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of from … end the newest, or the newest of each key `count_max` of them at most. */
+static struct chunk *sparse_new(struct world *w, const struct world_mail *mail, uint64_t end)
+{
+    const bool skips = mail->keeps == WIRE_SKIP;
+    struct world_chunk *made = mem_calloc(1, sizeof(*made));
+    ASSERT(made != NULL);
+    made->refs = 1;
+    made->chunk.first_seq = mail->from;
+    uint32_t count = 0;
+    for (uint64_t seq = skips ? end : mail->from; seq <= end && count < mail->count_max; seq++) {
+        if (is_replaced(seq, end)) {
+            continue;
+        }
+        count++;
+        if (seq > chunk_cursor(&made->chunk, made->chunk.count)) {
+            sparse_gap(w, made, mail->channel, seq - 1, skips ? "slow" : "conflated");
+        }
+        encode_message(w, mail->channel, seq, true, &made->bytes);
+        sparse_frame(made, seq + 1);
+    }
+    w->chunks_live++;
+    return &made->chunk;
+}
+
 static void chunk_unref(void *ctx, struct chunk *chunk)
 {
     struct world *w = ctx;
@@ -118,6 +197,7 @@ static void chunk_unref(void *ctx, struct chunk *chunk)
     made->refs = 0;
     buf_deinit(&made->bytes);
     buf_deinit(&made->ends);
+    buf_deinit(&made->steps);
     mem_free(made);
     ASSERT(w->chunks_live > 0);
     w->chunks_live--;
@@ -231,6 +311,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
     mail->read.sub_id = sub->id;
     mail->from = sub->cursor;
     mail->count_max = count_max;
+    mail->keeps = subscription_keeps(sub);
     w->marks.reads++;
     return RC_OK;
 }
@@ -431,7 +512,8 @@ bool world_request(struct world *w, unsigned channel)
 static void read_prepare(struct world_channel *at, struct world_mail *mail)
 {
     mail->latest = at->latest;
-    if (mail->kind == WORLD_READ && mail->from < at->earliest) {
+    const bool skips = mail->keeps == WIRE_SKIP && at->earliest <= at->latest;
+    if (mail->kind == WORLD_READ && mail->from < at->earliest && !skips) {
         mail->read.trimmed = true;
         mail->read.position = position_of(at);
         list_push_back(&at->mails, &mail->link);
@@ -462,16 +544,27 @@ static void read_done(struct world *w, struct world_mail *mail)
     struct session_read *give = &mail->read;
     give->position = position_of(at);
     uint64_t end = mail->from + mail->count_max - 1;
-    end = end > mail->latest ? mail->latest : end;
+    end = end > mail->latest || mail->keeps != WIRE_CATCH_UP ? mail->latest : end;
+    if (mail->keeps == WIRE_SKIP && at->damaged_from <= end && end <= at->damaged_to &&
+        mail->from < at->damaged_from) {
+        end = at->damaged_from - 1; /* the naive owner skips to before the damage */
+    }
     if (w->fail_reads) {
         give->rc = RC_IO;
         w->marks.reads_failed++;
     } else if (at->damaged_from > 0 && mail->from >= at->damaged_from &&
                mail->from <= at->damaged_to) {
         give->damaged_end = at->damaged_to + 1;
+    } else if (mail->keeps == WIRE_SKIP) {
+        mail->chunk = sparse_new(w, mail, end);
     } else {
         if (at->damaged_from > mail->from && end >= at->damaged_from) {
             end = at->damaged_from - 1;
+        }
+        if (mail->keeps == WIRE_CONFLATE) {
+            mail->chunk = sparse_new(w, mail, end);
+            list_push_back(&at->mails, &mail->link);
+            return;
         }
         mail->chunk = chunk_new(w, mail->channel, mail->from, end, w->limits.read_bytes_max);
     }

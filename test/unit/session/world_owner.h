@@ -13,6 +13,8 @@ extern const struct session_ops world_session_ops;
 
 /* The contents of a message; a string that JSON writes as it is. */
 void world_data(unsigned channel, uint64_t seq, char data[static WORLD_DATA_SIZE]);
+/* Its key, or NULL: every fourth has none, the others one of three. */
+const char *world_key(uint64_t seq);
 uint64_t world_message_id(uint64_t seq);
 uint64_t world_time(uint64_t seq);
 

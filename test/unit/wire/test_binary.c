@@ -133,6 +133,7 @@ static void assert_same(const struct wire_command *binary, const struct wire_com
     assert_true(binary->time_ms == json->time_ms);
     assert_int_equal(binary->on_gap_reset, json->on_gap_reset);
     assert_int_equal(binary->window, json->window);
+    assert_int_equal(binary->when_slow, json->when_slow);
     assert_int_equal(binary->has_history_from, json->has_history_from);
     assert_true(binary->history_from == json->history_from);
     assert_int_equal(binary->limit, json->limit);

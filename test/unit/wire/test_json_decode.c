@@ -407,6 +407,26 @@ static void subscribe_takes_every_kind_of_position(void **state)
     assert_true(command.time_ms == 1780000000000u);
 }
 
+static void subscribe_says_what_becomes_of_it_when_it_is_slow(void **state)
+{
+    (void)state;
+    assert_good("{\"type\":\"subscribe\",\"channel\":\"o\"}");
+    assert_int_equal(command.when_slow, WIRE_CATCH_UP);
+    assert_good("{\"type\":\"subscribe\",\"channel\":\"o\",\"when_slow\":\"catch_up\"}");
+    assert_int_equal(command.when_slow, WIRE_CATCH_UP);
+    assert_good("{\"type\":\"subscribe\",\"channel\":\"o\",\"when_slow\":\"sk\\u0069p\"}");
+    assert_int_equal(command.when_slow, WIRE_SKIP);
+    assert_good("{\"type\":\"subscribe\",\"channel\":\"o\",\"when_slow\":\"conflate\"}");
+    assert_int_equal(command.when_slow, WIRE_CONFLATE);
+    assert_int_equal(decode("{\"type\":\"subscribe\",\"channel\":\"o\",\"when_slow\":\"drop\"}"),
+                     RC_PROTOCOL);
+    assert_int_equal(decode("{\"type\":\"subscribe\",\"channel\":\"o\",\"when_slow\":1}"),
+                     RC_PROTOCOL);
+    assert_int_equal(decode("{\"type\":\"subscribe\",\"channel\":\"o\",\"when_slow\":\"skip\","
+                            "\"when_slow\":\"skip\"}"),
+                     RC_PROTOCOL);
+}
+
 static void a_position_is_one_of_the_words_or_an_object(void **state)
 {
     static const char *const bad[] = {"\"\\ud800\"", "\"Latest\"", "\"\"", "1", "null", "[]"};
@@ -551,6 +571,7 @@ int main(void)
         cmocka_unit_test(a_value_nested_too_deep_is_refused_and_the_id_kept),
         cmocka_unit_test(connect_takes_producer_and_token),
         cmocka_unit_test(subscribe_takes_every_kind_of_position),
+        cmocka_unit_test(subscribe_says_what_becomes_of_it_when_it_is_slow),
         cmocka_unit_test(a_position_is_one_of_the_words_or_an_object),
         cmocka_unit_test(ack_unsubscribe_history_digest_and_ping_are_taken),
         cmocka_unit_test(an_http_publish_has_no_type_and_may_have_a_producer),

@@ -83,7 +83,7 @@ static void connected_tells_who_we_are_and_what_the_limits_are(void **state)
         "{\"type\":\"connected\",\"id\":1,\"connection\":\"77\",\"namespace\":\"default\","
         "\"node\":1,\"server\":\"seriatim/" SERIATIM_VERSION "\",\"ping_ms\":25000,"
         "\"durability\":\"fsync\",\"features\":[\"batch\",\"binary\",\"cumulative\","
-        "\"data_base64\",\"digest\",\"from_time\",\"history\",\"producer\",\"quiet\","
+        "\"data_base64\",\"digest\",\"from_time\",\"history\",\"producer\",\"quiet\",\"when_slow\","
         "\"window\"],\"limits\":{\"message_bytes\":1048576,"
         "\"frame_bytes\":4194304,\"batch_messages\":1000,\"subscriptions\":1024},"
         "\"time\":1780000000000}");
