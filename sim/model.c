@@ -7,6 +7,7 @@
 #include "core/snowflake.h"
 #include "sim/copies.h"
 #include "sim/faults.h"
+#include "sim/keys.h"
 #include "sim/rot.h"
 #include "sim/trace.h"
 
@@ -223,6 +224,13 @@ static struct told *told_at(struct history *channel, uint64_t seq)
         channel->capacity = capacity;
     }
     return &channel->messages[seq];
+}
+
+bool model_who(unsigned channel, unsigned history, uint64_t seq, struct identity *ret_who)
+{
+    const struct told *told = told_at(history_at(channel, history), seq);
+    *ret_who = told->who;
+    return told->known;
 }
 
 static bool identity_equal(struct identity a, struct identity b)
@@ -667,8 +675,11 @@ static uint64_t digest_next(unsigned channel, const struct history *m, uint64_t 
     if (told->who.epoch > 0) {
         (void)snprintf(producer, sizeof(producer), "p%u", told->who.producer);
     }
+    const char *key = key_text(key_number(channel, told->who));
     const struct digest_message message = {
         .seq = seq,
+        .key = bytes_of_text(key == NULL ? "" : key),
+        .has_key = key != NULL,
         .time_ms = told->time,
         .message_id = bytes_of_text(told->message_id),
         .producer = bytes_of_text(producer),
@@ -736,6 +747,7 @@ void model_seen(unsigned channel, unsigned history, const struct value *message)
     const char *message_id = member_text(message, "message_id");
     const uint64_t time = member_u64(message, "time");
     struct told *told = know(channel, history, seq, who);
+    key_check(channel, who, message);
     if (who.epoch > 0) {
         char producer[TEXT_SIZE];
         (void)snprintf(producer, sizeof(producer), "p%u", who.producer);

@@ -75,6 +75,8 @@ unsigned model_told(unsigned channel, const struct value *object, struct model_m
 void model_seen(unsigned channel, unsigned history, const struct value *message);
 /* The server takes a position of that history for good: everything below it has survived. */
 void model_same(unsigned channel, unsigned history, uint64_t below);
+/* Who a message is, if anybody has been told. */
+bool model_who(unsigned channel, unsigned history, uint64_t seq, struct identity *ret_who);
 /* Accepted: as `published` says. */
 void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
 /* Whether anybody has seen it, or been told that it is stored, in the current history. */

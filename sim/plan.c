@@ -45,6 +45,10 @@ static void draw_tune(struct tune *to)
     to->history_bytes = tuned(usual->history_bytes, 100, 1000, 4000);
     to->read_count = (uint32_t)tuned(usual->read_count, 1, 2, 7);
     to->subs_listed = (uint32_t)tuned(usual->subs_listed, 0, 1, 2);
+    to->read_places = (uint32_t)tuned(usual->read_places, 1, 3, 10);
+    to->conflate_count = (uint32_t)tuned(usual->conflate_count, 1, 5, 30);
+    to->conflate_bytes = tuned(usual->conflate_bytes, 1, 300, 3000);
+    to->conflate_key_bytes = tuned(usual->conflate_key_bytes, 1, 30, 60);
 }
 
 static void draw_settings(struct plan *plan)

@@ -5,6 +5,7 @@
 #include "sim/client.h"
 #include "sim/copies.h"
 #include "sim/faults.h"
+#include "sim/keys.h"
 #include "sim/history.h"
 #include "sim/trace.h"
 
@@ -372,8 +373,7 @@ static void send_from(struct publisher *publisher, struct link *link, unsigned c
     put(&text, head);
     for (unsigned i = 0; i < count; i++) {
         put(&text, batch ? i > 0 ? ",{\"data\":" : "{\"data\":" : "");
-        model_payload(&text, channel,
-                      (struct identity){publisher->producer, link->epoch, *next + i});
+        key_payload(&text, channel, (struct identity){publisher->producer, link->epoch, *next + i});
         put(&text, batch ? "}" : "");
     }
     put(&text, batch ? "]}" : "}");
@@ -406,8 +406,8 @@ static void send_plain(struct publisher *publisher, struct link *link, unsigned 
                    (unsigned long long)ask->id, model_channel_name(channel));
     struct buf text = {0};
     put(&text, head);
-    model_payload(&text, channel,
-                  (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain});
+    key_payload(&text, channel,
+                (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain});
     copies_sent(channel,
                 (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain}, 1);
     put(&text, "}");

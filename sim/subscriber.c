@@ -3,7 +3,9 @@
 #include "base/mem.h"
 #include "sim/client.h"
 #include "sim/faults.h"
+#include "sim/keys.h"
 #include "sim/trace.h"
+#include "wire/command.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,12 +29,15 @@ struct follow {
     bool active;
     bool leaving; /* unsubscribe is out */
     bool on_gap_reset;
-    uint64_t window;  /* 0: none */
-    uint64_t next;    /* the seq expected; 0: it knows nothing yet */
-    uint64_t acked;   /* told to the server */
-    unsigned history; /* the epoch that `next` belongs to */
-    unsigned turns;   /* of its life: how often it has begun, ended, or met a gap */
-    uint64_t ahead;   /* the highest that it acknowledged and that was not sent … */
+    enum wire_when_slow when_slow;
+    uint64_t complete; /* up to here nothing is left out because it is slow */
+    struct owed owed;  /* what was */
+    uint64_t window;   /* 0: none */
+    uint64_t next;     /* the seq expected; 0: it knows nothing yet */
+    uint64_t acked;    /* told to the server */
+    unsigned history;  /* the epoch that `next` belongs to */
+    unsigned turns;    /* of its life: how often it has begun, ended, or met a gap */
+    uint64_t ahead;    /* the highest that it acknowledged and that was not sent … */
     uint64_t
         perhaps; /* … and that may have met a gap on its way, so that it was of what was sent */
 };
@@ -115,6 +120,9 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
     }
     follow->asked = true;
     follow->on_gap_reset = sim_chance(60);
+    follow->when_slow = subscriber->auditor || sim_chance(40) ? WIRE_CATCH_UP
+                        : sim_chance(30)                      ? WIRE_SKIP
+                                                              : WIRE_CONFLATE;
     follow->window = sim_chance(50) ? 0 : sim_chance(50) ? 1 : sim_between(2, 20);
     char where[120];
     (void)from_text(where, sizeof(where), ask, channel);
@@ -127,6 +135,11 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
     if (follow->window > 0) {
         size += snprintf(text + size, sizeof(text) - (size_t)size, ",\"window\":%llu",
                          (unsigned long long)follow->window);
+    }
+    if (follow->when_slow != WIRE_CATCH_UP || sim_chance(20)) {
+        static const char *const names[] = {"catch_up", "skip", "conflate"};
+        size += snprintf(text + size, sizeof(text) - (size_t)size, ",\"when_slow\":\"%s\"",
+                         names[follow->when_slow]);
     }
     size += snprintf(text + size, sizeof(text) - (size_t)size, "}");
     trace("s%u: %s", subscriber->client.number, text);
@@ -221,6 +234,8 @@ static void on_subscribed(struct subscriber *subscriber, const struct link_ask *
     follow->asked = false;
     follow->active = true;
     follow->next = next;
+    follow->complete = member_u64(object, "latest");
+    follow->owed = (struct owed){0};
     follow->acked = next - 1;
     follow->ahead = 0;
     follow->perhaps = 0;
@@ -283,6 +298,7 @@ static void on_message(struct subscriber *subscriber, const struct value *object
                    (unsigned long long)follow->next, follow->active ? "" : ", not subscribed");
     }
     model_seen(channel, follow->history, object);
+    owed_seen(&follow->owed, channel, object);
     follow->next = seq + 1;
     if (follow->window > 0 && seq > acked_at_most(follow) + follow->window) {
         trace_fail("window", "s%u: seq %llu of channel %u, acked is %llu, window %llu",
@@ -294,8 +310,26 @@ static void on_message(struct subscriber *subscriber, const struct value *object
     }
 }
 
+enum hole { HOLE_TRIMMED, HOLE_DAMAGED, HOLE_SLOW };
+
+/* What one that skips, or conflates, is not sent: newer than what stood there when it began, and
+ * older than what comes. */
+static void slow_check(struct subscriber *subscriber, unsigned channel, uint64_t from, uint64_t to)
+{
+    struct follow *follow = &subscriber->follows[channel];
+    if (from <= follow->complete) {
+        trace_fail("I7 no silent gap",
+                   "s%u: %llu … %llu of channel %u are left out, %llu was there",
+                   subscriber->client.number, (unsigned long long)from, (unsigned long long)to,
+                   channel, (unsigned long long)follow->complete);
+    }
+    if (follow->when_slow == WIRE_CONFLATE) {
+        owed_add(&follow->owed, channel, follow->history, from, to);
+    }
+}
+
 static void gap_check(struct subscriber *subscriber, unsigned channel, const struct value *object,
-                      bool damaged)
+                      enum hole hole)
 {
     struct follow *follow = &subscriber->follows[channel];
     const uint64_t from = member_u64(object, "from");
@@ -309,10 +343,13 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const str
     }
     follow->perhaps = follow->ahead;
     follow->turns++;
-    if (damaged) {
-        model_damaged(channel, from, to);
-    } else {
-        model_trimmed(channel, follow->history, to);
+    switch (hole) {
+    case HOLE_DAMAGED: model_damaged(channel, from, to); break;
+    case HOLE_TRIMMED: model_trimmed(channel, follow->history, to); break;
+    case HOLE_SLOW: slow_check(subscriber, channel, from, to); break;
+    }
+    if (hole != HOLE_SLOW) {
+        follow->owed = (struct owed){0}; /* the newer one may be in the hole */
     }
     follow->next = to + 1;
     follow->acked = to;
@@ -336,7 +373,8 @@ static void on_unsubscribed(struct subscriber *subscriber, const struct value *o
         }
         /* It names the range and no reason: what is not below `earliest` is not trimmed. */
         gap_check(subscriber, channel, object,
-                  member_u64(object, "to") >= member_u64(object, "earliest"));
+                  member_u64(object, "to") >= member_u64(object, "earliest") ? HOLE_DAMAGED
+                                                                             : HOLE_TRIMMED);
     } else if (reason != NULL && strcmp(reason, "unavailable") != 0) {
         trace_fail("protocol", "unsubscribed with reason %s", reason);
     }
@@ -380,21 +418,32 @@ static void acks_check(struct subscriber *subscriber, uint64_t before_id)
     }
 }
 
+static void on_gap(struct subscriber *subscriber, const struct value *object)
+{
+    unsigned channel;
+    const struct follow *follow = follow_of(subscriber, object, &channel);
+    const char *reason = member_text(object, "reason");
+    if (strcmp(reason, "slow") == 0 && follow->when_slow == WIRE_SKIP) {
+        gap_check(subscriber, channel, object, HOLE_SLOW);
+    } else if (strcmp(reason, "conflated") == 0 && follow->when_slow == WIRE_CONFLATE) {
+        gap_check(subscriber, channel, object, HOLE_SLOW);
+    } else if (strcmp(reason, "trimmed") == 0 && follow->on_gap_reset) {
+        gap_check(subscriber, channel, object, HOLE_TRIMMED);
+    } else if (strcmp(reason, "damaged") == 0 && follow->on_gap_reset) {
+        gap_check(subscriber, channel, object, HOLE_DAMAGED);
+    } else {
+        trace_fail("I7 no silent gap", "a gap %s", reason);
+    }
+}
+
 static void on_object(struct link *link, const char *type, const struct value *object,
                       const struct link_ask *ask)
 {
     struct subscriber *subscriber = link->owner;
-    unsigned channel;
     if (strcmp(type, "message") == 0) {
         on_message(subscriber, object);
     } else if (strcmp(type, "gap") == 0) {
-        struct follow *follow = follow_of(subscriber, object, &channel);
-        const char *reason = member_text(object, "reason");
-        if (!follow->on_gap_reset ||
-            (strcmp(reason, "trimmed") != 0 && strcmp(reason, "damaged") != 0)) {
-            trace_fail("I7 no silent gap", "a gap %s", reason);
-        }
-        gap_check(subscriber, channel, object, strcmp(reason, "damaged") == 0);
+        on_gap(subscriber, object);
     } else if (strcmp(type, "unsubscribed") == 0) {
         on_unsubscribed(subscriber, object, ask);
     } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "subscribed") == 0) {
@@ -547,6 +596,9 @@ static bool settled(const struct client *client)
 static void subscriber_close(struct client *client)
 {
     struct subscriber *subscriber = (struct subscriber *)client;
+    for (unsigned c = 0; clients_calm && settled(client) && c < clients_plan.channels; c++) {
+        owed_check(&subscriber->follows[c].owed, c);
+    }
     link_deinit(&subscriber->link);
     mem_free(subscriber);
 }

@@ -2,6 +2,7 @@
  * it has sent once may be stored at most once. */
 #include "base/mem.h"
 #include "sim/client.h"
+#include "sim/keys.h"
 #include "sim/copies.h"
 #include "sim/history.h"
 #include "sim/trace.h"
@@ -115,7 +116,7 @@ static void send_publish(struct web *web)
                         "{\"channel\":\"%s\",\"data\":", model_channel_name(web->channel));
     enum rc rc = buf_append(&body, bytes_of(text, (size_t)size));
     ASSERT(rc == RC_OK);
-    model_payload(&body, web->channel, (struct identity){web->producer, 0, web->made});
+    key_payload(&body, web->channel, (struct identity){web->producer, 0, web->made});
     copies_sent(web->channel, (struct identity){web->producer, 0, web->made}, 1);
     rc = buf_append(&body, BYTES_LITERAL("}"));
     ASSERT(rc == RC_OK);

@@ -13,7 +13,8 @@
         .flush_rounds = 16u, .accepts = 64u, .mails = 4096u, .host_reads = 32u,                    \
         .slice_bytes = 64u * KIB, .slice_rows = 1024u, .session_reads = 4u, .read_count = 1000u,   \
         .subs_listed = 8u, .conflate_count = 10000u, .conflate_bytes = 16u * MIB,                  \
-        .conflate_key_bytes = MIB, .producer_runs = 1024u, .channel_epochs = 64u,                  \
+        .conflate_key_bytes = MIB, .read_places = 512u, .producer_runs = 1024u,                    \
+        .channel_epochs = 64u,                                                                     \
     }
 
 struct tune tune = DEFAULTS;

@@ -43,6 +43,9 @@ struct tune {
     uint32_t conflate_count;   /* messages: what is worth a few ms of the reader */
     size_t conflate_bytes;     /* [I12] of their payloads, likewise */
     size_t conflate_key_bytes; /* [I11] of the keys that are remembered meanwhile */
+    /* log */
+    uint32_t read_places; /* of records, copied for one read; a read that wants more ends early and
+                           * is begun anew by its caller */
     /* core */
     uint32_t producer_runs;  /* kept per producer and channel; 2^k up to PRODUCER_RUNS_MAX */
     uint32_t channel_epochs; /* remembered per channel; 2^k up to CHANNEL_EPOCHS_MAX */

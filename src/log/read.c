@@ -11,10 +11,8 @@
  * Thread: begin and end the owner's, do the reader's.  Memory: begin allocates, end frees. */
 #include "base/mark.h"
 #include "base/mem.h"
+#include "base/tune.h"
 #include "log/internal.h"
-
-/* Places copied at a time; a read that wants more ends early and is begun anew by its caller. */
-#define READ_PLACES_MAX 512u
 
 struct place {
     uint64_t segment;
@@ -35,8 +33,8 @@ struct read_private {
 /* What the owner may hand over: places within bounds, and the snapshot that is held. */
 static void private_check(const struct read_private *p)
 {
-    ASSERT_HOT(p->count <= READ_PLACES_MAX);
-    ASSERT_HOT(!p->truncated || p->count == READ_PLACES_MAX);
+    ASSERT_HOT(p->count <= tune.read_places);
+    ASSERT_HOT(!p->truncated || p->count == tune.read_places);
     ASSERT_HOT(p->time_seq == 0 || p->count == 0);
 }
 
@@ -46,7 +44,7 @@ static bool place_push(struct read_private *p, const struct segment *segment,
     ASSERT_HOT(entry->count > 0);
     ASSERT_HOT(entry->at >= SEGMENT_HEADER_SIZE);
     private_check(p);
-    if (p->count == READ_PLACES_MAX) {
+    if (p->count == tune.read_places) {
         p->truncated = true;
         return false;
     }
@@ -83,7 +81,7 @@ static void places_forward(const struct file_log *log, const struct log_read *re
             entry = index_cursor_entry(&cursor);
         }
     }
-    ASSERT_HOT(!p->truncated || p->count == READ_PLACES_MAX);
+    ASSERT_HOT(!p->truncated || p->count == tune.read_places);
     p->sealed_first = !covered;
 }
 
@@ -167,7 +165,7 @@ static size_t places_max(enum log_read_kind kind)
 {
     switch (kind) {
     case LOG_READ_FORWARD:
-    case LOG_READ_BACKWARD: return READ_PLACES_MAX;
+    case LOG_READ_BACKWARD: return tune.read_places;
     case LOG_READ_DIGEST: return 1;
     case LOG_READ_TIME: return 0;
     }

@@ -511,16 +511,23 @@ static void read_again(struct host *host, struct mail_read *read)
 
 static void read_go(struct host *host, struct mail_read *read);
 
+/* Another read for a span, unless retention has passed it meanwhile: then all is judged anew. */
 static void span_go_on(struct host *host, struct mail_read *read)
 {
     const uint64_t latest =
         read->looking ? read->position.latest : conflate_next(&read->conflate) - 1;
+    const uint64_t earliest = partition_position(host->partition, read->channel).earliest;
     read->goes_on = false;
+    if (read->seen < earliest) {
+        MARK("conflate: retention passes a span while it is read");
+        read_again(host, read);
+        return;
+    }
     read->read = (struct log_read){
         .kind = LOG_READ_FORWARD,
         .channel_id = read->read.channel_id,
         .seq = read->seen,
-        .earliest = read->read.earliest,
+        .earliest = earliest,
         .latest = latest,
     };
     read_go(host, read);

@@ -14,6 +14,7 @@
 // have (rings, threads, sockets: see docs/TESTING.md) is left to others from the start.
 
 import { deflate } from './deflate.mjs';
+import { slow } from './slow.mjs';
 
 /** The simulator must see this at once. */
 export const canary = {
@@ -795,4 +796,4 @@ const threads = [
 ];
 
 export const mutants = [...durability, ...recovery, ...producers, ...retention, ...subscribers,
-  ...reading, ...server, ...threads, ...deflate];
+  ...slow, ...reading, ...server, ...threads, ...deflate];

@@ -85,6 +85,10 @@ static const char *const templates[] = {
     "{\"type\":\"publish\",\"channel\":\"%c\",\"batch\":[{\"data\":%u},{\"data\":2}]}",
     "{\"type\":\"history\",\"channel\":\"%c\",\"limit\":%u}",
     "{\"type\":\"connect\",\"producer\":{\"id\":\"%c\",\"epoch\":%u}}",
+    "{\"type\":\"subscribe\",\"channel\":\"%c\",\"window\":%u,\"when_slow\":\"skip\"}",
+    "{\"type\":\"subscribe\",\"channel\":\"%c\",\"id\":%u,\"when_slow\":\"skip\"}",
+    "{\"type\":\"subscribe\",\"channel\":\"%c\",\"window\":%u,\"when_slow\":\"conflate\"}",
+    "{\"type\":\"subscribe\",\"channel\":\"%c\",\"id\":%u,\"when_slow\":\"conflate\"}",
 };
 #define TEMPLATES (sizeof(templates) / sizeof(templates[0]))
 
@@ -203,6 +207,7 @@ static void run(enum wire_codec codec, const uint8_t *data, size_t size)
         .inflight_max = 3,
     };
     world_init(&w, &limits);
+    w.any_slow = true;
     (void)world_channel(&w, "a");
     (void)world_channel(&w, "b");
     (void)world_connect(&w, 0);

@@ -112,6 +112,7 @@ struct world {
     uint64_t chunks_live;
     uint64_t detach_count;
     bool publish_full;             /* session_ops.publish answers RC_FULL */
+    bool any_slow;                 /* views do not know what their subscriptions chose */
     bool read_nomem;               /* session_ops.read answers RC_NOMEM */
     bool fail_reads;               /* reads and asks by time find the log unreadable */
     struct publish_result verdict; /* for publishes; ACCEPTED stores */
