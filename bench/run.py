@@ -74,6 +74,8 @@ LOADS = {
     "replay-binary-100": ("200,000 messages of one channel in binary, kill -9, 100 readers",
                           ["replay", *BINARY, "--channels", "1", "--messages", "200000",
                            "--readers", "100"], False, None),
+    "stall": ("1,000 subscribers, 100 of them read nothing for 20 s while 350 MB are published",
+              ["stall", "--stall-seconds", "20", "--bytes", "350000000"], False, None),
     "channels": ("1,000,000 channels with a message each",
                  ["channels", *BINARY, "--channels", "1000000"], False, None),
 }
@@ -112,6 +114,10 @@ HEADLINES = [
     ("replay-binary", "the same, binary, one reader", "read_messages_per_second"),
     ("replay-binary-100", "the same, binary, 100 readers", "read_messages_per_second"),
     ("replay", "ready after kill -9, ms", "ready_ms_after_kill"),
+    ("stall", "deliveries a second to the others before", "before_deliveries_per_second"),
+    ("stall", "the same while 100 stall", "stall_deliveries_per_second"),
+    ("stall", "server memory meanwhile, MiB", "stall_rss_mib"),
+    ("stall", "until the stalled ones have everything, s", "caught_up_seconds"),
     ("channels", "server memory a channel, bytes", "server_bytes_per_channel"),
     ("channels", "ready with 1,000,000 channels, ms", "ready_ms_after_end"),
 ]

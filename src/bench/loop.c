@@ -14,6 +14,9 @@
 
 #define READ_SIZE  (256u * 1024u)
 #define EVENTS_MAX 512
+/* As over a wide network. */
+#define NARROW_SEGMENT 1400
+#define NARROW_SIZE    65536
 
 bool bench_loop_open(struct bench *bench)
 {
@@ -56,12 +59,21 @@ bool bench_loop_target(struct bench *bench, const char *host, const char *port)
 static bool watch(struct bench_conn *conn, int operation)
 {
     struct epoll_event event = {.data.ptr = conn};
-    event.events = EPOLLIN | (conn->wants_write ? (uint32_t)EPOLLOUT : 0);
+    event.events =
+        (conn->paused ? 0 : (uint32_t)EPOLLIN) | (conn->wants_write ? (uint32_t)EPOLLOUT : 0);
     if (epoll_ctl(conn->bench->loop.epoll_fd, operation, conn->fd, &event) != 0) {
         bench_fail(conn->bench, "epoll_ctl: %s", strerror(errno));
         return false;
     }
     return true;
+}
+
+void bench_conn_pause(struct bench_conn *conn, bool paused)
+{
+    if (conn->fd >= 0 && conn->paused != paused) {
+        conn->paused = paused;
+        (void)watch(conn, EPOLL_CTL_MOD);
+    }
 }
 
 void bench_conn_open(struct bench *bench, struct bench_conn *conn,
@@ -76,6 +88,12 @@ void bench_conn_open(struct bench *bench, struct bench_conn *conn,
     }
     const int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (loop->narrow) {
+        const int segment = NARROW_SEGMENT;
+        const int size = NARROW_SIZE;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    }
     conn->fd = fd;
     conn->wants_write = true; /* says when it is connected */
     if (connect(fd, (const struct sockaddr *)&loop->address, loop->address_size) != 0 &&

@@ -33,6 +33,7 @@ struct bench_conn {
     int fd; /* -1: closed */
     bool ready;
     bool wants_write;
+    bool paused;   /* nothing is read, as if its user slept */
     bool queued;   /* in the list of those to flush */
     uint8_t stage; /* the adapter's, as are those up to cursor */
     const struct bench_codec *codec;
@@ -56,6 +57,8 @@ struct bench_loop {
     size_t queue_count;
     size_t queue_size;
     size_t waiting; /* connections that are not ready */
+    bool narrow;    /* those that are opened now have small segments and buffers: over loopback a
+                     * connection would take megabytes that nobody reads */
     struct sockaddr_storage address;
     socklen_t address_size;
 };
@@ -72,6 +75,8 @@ void bench_conn_open(struct bench *bench, struct bench_conn *conn,
                      const struct bench_conn_setup *setup);
 /* Until all that were opened are ready, or the run has failed. */
 void bench_conns_wait(struct bench *bench);
+/* From now on nothing is read from it, or everything again. */
+void bench_conn_pause(struct bench_conn *conn, bool paused);
 /* Without a goodbye; one that was never opened (all zero) is allowed. */
 void bench_conn_close(struct bench_conn *conn);
 

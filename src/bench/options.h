@@ -21,7 +21,10 @@
     X(RATE, rate, "rate", 1, 100000000)                                                            \
     X(SECONDS, seconds, "seconds", 1, 1000000)                                                     \
     X(WARMUP, warmup, "warmup", 0, 1000000)                                                        \
-    X(READERS, readers, "readers", 1, 100000)
+    X(READERS, readers, "readers", 1, 100000)                                                      \
+    X(STALLED, stalled, "stalled", 1, 1000000)                                                     \
+    X(STALL_SECONDS, stall_seconds, "stall-seconds", 1, 1000000)                                   \
+    X(BYTES, bytes, "bytes", 1, 1000000000000)
 
 enum bench_number {
 #define X(name, field, text, least, most) BENCH_##name,

@@ -11,7 +11,7 @@
 const struct bench_scenario *const bench_scenarios[BENCH_SCENARIO_COUNT] = {
     &bench_scenario_publish, &bench_scenario_fanout,   &bench_scenario_pairs,
     &bench_scenario_lone,    &bench_scenario_idle,     &bench_scenario_resume,
-    &bench_scenario_replay,  &bench_scenario_channels,
+    &bench_scenario_replay,  &bench_scenario_channels, &bench_scenario_stall,
 };
 
 const struct bench_scenario *bench_scenario_find(const char *name)

@@ -28,8 +28,9 @@ extern const struct bench_scenario bench_scenario_idle;
 extern const struct bench_scenario bench_scenario_resume;
 extern const struct bench_scenario bench_scenario_replay;
 extern const struct bench_scenario bench_scenario_channels;
+extern const struct bench_scenario bench_scenario_stall;
 
-#define BENCH_SCENARIO_COUNT 8u
+#define BENCH_SCENARIO_COUNT 9u
 extern const struct bench_scenario *const bench_scenarios[BENCH_SCENARIO_COUNT];
 
 /* NULL: there is none of that name. */

@@ -189,6 +189,9 @@ static void check_scenario(struct taking *t, const struct bench_scenario *scenar
     if (scenario == &bench_scenario_resume && o->channels == 1000000) {
         config_text_addf(to, "error: resume takes 999999 --channels at most\n");
     }
+    if ((scenario->takes & 1u << BENCH_STALLED) != 0 && o->stalled > o->connections) {
+        config_text_addf(to, "error: --stalled is more than there are --connections\n");
+    }
     /* [P 2] a frame holds a whole batch. */
     if (o->batch * (o->payload + 32) > FRAME_BYTES_DEFAULT) {
         config_text_addf(to, "error: --batch times --payload is more than a frame may hold\n");

@@ -19,15 +19,20 @@ enum sub_option {
     SUB_COUNT,
     SUB_JSON,
     SUB_ON_GAP,
+    SUB_WHEN_SLOW,
     SUB_WINDOW,
     SUB_URL,
     SUB_OPTION_COUNT,
 };
 
 static const struct args_option sub_options[SUB_OPTION_COUNT] = {
-    [SUB_FROM] = {"from", ARGS_REQUIRED},     [SUB_COUNT] = {"count", ARGS_REQUIRED},
-    [SUB_JSON] = {"json", ARGS_FLAG},         [SUB_ON_GAP] = {"on-gap", ARGS_REQUIRED},
-    [SUB_WINDOW] = {"window", ARGS_REQUIRED}, [SUB_URL] = {"url", ARGS_REQUIRED},
+    [SUB_FROM] = {"from", ARGS_REQUIRED},
+    [SUB_COUNT] = {"count", ARGS_REQUIRED},
+    [SUB_JSON] = {"json", ARGS_FLAG},
+    [SUB_ON_GAP] = {"on-gap", ARGS_REQUIRED},
+    [SUB_WHEN_SLOW] = {"when-slow", ARGS_REQUIRED},
+    [SUB_WINDOW] = {"window", ARGS_REQUIRED},
+    [SUB_URL] = {"url", ARGS_REQUIRED},
 };
 
 struct sub {
@@ -38,6 +43,7 @@ struct sub {
     uint64_t count; /* 0: no end */
     bool json;
     bool on_gap_reset;
+    const char *when_slow; /* NULL: nothing is said of it */
     uint64_t window;
     const char *url;
     struct buf *errors;
@@ -83,6 +89,12 @@ static enum rc on_option(void *ctx, size_t index, const char *value)
                    ? RC_OK
                    : complain(sub->errors, "count", "a whole number from 1", value);
     case SUB_JSON: sub->json = true; return RC_OK;
+    case SUB_WHEN_SLOW:
+        sub->when_slow = value;
+        return strcmp(value, "catch_up") == 0 || strcmp(value, "skip") == 0 ||
+                       strcmp(value, "conflate") == 0
+                   ? RC_OK
+                   : complain(sub->errors, "when-slow", "`catch_up`, `skip` or `conflate`", value);
     case SUB_ON_GAP:
         sub->on_gap_reset = strcmp(value, "reset") == 0;
         return sub->on_gap_reset || strcmp(value, "error") == 0
@@ -244,6 +256,7 @@ static int run(struct sub *sub, const struct client_url *url)
         .from = sub->from,
         .seq = sub->from_seq,
         .on_gap_reset = sub->on_gap_reset,
+        .when_slow = sub->when_slow,
         .window = sub->window,
     };
     subscriber_init(&sub->subscriber, &options);

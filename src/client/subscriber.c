@@ -112,9 +112,11 @@ static enum subscriber_event on_gap(struct subscriber *s, const struct client_me
     }
     char reason[40];
     client_message_show(message, CLIENT_FIELD_REASON, reason, sizeof(reason));
+    const bool wanted = client_message_is(message, CLIENT_FIELD_REASON, BYTES_LITERAL("slow")) ||
+                        client_message_is(message, CLIENT_FIELD_REASON, BYTES_LITERAL("conflated"));
     s->next_ = to + 1;
-    return say(s, SUBSCRIBER_NOTICE, "messages %" PRIu64 " to %" PRIu64 " are lost (%s)", from, to,
-               reason);
+    return say(s, SUBSCRIBER_NOTICE, "messages %" PRIu64 " to %" PRIu64 " are %s (%s)", from, to,
+               wanted ? "left out" : "lost", reason);
 }
 
 static enum subscriber_event on_reset(struct subscriber *s, const struct client_message *message)
@@ -217,9 +219,13 @@ static enum rc append_subscribe(const struct subscriber *s, struct buf *to)
     if (rc == RC_OK) {
         rc = append_from(s, to);
     }
-    char tail[80];
+    char tail[120];
     int size = snprintf(tail, sizeof(tail), ",\"on_gap\":\"%s\"",
                         s->options_.on_gap_reset ? "reset" : "error");
+    if (s->options_.when_slow != NULL) {
+        size += snprintf(tail + size, sizeof(tail) - (size_t)size, ",\"when_slow\":\"%s\"",
+                         s->options_.when_slow);
+    }
     if (s->options_.window > 0) {
         size += snprintf(tail + size, sizeof(tail) - (size_t)size, ",\"window\":%" PRIu64,
                          s->options_.window);

@@ -20,9 +20,10 @@ enum subscriber_from {
 struct subscriber_options {
     struct bytes channel; /* lives as long as the subscriber */
     enum subscriber_from from;
-    uint64_t seq;      /* SUBSCRIBER_FROM_SEQ */
-    bool on_gap_reset; /* go on behind a gap instead of ending */
-    uint64_t window;   /* 0: none */
+    uint64_t seq;          /* SUBSCRIBER_FROM_SEQ */
+    bool on_gap_reset;     /* go on behind a gap instead of ending */
+    const char *when_slow; /* as in the protocol; NULL: the server's default */
+    uint64_t window;       /* 0: none */
 };
 
 #define SUBSCRIBER_TEXT_SIZE  400u

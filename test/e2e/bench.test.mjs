@@ -21,8 +21,9 @@ after(async () => {
   await server?.stop();
 });
 
-async function bench(args) {
-  const run = await runCli(['bench', ...args, '--json', '-']);
+/** `flags` are for a server of its own. */
+async function bench(args, flags = []) {
+  const run = await runCli(['bench', ...args, '--json', '-', ...flags]);
   const text = run.stdout.toString();
   return { ...run, told: text === '' ? null : JSON.parse(text) };
 }
@@ -184,6 +185,18 @@ test('with one answer for many publishes each is accounted for', async () => {
     ...short]);
   checkWhole(fanout);
   assert.equal(fanout.told.account.acknowledged, fanout.told.account.sent);
+});
+
+test('stall: who stops reading gets everything later, in order, and the others now', async () => {
+  const run = await bench(['stall', '--server', '--connections', '20', '--channels', '4',
+    '--stalled', '8', '--stall-seconds', '2', '--bytes', '40000000', ...short],
+  ['--', '--feed-bytes', '64KiB']);
+  checkWhole(run);
+  const { account, figures } = run.told;
+  assert.equal(account.delivered, 5 * account.sent);
+  assert.ok(figures.behind_mib > 8 * 5, `${figures.behind_mib} MiB behind`);
+  assert.ok(figures.stall_deliveries_per_second > 0 && figures.caught_up_mib_per_second > 0);
+  assert.ok(figures.stall_rss_mib < figures.before_rss_mib + 40, JSON.stringify(figures));
 });
 
 test('a server of its own takes its durability and flags, and its data is removed', async () => {

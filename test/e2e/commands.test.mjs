@@ -205,6 +205,8 @@ for (const [args, says] of [
   [['pub', 'c', '1', '--key', 'x'.repeat(256)], /--key must be a text of 1 to 255 bytes/],
   [['pub', 'c', '1', '--timeout', 'soon'], /--timeout must be a duration/],
   [['sub', 'c', '--window', '0'], /--window must be a whole number from 1 to 1000000/],
+  [['sub', 'c', '--when-slow', 'x'],
+    /--when-slow must be `catch_up`, `skip` or `conflate`/],
   [['sub', 'c', '--on-gap', 'x'], /--on-gap must be `error` or `reset`/],
   [['sub', 'c', 'd'], /./],
 ]) {

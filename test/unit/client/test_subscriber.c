@@ -71,6 +71,31 @@ static void it_asks_for_what_it_was_told(void **state)
     asks(&s, HEAD "\"earliest\",\"on_gap\":\"reset\"}");
     s = make(SUBSCRIBER_FROM_SEQ, 43, false, 256);
     asks(&s, HEAD "{\"seq\":43},\"on_gap\":\"error\",\"window\":256}");
+    const struct subscriber_options options = {.channel = BYTES_LITERAL("c"),
+                                               .from = SUBSCRIBER_FROM_SEQ,
+                                               .seq = UINT64_C(9007199254740991),
+                                               .when_slow = "conflate",
+                                               .window = 1000000};
+    subscriber_init(&s, &options);
+    subscriber_on_ready(&s, 0);
+    asks(&s, HEAD "{\"seq\":9007199254740991},\"on_gap\":\"error\",\"when_slow\":\"conflate\","
+                  "\"window\":1000000}");
+}
+
+static void what_it_asked_not_to_get_is_not_called_lost(void **state)
+{
+    (void)state;
+    struct subscriber s = make(SUBSCRIBER_FROM_SEQ, 5, false, 0);
+    asks(&s, HEAD "{\"seq\":5},\"on_gap\":\"error\"}");
+#define GAP(from, to, reason)                                                                      \
+    "{\"type\":\"gap\",\"channel\":\"c\",\"from\":" from ",\"to\":" to ",\"reason\":\"" reason "\"}"
+    play(&s, (const struct step[]){
+                 {SUBSCRIBED("5"), SUBSCRIBER_NOTHING, NULL},
+                 {GAP("5", "8", "slow"), SUBSCRIBER_NOTICE, "5 to 8 are left out (slow)"},
+                 {GAP("9", "9", "conflated"), SUBSCRIBER_NOTICE, "9 are left out (conflated)"},
+                 {MESSAGE("10"), SUBSCRIBER_DELIVER, NULL},
+                 {GAP("11", "12", "trimmed"), SUBSCRIBER_NOTICE, "11 to 12 are lost (trimmed)"},
+                 {NULL, 0, NULL}});
 }
 
 static void it_resumes_at_epoch_and_seq_after_each_reconnect(void **state)
@@ -335,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_asks_for_what_it_was_told),
+        cmocka_unit_test(what_it_asked_not_to_get_is_not_called_lost),
         cmocka_unit_test(it_resumes_at_epoch_and_seq_after_each_reconnect),
         cmocka_unit_test(anything_but_the_next_seq_is_a_broken_promise),
         cmocka_unit_test(a_start_elsewhere_than_asked_for_must_be_told),
