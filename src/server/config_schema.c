@@ -86,7 +86,7 @@ const struct setting config_settings[] = {
              "The time a client has to send the head of an HTTP request."),
     DURATION("message_timeout", message_timeout_ms, "30s", 100, HOUR, NULL,
              "The time a client has to finish a WebSocket message or request body it has begun."),
-    DURATION("write_timeout", write_timeout_ms, "60s", 100, HOUR, NULL,
+    DURATION("write_timeout", write_timeout_ms, "2m", 100, HOUR, NULL,
              "A connection that takes no byte of what waits for it for so long is closed."),
     DURATION("drain_timeout", drain_timeout_ms, "10s", 0, HOUR, NULL,
              "The longest time between SIGTERM and the end of the process."),

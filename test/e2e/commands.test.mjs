@@ -238,7 +238,7 @@ test('all options of pub take effect', async () => {
   assert.equal(again.code, 0, again.stderr);
   assert.match(again.stderr, /3 of 3 messages were there already/);
   const read = await cli(['sub', channel, '--from', 'earliest', '--count', '3', '--window', '1',
-    '--on-gap', 'error', '--json']);
+    '--on-gap', 'error', '--when-slow', 'conflate', '--json']);
   const messages = read.stdout.toString().trim().split('\n').map((x) => JSON.parse(x));
   assert.deepEqual(messages.map((m) => m.data), [1, { a: 2 }, 'three']);
   assert.ok(messages.every((m) => m.key === 'k'));
