@@ -174,7 +174,7 @@ static bool header_is_plausible(const struct search *search, const uint8_t *head
     const uint64_t pos_max =
         search->bad_pos + search->slack + (at - search->bad_at) / RECORD_HEADER_SIZE;
     const uint64_t body_size = bytes_load_u32(header + 4);
-    return pos > search->bad_pos && pos <= pos_max && pos < search->next_pos &&
+    return pos >= search->bad_pos && pos <= pos_max && pos < search->next_pos &&
            body_size <= RECORD_BODY_BYTES_MAX && record_size((size_t)body_size) <= file_size - at;
 }
 
@@ -219,7 +219,9 @@ static enum rc run_follow(struct scan *scan, const struct search *search, struct
             break;
         }
         const uint64_t index = record.batch_index;
-        if (index < RECORD_BATCH_INDEX_MAX && record.pos > search->bad_pos + index) {
+        /* The bad one may be a hole of no positions: a batch behind it has the same first one. */
+        if (index < RECORD_BATCH_INDEX_MAX && (record.pos > search->bad_pos + index ||
+                                               (record.pos == search->bad_pos && index == 0))) {
             run.later_batch = true;
         }
         ASSERT_HOT(record.size >= RECORD_HEADER_SIZE);

@@ -38,7 +38,7 @@ struct scan_run {
     uint64_t first_pos;
     uint64_t end_pos;
     uint64_t prev_hash; /* what its first record carries */
-    bool later_batch;   /* holds a record of a batch that begins behind the bad position */
+    bool later_batch;   /* holds a record of a batch that begins behind the bad record */
 };
 
 struct scan_behind {

@@ -116,6 +116,31 @@ static void hole_behind_bad(struct sim_disk *disk)
     forge_put(&f, disk, true);
 }
 
+/* A repair leaves a hole of no positions where it does not know how many are lost: the batch behind
+ * it has the very same position, and was on disk all the same. */
+static void empty_hole_and_batch(struct forge *forge)
+{
+    (void)forge_record(forge, (struct forge_odd){.type = RECORD_HOLE, .bad = true},
+                       BYTES_LITERAL("a hole of no positions, which is as long as any other one"));
+    forge->pos--;
+    (void)forge_good(forge, BYTES_LITERAL("behind it"));
+}
+
+static void empty_hole_bad(struct sim_disk *disk)
+{
+    begin();
+    empty_hole_and_batch(&f);
+    forge_put(&f, disk, true);
+}
+
+static void empty_hole_bad_and_headerless(struct sim_disk *disk)
+{
+    good(disk);
+    forge_begin(&g, 2, f.pos, f.hash);
+    empty_hole_and_batch(&g);
+    forge_put(&g, disk, false);
+}
+
 /* The next segment begins where this one should have ended; what stands beyond is not believed. */
 static void run_into_the_next(struct sim_disk *disk)
 {
@@ -655,6 +680,8 @@ const struct forged_case forged_cases[] = {
     {"a run of a large batch", run_of_a_large_batch, "checksum", "0-23", 1, false, false},
     {"far ahead", run_far_ahead, NULL, "0", 0, false, false},
     {"a hole behind a bad one", hole_behind_bad, NULL, "0", 0, false, false},
+    {"an empty hole that is bad", empty_hole_bad, "checksum", "0-1", 1, false, false},
+    {"the same, headerless", empty_hole_bad_and_headerless, "header", "01--2", 1, false, false},
     {"a run into the next segment", run_into_the_next, "checksum", "0-23-", 2, false, false},
     {"a copy, and a headerless next", copy_and_headerless_next, "checksum", "0-23", 2, false,
      false},
@@ -682,7 +709,7 @@ const struct forged_case forged_cases[] = {
     {"next: another chain", next_of_another_chain, "chain", "01--4", 2, false, false},
     {"next: ahead", next_ahead, "missing records", "01-5-", 2, false, false},
     {"next: behind", next_behind, "position", "01-", 2, false, false},
-    {"headerless: chain", headerless_chain, "header", "01--4", 1, false, false},
+    {"headerless: chain", headerless_chain, "header", "01-234", 1, false, false},
     {"headerless: partition", headerless_partition, "header", "01--4", 1, false, false},
     {"headerless: position", headerless_position, "header", "01--4", 1, false, false},
     {"unsynced: header", unsynced_header, NULL, "01234", 1, false, false},
