@@ -373,7 +373,7 @@ static void step_damage(struct walk *walk, struct walk_step *step, enum tail tai
 static bool is_truncated(const struct walk *walk, enum tail tail)
 {
     ASSERT(walk->file != NULL);
-    ASSERT(walk->next_item == walk->listing->count);
+    ASSERT(walk->next_item + 1 >= walk->listing->count);
     const struct found_segment *found = &walk->listing->items[walk_item(walk)];
     const bool zeros_seen =
         tail == TAIL_ZERO && walk->scan.file_size - walk->scan.at >= RECORD_HEADER_SIZE;
@@ -400,7 +400,7 @@ static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *w
     if (whole) {
         tail = TAIL_BEHIND;
     }
-    if (next == NEXT_NONE && is_truncated(walk, tail)) {
+    if ((next == NEXT_NONE || next == NEXT_TORN) && is_truncated(walk, tail)) {
         MARK("walk: a truncated segment");
         tail = TAIL_BEHIND; /* what stood behind was there once */
         what = "truncated";

@@ -399,6 +399,22 @@ static void unsynced_header_and_record(struct sim_disk *disk)
     forge_put(&f, disk, true);
 }
 
+/* The last segment but one is shorter than it was written ahead, and ends with a whole record: what
+ * stood behind is gone. The last one is torn, as by a crash, and hides nothing. */
+static void truncated_and_torn_next(struct sim_disk *disk)
+{
+    begin();
+    f.header.size_ahead = SEGMENT_BYTES_MIN;
+    const size_t end = f.at;
+    (void)forge_good(&f, BYTES_LITERAL("second"));
+    forge_put(&f, disk, true);
+    const struct log_name name = log_name_of(WORLD_FOLDER, 1, ".seg");
+    ASSERT(sim_disk_cut(disk, name.text, end));
+    forge_begin(&g, 2, f.pos, f.hash);
+    (void)forge_bad(&g, BYTES_LITERAL("third"));
+    forge_put(&g, disk, false);
+}
+
 /* Only one segment, and nothing of it is whole. */
 static void alone_and_bad(struct sim_disk *disk)
 {
@@ -714,6 +730,7 @@ const struct forged_case forged_cases[] = {
     {"headerless: position", headerless_position, "header", "01--4", 1, false, false},
     {"unsynced: header", unsynced_header, NULL, "01234", 1, false, false},
     {"unsynced: header and record", unsynced_header_and_record, "header", "01--4", 1, false, false},
+    {"truncated, and a torn next", truncated_and_torn_next, "truncated", "0-", 2, false, false},
     {"alone and bad", alone_and_bad, "header", "-", 1, false, false},
     {"alone and short", alone_and_short, "header", "-", 1, false, false},
     {"the first is zero", first_is_zero, "header", "-2", 1, false, false},
