@@ -186,8 +186,15 @@ static void messages_and_the_rest_are_taken_apart(void **state)
                                                .next = 12,
                                                .earliest = 1,
                                                .latest = 11};
-    const struct wire_connected connected = {
-        .id = 1, .namespace_name = "default", .durability = "os", .time_ms = 1};
+    const struct wire_connected connected = {.id = 1,
+                                             .namespace_name = "default",
+                                             .durability = "os",
+                                             .message_bytes = 1,
+                                             .frame_bytes = 1,
+                                             .batch_messages = 1,
+                                             .subscriptions = 1,
+                                             .ping_ms = 1,
+                                             .time_ms = 1};
     check_message(false);
     check_message(true);
     assert_int_equal(binary_encode_connected(&units, &connected), RC_OK);
