@@ -242,13 +242,17 @@ static void script_talk(struct world *world, struct client *client)
     client_waits_for_end(world, client);
 }
 
+/* Its body comes when it was asked for. */
+#define CONTINUES                                                                                  \
+    "POST /v1/publish HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"                             \
+    "Content-Length: 24\r\n\r\n"
+
 /* What is answered is for others to say; here it may be that there is no memory. */
 static void script_http(struct world *world, struct client *client)
 {
     static const char *const rows[] = {
         "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /v1/publish HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
-        "Content-Length: 24\r\n\r\n",
+        CONTINUES,
         "{\"channel\":\"h\",\"data\":1}",
         "GET /v1/channels/h/messages?limit=3 HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /v1/channels/h/digest HTTP/1.1\r\nHost: a\r\n\r\n",
