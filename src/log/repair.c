@@ -574,9 +574,13 @@ static enum rc repair_damage(struct repair *r, const struct walk_step *step)
 
 static bool is_end_mark(const struct record *record)
 {
+    if (record->type != RECORD_HOLE) {
+        return false;
+    }
     struct record_hole hole;
-    return record->type == RECORD_HOLE && record_hole_decode(record->body, &hole) == RC_OK &&
-           hole.size == 0;
+    const enum rc rc = record_hole_decode(record->body, &hole);
+    ASSERT(rc == RC_OK); /* the walk has gone on behind it */
+    return hole.size == 0;
 }
 
 static enum rc take_step(struct repair *r, const struct walk_step *step)
