@@ -312,8 +312,10 @@ static enum rc inflater_step(z_stream *stream, size_t limit, struct buf *to, boo
     if (status == Z_MEM_ERROR) {
         return RC_NOMEM;
     }
-    const bool stuck = status == Z_BUF_ERROR && before > 0;
-    return (status == Z_OK || status == Z_BUF_ERROR) && !stuck ? RC_OK : RC_BAD;
+    if (NEVER(status == Z_BUF_ERROR && before > 0)) {
+        return RC_BAD; /* bytes, room and no progress: not to be spun on */
+    }
+    return status == Z_OK || status == Z_BUF_ERROR ? RC_OK : RC_BAD;
 }
 
 static enum rc inflater_run(struct inflater *inflater, struct bytes piece, size_t limit,
@@ -341,7 +343,8 @@ enum rc inflater_append(struct inflater *inflater, struct bytes payload, size_t 
     if (rc == RC_OK) {
         rc = inflater_run(inflater, payload, limit, to, &ended);
     }
-    if (rc != RC_OK || (ended && payload.size > 0)) {
+    ASSERT(!ended || payload.size > 0);
+    if (rc != RC_OK || ended) {
         return rc;
     }
     rc = inflater_run(inflater, bytes_of(flush_end, sizeof(flush_end)), limit, to, &ended);

@@ -338,6 +338,45 @@ static void the_limit_is_exact(void **state)
     buf_deinit(&got);
 }
 
+/* Zeros as zlib deflates them, without the empty block's end; the last block may say that it is. */
+static void zeros_deflate(size_t size, bool last, struct buf *to)
+{
+    static uint8_t zeros[8192];
+    uint8_t wire[512];
+    z_stream stream = {.next_in = zeros, .avail_in = (uInt)size};
+    assert_true(size <= sizeof(zeros));
+    assert_int_equal(deflateInit2(&stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    stream.next_out = wire;
+    stream.avail_out = sizeof(wire);
+    const int status = deflate(&stream, last ? Z_FINISH : Z_SYNC_FLUSH);
+    assert_int_equal(status, last ? Z_STREAM_END : Z_OK);
+    const size_t used = sizeof(wire) - stream.avail_out;
+    buf_clear(to);
+    assert_int_equal(buf_append(to, bytes_of(wire, last ? used : used - 4)), RC_OK);
+    assert_int_equal(deflateEnd(&stream), last ? Z_OK : Z_DATA_ERROR);
+}
+
+/* What a step of output has no room for comes with the next one, also where all of the input is
+ * taken by then: each size across the first steps. */
+static void the_end_of_a_step_may_be_anywhere(void **state)
+{
+    (void)state;
+    struct buf wire = {0};
+    struct buf got = {0};
+    for (int last = 0; last < 2; last++) {
+        for (size_t size = 1; size < 4200; size++) {
+            struct inflater *inflater = NULL;
+            zeros_deflate(size, last == 1, &wire);
+            assert_int_equal(inflater_new(15, false, &inflater), RC_OK);
+            assert_int_equal(inflate_to(inflater, buf_bytes(&wire), LIMIT, &got), RC_OK);
+            assert_int_equal(got.size, size);
+            inflater_free(inflater);
+            buf_deinit(&got); /* it would have room for the next */
+        }
+    }
+    buf_deinit(&wire);
+}
+
 static void a_mebibyte_of_empty_blocks_is_nothing(void **state)
 {
     (void)state;
@@ -425,6 +464,7 @@ int main(void)
         cmocka_unit_test(what_cannot_get_smaller_stays_within_the_bound),
         cmocka_unit_test(a_bomb_is_refused_with_no_more_memory_than_the_limit),
         cmocka_unit_test(the_limit_is_exact),
+        cmocka_unit_test(the_end_of_a_step_may_be_anywhere),
         cmocka_unit_test(a_mebibyte_of_empty_blocks_is_nothing),
         cmocka_unit_test(each_allocation_may_fail),
     };

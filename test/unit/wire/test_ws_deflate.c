@@ -78,6 +78,9 @@ static const struct row offers[] = {
     {PMD SMWB "=9.0", &wish_any, ""},
     {PMD SMWB "=9a", &wish_any, ""},
     {PMD SMWB "=1a", &wish_any, ""},
+    {PMD SMWB "=1-", &wish_any, ""},
+    {PMD SMWB "=a", &wish_any, ""},
+    {PMD SMWB "=-", &wish_any, ""},
     {PMD SMWB "=0x9", &wish_any, ""},
     {PMD SMWB "=4294967305", &wish_any, ""},
     {PMD SMWB "=18446744073709551625", &wish_any, ""},
@@ -164,6 +167,20 @@ static void every_combination_is_agreed_within_what_was_offered(void **state)
                 assert_true(!got.tell_client_bits || (mask & 8) != 0);
             }
         }
+    }
+}
+
+/* The handshake has refused it before; choosing does not rely on that. */
+static void what_is_no_list_of_offers_is_declined(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {
+        "; server_no_context_takeover", "=", "\"" PMD "\"", PMD " " PMD, PMD ";", PMD ";=9"};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct ws_deflate got = {0};
+        assert_false(ws_extensions_valid(bytes_of_text(lists[i])));
+        assert_false(ws_deflate_choose(bytes_of_text(lists[i]), &wish_any, &got));
+        assert_false(got.agreed);
     }
 }
 
@@ -517,6 +534,38 @@ static void out_of_memory_leaves_the_output_as_it_was(void **state)
     assert_true(failed >= 5);
 }
 
+static void out_of_memory_for_the_header_leaves_nothing(void **state)
+{
+    (void)state;
+    struct deflater *deflater = NULL;
+    struct buf out = {0};
+    assert_int_equal(deflater_new(&(struct deflater_options){9, 1, false, 1}, &deflater), RC_OK);
+    mem_fault_set(1, 0);
+    assert_int_equal(ws_message_append(&out, deflater, WS_TEXT, BYTES_LITERAL("aaaaaaaaaaaaaaaa")),
+                     RC_NOMEM);
+    mem_fault_set(0, 0);
+    assert_int_equal(out.size, 0);
+    assert_int_equal(ws_message_append(&out, deflater, WS_TEXT, BYTES_LITERAL("aaaaaaaaaaaaaaaa")),
+                     RC_OK);
+    assert_int_equal(out.data[0], 0xC1);
+    deflater_free(deflater);
+    buf_deinit(&out);
+}
+
+static void where_nothing_was_agreed_a_frame_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    const struct bytes frame = BYTES_LITERAL("\x81\x03"
+                                             "aaa");
+    assert_int_equal(ws_message_reframe(&out, NULL, frame), RC_OK);
+    assert_true(bytes_equal(buf_bytes(&out), frame));
+    buf_clear(&out);
+    assert_int_equal(ws_message_append(&out, NULL, WS_TEXT, BYTES_LITERAL("aaa")), RC_OK);
+    assert_true(bytes_equal(buf_bytes(&out), frame));
+    buf_deinit(&out);
+}
+
 static void a_message_for_which_there_is_no_memory_is_1011(void **state)
 {
     (void)state;
@@ -558,6 +607,9 @@ int main(void)
         cmocka_unit_test(a_bomb_in_a_frame_is_closed_with_1009),
         cmocka_unit_test(small_and_stubborn_messages_go_out_plain),
         cmocka_unit_test(what_goes_out_comes_in_whole_or_reframed),
+        cmocka_unit_test(what_is_no_list_of_offers_is_declined),
+        cmocka_unit_test(out_of_memory_for_the_header_leaves_nothing),
+        cmocka_unit_test(where_nothing_was_agreed_a_frame_stays_as_it_is),
         cmocka_unit_test(out_of_memory_leaves_the_output_as_it_was),
         cmocka_unit_test(a_message_for_which_there_is_no_memory_is_1011),
     };

@@ -406,6 +406,11 @@ static void permessage_deflate_is_agreed_on_where_it_is_wanted(void **state)
                                         "server_max_window_bits=10; client_max_window_bits=10\r\n"
                                         "\r\n"));
     assert_true(agreed.agreed && agreed.server_bits == 10 && agreed.client_bits == 10);
+    const struct bytes both =
+        BYTES_LITERAL(GOOD EXTENSIONS "permessage-deflate\r\n" EXTENSIONS
+                                      "permessage-deflate; server_no_context_takeover\r\n" END);
+    assert_int_equal(run(both, both.size, 1, &options, &response), 101);
+    assert_true(agreed.agreed && !agreed.server_no_context); /* the first that will do */
     const struct bytes bad = BYTES_LITERAL(GOOD EXTENSIONS "permessage-deflate\r\n" EXTENSIONS
                                                            "permessage-deflate;\r\n" END);
     assert_int_equal(run(bad, bad.size, 1, &options, &response), 400);
