@@ -209,12 +209,12 @@ static void *post_main(void *arg)
         left = mesh_flush(post->mesh, post->self);
         const uint32_t count = post_receive(post);
         received += count;
+        if (received == ENDPOINTS * LETTERS && sent == LETTERS && !left) {
+            break; /* nobody has anything to ring for */
+        }
         if (count == 0 && (left || sent == LETTERS)) {
             /* A full ring rings no bell when it empties: look again soon. */
             post_sleep(post, left ? 1 : DEADLINE_MS);
-        }
-        if (received == ENDPOINTS * LETTERS && sent == LETTERS && !left) {
-            break;
         }
     }
     return NULL;
