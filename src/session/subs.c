@@ -91,6 +91,9 @@ enum rc subs_insert(struct subs *subs, struct subscription *sub)
     }
     if (rc == RC_OK && subs->mapped_) {
         rc = map_insert(subs->by_.map, sub);
+        if (rc != RC_OK && subs->count_ == 0) {
+            map_drop(subs); /* made for it, where there is no list at all */
+        }
     } else if (rc == RC_OK) {
         sub->next = subs->by_.first;
         subs->by_.first = sub;
