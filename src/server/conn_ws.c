@@ -138,7 +138,7 @@ static bool command_take(struct conn *conn, struct bytes *rest)
 {
     const bool was_ready = session_ready(conn->session);
     const enum rc rc = session_on_message(conn->session, rest, conn->reactor->wall_ms);
-    if (conn->reactor->draining && !was_ready && session_ready(conn->session)) {
+    if (rc == RC_OK && conn->reactor->draining && !was_ready && session_ready(conn->session)) {
         /* [P 9] It was upgraded before, and all the others have been told already. */
         MARK("conn: goaway to one that connects while the server drains");
         conn_ws_goaway(conn);
