@@ -29,6 +29,7 @@ enum fault_unit {
     X(STOP, "the server is stopped", FAULT_A_STEP, 25, 300)                                        \
     X(SETTINGS, "a start with other settings", FAULT_A_CASE, 45, 100000)                           \
     X(NO_MEMORY, "an allocation fails", FAULT_A_STEP, 10, 250)                                     \
+    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 10, 60000) \
     X(PAUSE_REACTOR, "a reactor pauses", FAULT_A_STEP, 30, 900)                                    \
     X(PAUSE_WORKER, "a worker pauses", FAULT_A_STEP, 30, 900)                                      \
     X(PAUSE_ALL, "everything stands still", FAULT_A_STEP, 25, 300)                                 \
@@ -85,7 +86,6 @@ enum fault_unit {
     X(REMOVE_LOST, "a removal is lost", FAULT_A_CASE, 0, 0)                                        \
     X(SEND_FAILS, "a send fails, and its connection", FAULT_A_CASE, 20, 3000)                      \
     X(RECEIVE_FAILS, "a receive fails, and its connection", FAULT_A_CASE, 20, 3000)                \
-    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 10, 60000) \
     X(RETRY_STORM, "a publisher sends all again, and again", FAULT_A_CASE, 40, 4000)               \
     X(NUMBER_AHEAD, "a publisher sends a number far ahead", FAULT_A_CASE, 40, 6000)                \
     X(NEW_EPOCH, "a publisher takes a new epoch", FAULT_A_CASE, 20, 2000)                          \
@@ -96,6 +96,7 @@ enum fault_unit {
     X(FLAPPING, "a subscriber goes, comes and goes", FAULT_A_CASE, 40, 6000)                       \
     X(RESUME_ANYWHERE, "a subscription from anywhere", FAULT_A_CASE, 60, 40000)                    \
     X(OTHER_EPOCH, "a subscription from an epoch of nobody's", FAULT_A_CASE, 40, 20000)            \
+    X(PINGS, "a client sends pings, and wants an answer", FAULT_A_CASE, 40, 8000)                  \
     X(LEAVES, "a client closes in the middle", FAULT_A_CASE, 60, 4000)                             \
     X(HALF_CLOSE, "a client ends its side, and listens", FAULT_A_CASE, 25, 3000)                   \
     X(RUBBISH, "bytes that mean nothing", FAULT_A_CASE, 60, 30000)                                 \
@@ -108,6 +109,10 @@ enum fault_kind {
 #undef X
         FAULT_COUNT
 };
+
+/* Of the server's heap. */
+#define FAULT_MEMORY_FIRST FAULT_NO_MEMORY
+#define FAULT_MEMORY_LAST  FAULT_NO_MEMORY_APPLYING
 
 /* Damage to what is on disk: sim/rot.h. */
 #define FAULT_ROT_FIRST FAULT_ROT_RECORD_HEADER
@@ -140,6 +145,15 @@ const char *fault_name(enum fault_kind kind);
 
 /* By kind, FAULT_COUNT_MAX of them. */
 const uint64_t *fault_counts(void);
+/* How often any of the kinds first … last came. */
+static inline uint64_t fault_count_of(enum fault_kind first, enum fault_kind last)
+{
+    uint64_t count = 0;
+    for (unsigned kind = first; kind <= (unsigned)last; kind++) {
+        count += fault_counts()[kind];
+    }
+    return count;
+}
 /* A line a kind, the same for the same seeds. */
 void faults_print(const uint64_t counts[FAULT_COUNT_MAX]);
 

@@ -1,6 +1,7 @@
 #include "sim/link.h"
 
 #include "base/mem.h"
+#include "sim/client.h"
 #include "sim/faults.h"
 #include "sim/node.h"
 #include "sim/trace.h"
@@ -32,6 +33,9 @@ static void reset(struct link *link)
     link->conn = NULL;
     link->state = LINK_DOWN;
     link->goaway = false;
+    link->ping_n = 0;
+    link->pong_n = 0;
+    link->half_closed = false;
     bytes_zero(link->asks, sizeof(link->asks));
     bytes_zero(link->published_id, sizeof(link->published_id));
     link->since_us = sim_now_us;
@@ -70,14 +74,48 @@ void link_close(struct link *link)
     }
 }
 
+/* [WS 5.5.2, 5.5.3] Each says another thing; of several the last one must be answered. */
+static void pings_send(struct link *link)
+{
+    for (uint64_t left = sim_between(1, 5); left > 0; left--) {
+        char text[24];
+        const int size = snprintf(text, sizeof(text), "%llu", (unsigned long long)++link->ping_n);
+        frame_send(link, WS_PING, true, bytes_of(text, (size_t)size));
+    }
+    link->ping_us = sim_now_us;
+}
+
+static void on_pong(struct link *link, struct bytes payload)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < payload.size && n <= link->ping_n; i++) {
+        n = n * 10 + (uint64_t)(payload.data[i] - '0');
+    }
+    if (n <= link->pong_n || n > link->ping_n) {
+        trace_fail("P20 replies", "link %u: a pong to ping %llu, of %llu, behind %llu",
+                   link->number, (unsigned long long)n, (unsigned long long)link->ping_n,
+                   (unsigned long long)link->pong_n);
+    }
+    link->pong_n = n;
+}
+
+bool link_settled(const struct link *link)
+{
+    return link->pong_n == link->ping_n || link->half_closed;
+}
+
 void link_fits(struct link *link)
 {
     held_send(link);
+    if (link->state == LINK_READY && !link->half_closed && fault_happens(FAULT_PINGS)) {
+        pings_send(link);
+    }
     if (link->conn != NULL && fault_happens(FAULT_LEAVES)) {
         link_close(link);
     }
     if (link->conn != NULL && fault_happens(FAULT_HALF_CLOSE)) {
         net_half_close(link->conn);
+        link->half_closed = true;
     }
 }
 
@@ -257,9 +295,21 @@ unsigned link_asks_out(const struct link *link, enum ask_kind kind)
     return count;
 }
 
+/* When everything arrives there is no excuse. */
+static void pong_check(const struct link *link)
+{
+    const uint64_t since_us = link->ping_us > link->calm_us ? link->ping_us : link->calm_us;
+    if (link->calm_us > 0 && !link_settled(link) && since_us + PATIENCE_US < sim_now_us) {
+        trace_fail("P20 replies", "link %u: ping %llu is not answered", link->number,
+                   (unsigned long long)link->ping_n);
+    }
+}
+
 void link_check_time(struct link *link)
 {
     held_send(link);
+    link->calm_us = clients_calm && link->calm_us == 0 ? sim_now_us : link->calm_us;
+    pong_check(link);
     bool late = link->state != LINK_DOWN && link->state != LINK_READY &&
                 link->since_us + PATIENCE_US < sim_now_us;
     for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
@@ -402,11 +452,6 @@ static void on_message(struct link *link, const struct ws_event *event)
     }
 }
 
-static bool memory_was_short(void)
-{
-    return fault_counts()[FAULT_NO_MEMORY] > 0 || fault_counts()[FAULT_NO_MEMORY_APPLYING] > 0;
-}
-
 /* The server closes: for a reason, and a reason that is true. Deadlines are of the time that
  * passes, whatever the wall clock says; times are cut off to milliseconds there. */
 static void close_check(const struct link *link, const struct ws_event *event)
@@ -428,7 +473,8 @@ static void close_check(const struct link *link, const struct ws_event *event)
             trace_fail("P26 clock independence", "link %u is closed after %llu us for no connect",
                        link->number, (unsigned long long)net_age_us(link->conn));
         }
-    } else if (event->code != WS_CLOSE_INTERNAL || !memory_was_short()) {
+    } else if (event->code != WS_CLOSE_INTERNAL ||
+               fault_count_of(FAULT_MEMORY_FIRST, FAULT_MEMORY_LAST) == 0) {
         trace_fail("protocol", "link %u: the server closed with %u", link->number, event->code);
     }
 }
@@ -447,7 +493,7 @@ static bool on_event(struct link *link, const struct ws_event *event)
     case WS_EVENT_ERROR:
         trace_fail("protocol", "link %u: the server's frames are bad: %s", link->number,
                    event->text);
-    case WS_EVENT_PONG:
+    case WS_EVENT_PONG: on_pong(link, event->payload); break;
     case WS_EVENT_NONE: break;
     }
     return link->conn != NULL;

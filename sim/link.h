@@ -4,7 +4,8 @@
  * a text becomes a unit, several of which may go out in one message, and what comes becomes a text
  * again (test/lib/packed.h); a run of publishes becomes a `published` for each.
  *
- * Checked here for everybody: exactly one reply an id, and `published` of one channel in order.
+ * Checked here for everybody: exactly one reply an id, `published` of one channel in order, and the
+ * last ping of WebSocket's is answered with what it said.
  *
  * Thread: one.  Memory: link_deinit() frees. */
 #ifndef SIM_LINK_H
@@ -81,6 +82,12 @@ struct link {
     uint64_t published_id[PLAN_CHANNELS_MAX];
     uint64_t since_us; /* of the state */
     uint64_t try_us;   /* not again before */
+    /* WebSocket's own pings, numbered. */
+    uint64_t ping_n; /* the last one sent */
+    uint64_t pong_n; /* … and answered */
+    uint64_t ping_us;
+    uint64_t calm_us; /* since then nothing keeps an answer back; 0: it may */
+    bool half_closed;
 };
 
 void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number);
@@ -89,8 +96,10 @@ void link_deinit(struct link *link);
 void link_open(struct link *link, const struct plan *plan, bool calm);
 /* Ends the connection, if there is one; ops->down is called. */
 void link_close(struct link *link);
-/* Fits of any client: it closes in the middle, or ends its side only. */
+/* Fits of any client: it sends pings, closes in the middle, or ends its side only. */
 void link_fits(struct link *link);
+/* No answer to a ping is due. */
+bool link_settled(const struct link *link);
 /* A free ask with an id, or NULL: too many are out. */
 struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel);
 void link_send(struct link *link, struct bytes text);

@@ -33,6 +33,7 @@ static void draw_tune(struct tune *to)
     to->tail_bytes = tuned(usual->tail_bytes, 100, 1000, 4000);
     to->catch_up_bytes = tuned(usual->catch_up_bytes, 100, 1000, 4000);
     to->out_bytes = tuned(usual->out_bytes, 100, 1000, 10000);
+    to->pong_bytes = tuned(usual->pong_bytes, 0, 20, 200);
     to->read_bytes = tuned(16384, 50, 500, 4096);
     to->flush_bytes = tuned(usual->flush_bytes, 50, 500, 4000);
     to->flush_rounds = (unsigned)tuned(usual->flush_rounds, 1, 1, 2);

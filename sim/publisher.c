@@ -543,7 +543,7 @@ static bool settled(const struct client *client)
             return false;
         }
     }
-    return true;
+    return link_settled(&publisher->links[0]) && link_settled(&publisher->links[1]);
 }
 
 static void publisher_close(struct client *client)

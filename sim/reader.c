@@ -266,8 +266,9 @@ static void act(struct client *client)
 
 static bool settled(const struct client *client)
 {
-    return ((const struct reader *)client)->calm_asks == CALM_ASKS &&
-           link_asks_out(&((const struct reader *)client)->link, ASK_HISTORY) == 0;
+    const struct reader *reader = (const struct reader *)client;
+    return reader->calm_asks == CALM_ASKS && link_asks_out(&reader->link, ASK_HISTORY) == 0 &&
+           link_settled(&reader->link);
 }
 
 static void reader_close(struct client *client)

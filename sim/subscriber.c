@@ -590,7 +590,7 @@ static bool settled(const struct client *client)
             return false;
         }
     }
-    return true;
+    return link_settled(&subscriber->link);
 }
 
 static void subscriber_close(struct client *client)

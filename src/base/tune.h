@@ -24,6 +24,7 @@ struct tune {
     size_t catch_up_bytes; /* one read for a cursor: enough to fill a socket's buffer in a few,
                             * small enough to throw away */
     size_t out_bytes;      /* what may wait to be sent before no more commands are taken */
+    size_t pong_bytes;     /* what may wait to be sent where a ping is answered at once */
     size_t read_bytes;     /* taken from a socket at a time */
     size_t flush_bytes;    /* gathered for one write */
     unsigned flush_rounds; /* writes of one connection in one turn */

@@ -1,11 +1,10 @@
 /* A connection after the upgrade: frames to session, session to frames. */
 #include "base/mark.h"
 #include "base/prng.h"
+#include "base/tune.h"
 #include "server/conn_private.h"
 #include "server/logger.h"
 #include "wire/codec.h"
-
-#define PONG_AT_ONCE_BYTES 4096u
 
 void conn_ws_open(struct conn *conn, enum wire_codec codec)
 {
@@ -89,7 +88,7 @@ static void on_ping(struct conn *conn, struct bytes payload)
 {
     static const uint8_t mark = 0;
     const bool behind = conn->work != NULL && conn->work->pong.size > 0;
-    if (conn_out_size(conn) <= PONG_AT_ONCE_BYTES && !behind) {
+    if (conn_out_size(conn) <= tune.pong_bytes && !behind) {
         if (ws_frame_append(&conn->out, WS_PONG, payload) != RC_OK) {
             conn_kill(conn, "out of memory");
         }

@@ -13,6 +13,7 @@
 // what is taken away, both are taken away, or another bug is planted. What the simulator does not
 // have (rings, threads, sockets: see docs/TESTING.md) is left to others from the start.
 
+import { connections } from './connections.mjs';
 import { deflate } from './deflate.mjs';
 import { slow } from './slow.mjs';
 
@@ -655,25 +656,6 @@ const server = [
     by: ['sim', 'test:session/commands', 'test:session/random'],
   },
   {
-    name: 'no-goaway',
-    breaks: 'P27',
-    what: 'clients are not told that the server is about to stop',
-    file: 'src/server/conn.c',
-    find: `            MARK("conn: goaway");
-            conn_ws_goaway(conn);`,
-    replace: '',
-    by: ['sim', 'e2e:lifecycle/SIGTERM'],
-  },
-  {
-    name: 'no-goaway-for-who-is-late',
-    breaks: 'P27',
-    what: 'who connects while the server drains is not told that it is about to stop',
-    file: 'src/server/conn_ws.c',
-    find: 'rc == RC_OK && conn->reactor->draining && !was_ready &&',
-    replace: 'false && !was_ready &&',
-    by: ['sim', 'e2e:lifecycle/who was let in before a drain'],
-  },
-  {
     name: 'drained-too-early',
     breaks: 'P27',
     what: 'a stop does not wait for publishes that are under way',
@@ -796,4 +778,4 @@ const threads = [
 ];
 
 export const mutants = [...durability, ...recovery, ...producers, ...retention, ...subscribers,
-  ...slow, ...reading, ...server, ...threads, ...deflate];
+  ...slow, ...reading, ...server, ...threads, ...connections, ...deflate];
