@@ -61,13 +61,9 @@ void copies_sent(unsigned channel, struct identity who, uint64_t count)
  * does not keep what it is told, keeps it. See take_back() in log/commit.c. */
 static bool excused(void)
 {
-    const uint64_t *counts = fault_counts();
-    uint64_t failures = 0;
-    for (unsigned kind = FAULT_OPEN_FAILS; kind <= FAULT_LIST_FAILS; kind++) {
-        failures += counts[kind];
-    }
+    const uint64_t failures = fault_count_of(FAULT_DISK_FIRST, FAULT_DISK_LAST);
     /* Behind a loss the refused are judged anew: what was ahead of its producer may not be. */
-    return rot_world() || failures > 1 || counts[FAULT_SYNC_FAILS_EVER] > 0;
+    return rot_world() || failures > 1 || fault_counts()[FAULT_SYNC_FAILS_EVER] > 0;
 }
 
 void copies_refused(unsigned channel, struct identity who, uint64_t count, const char *code)

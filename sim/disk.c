@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FILES_MAX 512u
 
@@ -18,6 +19,7 @@ static struct {
     uint64_t time_taken;
     bool failed;
     bool no_sync; /* until the machine is started anew */
+    bool errors;  /* many calls fail now */
     struct sim_disk_losses told;
 } disk;
 
@@ -30,7 +32,19 @@ void disk_begin(uint64_t seed, uint64_t slow_us)
     disk.time_taken = 0;
     disk.failed = false;
     disk.no_sync = false;
+    disk.errors = false;
     disk.told = (struct sim_disk_losses){0};
+}
+
+void disk_no_space(void)
+{
+    sim_disk_fail(disk.inner, SIM_WRITE, 1, false, RC_NOSPACE);
+    disk.failed = true;
+}
+
+void disk_errors(bool on)
+{
+    disk.errors = on;
 }
 
 static void close_all(void)
@@ -59,6 +73,7 @@ static void no_faults(void)
 void disk_calm(void)
 {
     no_faults();
+    disk.errors = false;
     disk.time_taken = 0;
     sim_disk_budget(disk.inner, UINT64_MAX);
     sim_disk_die_at(disk.inner, 0);
@@ -117,9 +132,17 @@ static void fail(enum sim_call call, enum fault_kind kind, bool forever, enum rc
     disk.failed = true;
 }
 
+/* By its own rate; or, as long as the disk has errors, often. A failed sync is the end of a run, so
+ * it comes less often. */
+static bool is_due(enum sim_call call, enum fault_kind kind)
+{
+    const bool sync = call == SIM_SYNC_DATA || call == SIM_SYNC_DIR;
+    return fault_is_due(kind) || (disk.errors && sim_chance(sync ? 20 : 30));
+}
+
 static void maybe(enum sim_call call, enum fault_kind kind, enum rc rc)
 {
-    if (fault_is_due(kind)) {
+    if (is_due(call, kind)) {
         fail(call, kind, false, rc);
     }
 }
@@ -141,7 +164,7 @@ static void maybe_sync(void)
 
 static void maybe_write(void)
 {
-    if (fault_is_due(FAULT_WRITE_NO_SPACE)) {
+    if (is_due(SIM_WRITE, FAULT_WRITE_NO_SPACE)) {
         fail(SIM_WRITE, FAULT_WRITE_NO_SPACE, false, RC_NOSPACE);
     } else {
         maybe(SIM_WRITE, FAULT_WRITE_FAILS, RC_IO);
@@ -172,11 +195,23 @@ static void before(enum sim_call call)
     }
 }
 
+/* A segment gets its name: the machine may die before it is whole. */
+static void maybe_die(const char *name)
+{
+    const size_t size = strlen(name);
+    if (size > 4 && strcmp(name + size - 4, ".seg") == 0 && fault_happens(FAULT_DIE_ROLLING)) {
+        sim_disk_die_at(disk.inner, sim_between(1, 7));
+    }
+}
+
 static enum rc on_open(void *ctx, const char *name, enum storage_open_mode mode,
                        struct storage_file **ret_file)
 {
     (void)ctx;
     before(SIM_OPEN);
+    if (mode == STORAGE_CREATE) {
+        maybe_die(name);
+    }
     const enum rc rc = disk.storage.ops->open(disk.storage.ctx, name, mode, ret_file);
     if (rc == RC_OK) {
         ASSERT(disk.file_count < FILES_MAX);
@@ -245,6 +280,7 @@ static enum rc on_rename(void *ctx, const char *from, const char *to)
 {
     (void)ctx;
     before(SIM_RENAME);
+    maybe_die(to);
     return disk.storage.ops->rename(disk.storage.ctx, from, to);
 }
 

@@ -14,6 +14,10 @@ void disk_end(void);
 struct storage disk_storage_sim(void);
 /* No call fails from now on, but by chance. */
 void disk_calm(void);
+/* The next write finds no space. */
+void disk_no_space(void);
+/* From now on many calls fail, or none but those that fail by themselves. */
+void disk_errors(bool on);
 /* Closes what a dead server held open, and powers on again. */
 void disk_power_cycle(enum sim_loss loss);
 struct sim_disk *disk_inner(void);

@@ -24,12 +24,15 @@ enum fault_unit {
     X(POWER_CUT, "the power fails, all that was not synced is lost", FAULT_A_STEP, 30, 300)        \
     X(POWER_TEAR, "the power fails, a part of what was not synced is lost", FAULT_A_STEP, 40, 400) \
     X(DIE_WRITING, "the machine dies while it writes", FAULT_A_STEP, 40, 500)                      \
+    X(DIE_ROLLING, "the machine dies while it begins a segment", FAULT_A_CASE, 25, 8000)           \
     X(DIE_RECOVERING, "the machine dies while it recovers", FAULT_A_CASE, 35, 50000)               \
     X(DIE_STOPPING, "the process is killed while it stops", FAULT_A_CASE, 25, 80000)               \
     X(STOP, "the server is stopped", FAULT_A_STEP, 25, 300)                                        \
     X(SETTINGS, "a start with other settings", FAULT_A_CASE, 45, 100000)                           \
     X(NO_MEMORY, "an allocation fails", FAULT_A_STEP, 10, 250)                                     \
-    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 10, 60000) \
+    X(NO_MEMORY_RECOVERING, "an allocation fails while it recovers", FAULT_A_CASE, 15, 80000)      \
+    X(NO_MEMORY_APPENDING, "an allocation fails while commands come in", FAULT_A_CASE, 10, 6000)   \
+    X(NO_MEMORY_APPLYING, "an allocation fails while a batch is applied", FAULT_A_CASE, 15, 60000) \
     X(PAUSE_REACTOR, "a reactor pauses", FAULT_A_STEP, 30, 900)                                    \
     X(PAUSE_WORKER, "a worker pauses", FAULT_A_STEP, 30, 900)                                      \
     X(PAUSE_ALL, "everything stands still", FAULT_A_STEP, 25, 300)                                 \
@@ -50,10 +53,12 @@ enum fault_unit {
     X(PARTITION_UP, "a partition of the network, towards the server", FAULT_A_STEP, 20, 250)       \
     X(PARTITION_DOWN, "a partition of the network, from the server", FAULT_A_STEP, 20, 250)        \
     X(SWIZZLE, "links clog one by one and clear in another order", FAULT_A_STEP, 20, 250)          \
+    X(DISK_ERRORS, "the disk has errors for a while", FAULT_A_STEP, 20, 500)                       \
     X(OPEN_FAILS, "open fails", FAULT_A_CALL, 12, 6000)                                            \
     X(READ_FAILS, "a read fails", FAULT_A_CALL, 15, 6000)                                          \
     X(WRITE_FAILS, "a write fails, having written a part", FAULT_A_CALL, 15, 4000)                 \
     X(WRITE_NO_SPACE, "a write finds no space", FAULT_A_CALL, 15, 4000)                            \
+    X(TRIM_NO_SPACE, "the write of a trim finds no space", FAULT_A_CASE, 25, 50000)                \
     X(SYNC_FAILS, "a sync fails once, what it was for is dropped", FAULT_A_CALL, 15, 3000)         \
     X(SYNC_FAILS_EVER, "every sync fails from now on", FAULT_A_CALL, 10, 3000)                     \
     X(SYNC_LIES_FAILED, "a sync fails, and has done its work", FAULT_A_CALL, 12, 3000)             \
@@ -113,6 +118,10 @@ enum fault_kind {
 /* Of the server's heap. */
 #define FAULT_MEMORY_FIRST FAULT_NO_MEMORY
 #define FAULT_MEMORY_LAST  FAULT_NO_MEMORY_APPLYING
+
+/* Calls of the disk that fail. */
+#define FAULT_DISK_FIRST FAULT_OPEN_FAILS
+#define FAULT_DISK_LAST  FAULT_LIST_FAILS
 
 /* Damage to what is on disk: sim/rot.h. */
 #define FAULT_ROT_FIRST FAULT_ROT_RECORD_HEADER

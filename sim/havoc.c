@@ -11,6 +11,7 @@
 
 static struct {
     uint64_t full_until_us;
+    uint64_t errors_until_us;
     uint64_t parted_until_us;
     uint64_t swizzle_until_us;
     uint64_t clear_from_us; /* of a swizzle: from then on links clear */
@@ -24,6 +25,7 @@ static struct {
 void havoc_begin(void)
 {
     havoc.full_until_us = 0;
+    havoc.errors_until_us = 0;
     havoc.parted_until_us = 0;
     havoc.swizzle_until_us = 0;
     havoc.stopped_until_us = 0;
@@ -192,6 +194,18 @@ static void disk_space(void)
     }
 }
 
+static void bad_disk(void)
+{
+    if (havoc.errors_until_us == 0 && fault_happens(FAULT_DISK_ERRORS)) {
+        disk_errors(true);
+        havoc.errors_until_us = sim_now_us + sim_below(8000000);
+    } else if (havoc.errors_until_us != 0 && sim_now_us > havoc.errors_until_us) {
+        trace("the disk has no more errors");
+        disk_errors(false);
+        havoc.errors_until_us = 0;
+    }
+}
+
 static void machine(void)
 {
     if (node_state() == NODE_DOWN) {
@@ -226,6 +240,7 @@ void havoc_step(void)
     clocks();
     pauses();
     disk_space();
+    bad_disk();
     rot_step();
     machine();
 }
@@ -244,6 +259,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 uint64_t havoc_next_us(void)
 {
     uint64_t next = least(UINT64_MAX, havoc.full_until_us);
+    next = least(next, havoc.errors_until_us);
     next = least(next, havoc.parted_until_us);
     return least(next, havoc.swizzle_until_us);
 }

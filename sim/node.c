@@ -772,9 +772,25 @@ bool node_ready(void)
     return main_ready();
 }
 
-/* Of a batch that comes back, in mid apply. */
+/* On a disk that is full just when retention is to make room. */
+static void trim_fails(const struct worker *worker)
+{
+    for (unsigned i = 0; i < node.server->partitions; i++) {
+        const struct host *host = node.server->hosts[i];
+        if (host->commit_out && worker == &node.server->committers[host->reactor->index] &&
+            host->upkeep == UPKEEP_TRIMMING && host->trim_pos >= host->commit_batch->first_pos &&
+            host->trim_pos < host->commit_batch->end_pos && fault_happens(FAULT_TRIM_NO_SPACE)) {
+            disk_no_space();
+        }
+    }
+}
+
+/* While mail is read, or a batch that comes back is applied. */
 static void memory_fails(unsigned who)
 {
+    if (mesh_busy(&node.server->mesh, who) && fault_happens(FAULT_NO_MEMORY_APPENDING)) {
+        heap_fail_at(sim_between(1, 12));
+    }
     for (unsigned i = 0; i < node.server->partitions; i++) {
         const struct host *host = node.server->reactors[who].hosts[i];
         const uint64_t count = host == NULL || !host->commit_out
@@ -815,6 +831,7 @@ static void step(void)
         reactor_step(who);
         states_note();
     } else if (who < threads + node.worker_count) {
+        trim_fails(node.workers[who - threads]);
         worker_step(node.workers[who - threads]);
         node.worker_us[who - threads] = sim_now_us + disk_time_taken();
     } else {

@@ -127,6 +127,7 @@ static void draw_faults(struct plan *plan)
          * runs. */
         plan->faults.rates[FAULT_SYNC_FAILS] = 0;
         plan->faults.rates[FAULT_SYNC_FAILS_EVER] = 0;
+        plan->faults.rates[FAULT_DISK_ERRORS] = 0;
     }
     draw_damage(plan);
     const unsigned *rates = plan->faults.rates;

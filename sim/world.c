@@ -53,6 +53,9 @@ static void boot(bool faults)
     if (faults && fault_happens(FAULT_DIE_RECOVERING)) {
         sim_disk_die_at(disk_inner(), sim_between(1, 30));
     }
+    if (faults && fault_happens(FAULT_NO_MEMORY_RECOVERING)) {
+        heap_fail_at(sim_between(1, 400));
+    }
     world.boot_us = sim_now_us + sim_below(1000000);
     if (rot_world() && sim_chance(10)) {
         node_repair();
@@ -224,8 +227,7 @@ static bool leave(void)
         operate();
     }
     const char *left = node_left_over();
-    if (left != NULL && !fault_counts()[FAULT_NO_MEMORY] &&
-        !fault_counts()[FAULT_NO_MEMORY_APPLYING]) {
+    if (left != NULL && fault_count_of(FAULT_MEMORY_FIRST, FAULT_MEMORY_LAST) == 0) {
         trace_fail("I11 bounded", "when everybody has gone there is %s", left);
     }
     return node_upkeep_done();
@@ -255,10 +257,7 @@ static bool retention_is_whole(void)
 {
     bool whole = node_crashes() == 0 && world.plan.retention_age_ms == 0 &&
                  fault_counts()[FAULT_STOP] == 0 && fault_counts()[FAULT_SETTINGS] == 0;
-    for (unsigned kind = FAULT_OPEN_FAILS; kind <= FAULT_LIST_FAILS; kind++) {
-        whole = whole && fault_counts()[kind] == 0;
-    }
-    return whole && !rot_world();
+    return whole && fault_count_of(FAULT_DISK_FIRST, FAULT_DISK_LAST) == 0 && !rot_world();
 }
 
 /* `rested`: the server had nothing left to do when it was stopped. */
