@@ -72,6 +72,7 @@ enum fault_unit {
     X(DISK_HANGS, "a call of the disk hangs", FAULT_A_CALL, 15, 1500)                              \
     X(ROT_RECORD_HEADER, "a bit of a record's header rots", FAULT_A_STEP, 40, 500)                 \
     X(ROT_RECORD_BODY, "a bit of a record rots", FAULT_A_STEP, 40, 500)                            \
+    X(ROT_NOTHING, "a bit rots behind a segment's last record", FAULT_A_STEP, 40, 400)             \
     X(ROT_SEGMENT_HEADER, "a bit of a segment's header rots", FAULT_A_STEP, 40, 400)               \
     X(ROT_INDEX, "a bit of an index file rots", FAULT_A_STEP, 40, 500)                             \
     X(ROT_CHECKPOINT, "a bit of a checkpoint rots", FAULT_A_CASE, 40, 100000)                      \

@@ -448,7 +448,7 @@ void node_repair(void)
 static void cuts_note(void)
 {
     for (unsigned i = 0; i < PARTITIONS_MAX; i++) {
-        if (node.cut[i]) {
+        if (node.cut[i] || rot_goes_back(i)) {
             model_may_lose_in(i);
             bytes_zero(node.states[i], sizeof(node.states[i]));
         }
@@ -504,6 +504,7 @@ bool node_boot(const struct plan *plan, bool faults)
         states_check(i);
     }
     node.repair = false;
+    rot_started(node.config.repair);
     watch_begin();
     state_move(NODE_STARTING);
     net_listen(true);
@@ -896,6 +897,11 @@ bool node_healthy(void)
         }
     }
     return node.state == NODE_OPEN;
+}
+
+bool node_log_runs(unsigned partition)
+{
+    return node.state == NODE_OPEN && !partition_stopped(node.server->hosts[partition]->partition);
 }
 
 bool node_upkeep_done(void)

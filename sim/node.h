@@ -44,6 +44,8 @@ uint64_t node_next_us(void);
 bool node_drained(void);
 /* Every partition accepts commands. */
 bool node_healthy(void);
+/* Whether that partition's log takes commands. */
+bool node_log_runs(unsigned partition);
 
 /* Nothing is under way inside it: no connection, mail, job, read or chore. */
 bool node_quiet(void);

@@ -109,19 +109,70 @@ static void draw_size(struct plan *plan)
     }
 }
 
-/* One world in eight has a disk that does not keep what it has acknowledged. What was not promised
- * to be there is nothing to measure that by. */
-static void draw_damage(struct plan *plan)
+/* As much as it takes for full segments, and for retention to have something to do. */
+static void draw_much(struct plan *plan)
 {
-    const bool damage = sim_chance(16) && plan->durability == DURABILITY_FSYNC && !plan->mixed;
-    for (unsigned kind = FAULT_ROT_FIRST; !damage && kind <= FAULT_ROT_LAST; kind++) {
-        plan->faults.rates[kind] = 0;
+    plan->segment_bytes = 4096;
+    plan->messages_max = 300;
+    plan->pad_max = (unsigned)ONE_OF(300, 600, 1200);
+    plan->batch_max = (unsigned)ONE_OF(1, 3, 10);
+    plan->publishers = 3;
+    plan->partitions = sim_chance(60) ? 1 : plan->partitions;
+    plan->think_us = ONE_OF(1000, 1000, 5000);
+    plan->steps = plan->steps < 1500 ? sim_between(1500, 4000) : plan->steps;
+    if (sim_chance(60)) {
+        plan->retention_bytes = ONE_OF(16384, 32768);
+    }
+}
+
+/* One world in eight has a disk that does not keep what it has acknowledged, and enough on it for
+ * that to matter. What was not promised to be there is nothing to measure that by. */
+static bool draw_damage(struct plan *plan)
+{
+    if (!sim_chance(16) || plan->durability != DURABILITY_FSYNC || plan->mixed) {
+        return false;
+    }
+    if (sim_chance(75)) {
+        draw_much(plan);
+    }
+    return true;
+}
+
+/* It is a start that looks for damage, and most often it is where the log ends. */
+static void draw_starts(struct plan *plan)
+{
+    if (sim_chance(60)) {
+        plan->faults.rates[FAULT_KILL] = (unsigned)(sim_between(200, 1000) * 700 / plan->steps);
+    }
+    if (sim_chance(60)) {
+        plan->faults.rates[FAULT_DIE_ROLLING] = 20000;
+        plan->faults.rates[FAULT_SEGMENT_CUT] = 300;
+    }
+    if (sim_chance(30)) {
+        plan->faults.rates[FAULT_READ_STALE] = 20000;
+    }
+    if (sim_chance(60)) {
+        plan->faults.rates[FAULT_FILE_GONE] = (unsigned)(400 * 700 / plan->steps);
     }
 }
 
 static void draw_faults(struct plan *plan)
 {
+    const bool damage = draw_damage(plan);
+    const bool much = !damage && sim_chance(10);
+    if (much) {
+        draw_much(plan);
+    }
     faults_draw(&plan->faults, plan->steps);
+    if (much && sim_chance(50)) { /* the keeper, for one, which then has much to do at once */
+        plan->faults.rates[FAULT_PAUSE_WORKER] = (unsigned)(2000 * 700 / plan->steps);
+    }
+    for (unsigned kind = FAULT_ROT_FIRST; !damage && kind <= FAULT_ROT_LAST; kind++) {
+        plan->faults.rates[kind] = 0;
+    }
+    if (damage) {
+        draw_starts(plan);
+    }
     if (plan->durability != DURABILITY_FSYNC || plan->mixed) {
         /* What a failed sync drops was shown already, and is read as damage while the server
          * runs. */
@@ -129,9 +180,7 @@ static void draw_faults(struct plan *plan)
         plan->faults.rates[FAULT_SYNC_FAILS_EVER] = 0;
         plan->faults.rates[FAULT_DISK_ERRORS] = 0;
     }
-    draw_damage(plan);
-    const unsigned *rates = plan->faults.rates;
-    plan->tiny_buffers = rates[FAULT_TINY_BUFFER] > 0;
+    plan->tiny_buffers = plan->faults.rates[FAULT_TINY_BUFFER] > 0;
     plan->disk_slow_us = ONE_OF(1000, 20000, 500000);
 }
 

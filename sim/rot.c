@@ -44,10 +44,13 @@ static struct {
     unsigned partitions;
     bool world;
     unsigned left; /* how often something may still come */
+    bool repaired; /* the last start was with --repair */
+    unsigned last; /* partition that was damaged */
     bool log[PARTITIONS_MAX];
     bool side[PARTITIONS_MAX];
     bool stale[PARTITIONS_MAX]; /* reads have lied */
     bool ever[PARTITIONS_MAX];  /* index files or checkpoints */
+    bool back[PARTITIONS_MAX];  /* the next start may begin further back */
 } rot;
 
 void rot_begin(const struct plan *plan)
@@ -57,7 +60,13 @@ void rot_begin(const struct plan *plan)
     for (unsigned kind = FAULT_ROT_FIRST; kind <= FAULT_ROT_LAST; kind++) {
         rot.world = rot.world || plan->faults.rates[kind] > 0;
     }
-    rot.left = 8;
+    rot.left = 20;
+}
+
+void rot_started(bool repaired)
+{
+    rot.repaired = repaired;
+    bytes_zero(rot.back, sizeof(rot.back));
 }
 
 void rot_end(void)
@@ -76,6 +85,11 @@ bool rot_world(void)
 bool rot_log(unsigned partition)
 {
     return rot.log[partition];
+}
+
+bool rot_goes_back(unsigned partition)
+{
+    return rot.back[partition];
 }
 
 bool rot_side(unsigned partition)
@@ -235,10 +249,24 @@ static bool holds_alone(struct bytes bytes)
     return false;
 }
 
-/* Whether a range may be damaged: no such record is in it, nor so near behind it that a hole, which
- * has a least size, would take it in. */
-static bool range_spares(struct bytes bytes, uint64_t at, uint64_t size)
+/* Whether a segment's header alone tells that its end is gone. */
+static bool header_tells(struct bytes bytes)
 {
+    struct segment_header header;
+    return bytes.size >= SEGMENT_HEADER_SIZE &&
+           segment_header_decode(bytes_of(bytes.data, SEGMENT_HEADER_SIZE), &header) == RC_OK &&
+           bytes.size < header.size_ahead;
+}
+
+/* Whether a range of a segment may be damaged: no such record is in it, nor so near behind it that
+ * a hole, which has a least size, would take it in. */
+static bool range_spares(const struct log_name *name, uint64_t at, uint64_t size)
+{
+    struct bytes bytes;
+    if (!sim_disk_get_synced(disk_inner(), name->text, &bytes) ||
+        (at < SEGMENT_HEADER_SIZE && header_tells(bytes))) {
+        return false;
+    }
     const unsigned count = records_of(bytes, places);
     for (unsigned i = 0; i < count; i++) {
         const struct place *place = &places[i];
@@ -256,8 +284,9 @@ static bool segment_draw(struct log_name *ret_name, struct bytes *ret_bytes, uin
     while (count < look.segments.count && look.segments.at[count] <= look.last_segment) {
         count++;
     }
-    /* Mostly near the end, where a start looks. */
-    const unsigned from_end = (unsigned)sim_below(sim_chance(60) && count > 3 ? 3 : count);
+    /* Mostly near the end, where a start looks; behind a repair at the very end. */
+    const unsigned near = rot.repaired && sim_chance(60) ? 1 : sim_chance(60) ? 3 : count;
+    const unsigned from_end = (unsigned)sim_below(near < count ? near : count);
     *ret_number = look.segments.at[count - 1 - from_end];
     if (!file_of(".seg", *ret_number, ret_name, ret_bytes)) {
         return false;
@@ -279,7 +308,7 @@ static bool record_draw(struct log_name *ret_name, struct bytes *ret_bytes, stru
         return false;
     }
     *ret_place = places[sim_below(count)];
-    return range_spares(*ret_bytes, ret_place->at, ret_place->size);
+    return range_spares(ret_name, ret_place->at, ret_place->size);
 }
 
 /* ---- doing ----------------------------------------------------------------------------------- */
@@ -290,10 +319,12 @@ static void did(enum fault_kind kind, const char *name, uint64_t at, uint64_t si
     fault_did(kind);
     trace("damage: %s at %llu, %llu bytes", name, (unsigned long long)at, (unsigned long long)size);
     if (strstr(name, ".seg") != NULL) {
+        rot.last = partition;
         rot.log[partition] = true;
     } else {
         rot.side[partition] = true;
         rot.ever[partition] = true;
+        rot.back[partition] = rot.log[partition];
     }
     rot.left--;
 }
@@ -329,23 +360,49 @@ static void rot_record(enum fault_kind kind)
     }
 }
 
-static void rot_segment_header(void)
+/* Where zeros stand behind the last record of a segment that is full. */
+static void rot_nothing(void)
 {
     struct log_name name;
     struct bytes bytes;
     uint64_t number;
-    if (segment_draw(&name, &bytes, &number)) {
+    if (!segment_draw(&name, &bytes, &number) || number == look.last_segment) {
+        return;
+    }
+    const unsigned count = records_of(bytes, places);
+    const uint64_t end = count == 0 ? bytes.size : places[count - 1].at + places[count - 1].size;
+    if (end < bytes.size) {
+        flip(FAULT_ROT_NOTHING, &name, bytes, sim_between(end, bytes.size - 1));
+    }
+}
+
+static void rot_segment_header(void)
+{
+    struct log_name name;
+    struct bytes bytes;
+    struct bytes whole;
+    uint64_t number;
+    if (segment_draw(&name, &bytes, &number) &&
+        sim_disk_get_synced(disk_inner(), name.text, &whole) && !header_tells(whole)) {
         flip(FAULT_ROT_SEGMENT_HEADER, &name, bytes, sim_below(SEGMENT_HEADER_SIZE));
     }
+}
+
+/* Often the oldest: retention comes there next. */
+static bool index_draw(struct log_name *ret_name, struct bytes *ret_bytes)
+{
+    if (look.indexes.count == 0) {
+        return false;
+    }
+    const unsigned i = sim_chance(50) ? 0 : (unsigned)sim_below(look.indexes.count);
+    return file_of(".idx", look.indexes.at[i], ret_name, ret_bytes);
 }
 
 static void rot_index(void)
 {
     struct log_name name;
     struct bytes bytes;
-    if (look.indexes.count > 0 &&
-        file_of(".idx", look.indexes.at[sim_below(look.indexes.count)], &name, &bytes) &&
-        bytes.size > 0) {
+    if (index_draw(&name, &bytes) && bytes.size > 0) {
         flip(FAULT_ROT_INDEX, &name, bytes, sim_below(bytes.size));
     }
 }
@@ -356,8 +413,7 @@ static void write_lost(void)
     struct log_name name;
     struct bytes bytes;
     struct place place;
-    if (sim_chance(20) && look.indexes.count > 0 &&
-        file_of(".idx", look.indexes.at[sim_below(look.indexes.count)], &name, &bytes)) {
+    if (sim_chance(20) && index_draw(&name, &bytes)) {
         zero(name.text, 0, bytes.size);
         did(FAULT_WRITE_LOST, name.text, 0, bytes.size);
     } else if (record_draw(&name, &bytes, &place)) {
@@ -384,7 +440,7 @@ static void write_astray(void)
     const uint64_t room = to.size / 8 * 8;
     const uint64_t at = sim_below(room / 8) * 8;
     const uint64_t part = to.size - at < size ? to.size - at : size;
-    if (!range_spares(to, at, part)) {
+    if (!range_spares(&to_name, at, part)) {
         return;
     }
     if (sim_chance(50)) { /* and not where it belongs */
@@ -404,7 +460,7 @@ static void sectors_zero(void)
         const uint64_t at = sim_below((bytes.size + SECTOR - 1) / SECTOR) * SECTOR;
         const uint64_t count = sim_between(1, 4) * SECTOR;
         const uint64_t size = bytes.size - at < count ? bytes.size - at : count;
-        if (!range_spares(bytes, at, size)) {
+        if (!range_spares(&name, at, size)) {
             return;
         }
         zero(name.text, at, size);
@@ -412,18 +468,48 @@ static void sectors_zero(void)
     }
 }
 
-/* Neither the first segment, in front of which nothing tells that it was there, nor one behind. */
+static bool has(const struct numbers *numbers, uint64_t number)
+{
+    for (unsigned i = 0; i < numbers->count; i++) {
+        if (numbers->at[i] == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a start has a whole checkpoint to begin at, of one of the segments from … end - 1 that is
+ * there. */
+static bool begins_in(uint64_t from, uint64_t end)
+{
+    const struct storage storage = sim_disk_storage(disk_inner());
+    bool begins = false;
+    for (unsigned i = 0; !begins && i < look.checkpoints.count; i++) {
+        const uint64_t number = look.checkpoints.at[i];
+        struct checkpoint checkpoint;
+        struct buf state = {0};
+        begins = number >= from && number < end && has(&look.segments, number) &&
+                 checkpoint_read(&storage, look.folder, number, &checkpoint, &state) == RC_OK;
+        buf_deinit(&state);
+    }
+    return begins;
+}
+
+/* Neither the first segment, in front of which nothing tells that it was there, nor one behind; nor
+ * one that a start must begin at. */
 static void segment_gone(void)
 {
     if (look.segments.count > 2 && look.segments.at[1] < look.last_segment) {
-        unsigned i = 1;
+        unsigned i = 1; /* often just that one, for retention comes there next */
         while (i + 1 < look.segments.count && look.segments.at[i + 1] < look.last_segment &&
-               sim_chance(70)) {
+               sim_chance(40)) {
             i++;
         }
         struct log_name name;
         struct bytes bytes;
-        if (file_of(".seg", look.segments.at[i], &name, &bytes) && !holds_alone(bytes)) {
+        if (file_of(".seg", look.segments.at[i], &name, &bytes) && !holds_alone(bytes) &&
+            (look.segments.at[0] == 1 || begins_in(0, look.segments.at[i]) ||
+             begins_in(look.segments.at[i] + 1, UINT64_MAX))) {
             (void)sim_disk_delete(disk_inner(), name.text);
             did(FAULT_FILE_GONE, name.text, 0, 0);
         }
@@ -434,13 +520,18 @@ static void file_gone(void)
 {
     struct log_name name;
     struct bytes bytes;
-    if (sim_chance(60)) {
+    if (sim_chance(50)) {
         segment_gone();
-    } else if (look.indexes.count > 0 &&
-               file_of(".idx", look.indexes.at[sim_below(look.indexes.count)], &name, &bytes)) {
+    } else if (index_draw(&name, &bytes)) {
         (void)sim_disk_delete(disk_inner(), name.text);
         did(FAULT_FILE_GONE, name.text, 0, 0);
     }
+}
+
+/* A crash has left a segment behind the last batch that nothing whole is in. */
+static bool next_is_torn(void)
+{
+    return look.segments.at[look.segments.count - 1] > look.last_segment;
 }
 
 /* Within a record. Of the segment with the last batch only if its header tells how long it was, and
@@ -450,7 +541,7 @@ static void segment_cut(bool before_start)
     struct log_name name;
     struct bytes bytes;
     const unsigned i = (unsigned)sim_below(look.segments.count);
-    const bool last = before_start && sim_chance(50);
+    const bool last = before_start && (next_is_torn() || sim_chance(50));
     const uint64_t number = last ? look.last_segment : look.segments.at[i];
     struct segment_header header;
     if (number > look.last_segment || (number == look.last_segment && !last) ||
@@ -470,23 +561,6 @@ static void segment_cut(bool before_start)
     }
 }
 
-/* Whether a start has something whole to begin at without that checkpoint. One whose segment has
- * been removed is left over from a removal that was cut off. */
-static bool begins_without(uint64_t number)
-{
-    const struct storage storage = sim_disk_storage(disk_inner());
-    bool begins = look.segments.at[0] == 1;
-    for (unsigned i = 0; !begins && i < look.checkpoints.count; i++) {
-        struct checkpoint checkpoint;
-        struct buf state = {0};
-        begins = look.checkpoints.at[i] >= look.segments.at[0] && look.checkpoints.at[i] < number &&
-                 checkpoint_read(&storage, look.folder, look.checkpoints.at[i], &checkpoint,
-                                 &state) == RC_OK;
-        buf_deinit(&state);
-    }
-    return begins;
-}
-
 /* The newest, which the next start tries first; not the only one, if the log has lost its
  * beginning to retention. */
 static void checkpoint(enum fault_kind kind)
@@ -494,7 +568,7 @@ static void checkpoint(enum fault_kind kind)
     struct log_name name;
     struct bytes bytes;
     const unsigned count = look.checkpoints.count;
-    if (count == 0 || !begins_without(look.checkpoints.at[count - 1]) ||
+    if (count == 0 || (look.segments.at[0] != 1 && !begins_in(0, look.checkpoints.at[count - 1])) ||
         !file_of(".ckp", look.checkpoints.at[count - 1], &name, &bytes) || bytes.size == 0) {
         return;
     }
@@ -507,7 +581,7 @@ static void checkpoint(enum fault_kind kind)
 }
 
 /* Of a file that is written once, from front to end, that is nothing. A start that reads its newest
- * segment so cannot know better, so a start never does. */
+ * segment so cannot know better, nor can a log that is opened again, so they never do. */
 void rot_read(const char *file, void *data, size_t size, uint64_t at)
 {
     uint64_t number;
@@ -519,7 +593,9 @@ void rot_read(const char *file, void *data, size_t size, uint64_t at)
         return;
     }
     const unsigned partition = (unsigned)(file[3] - '0');
-    if (look_at(partition) && number < look.segments.at[look.segments.count - 1]) {
+    const bool found = look_at(partition);
+    const uint64_t newest = found ? look.segments.at[look.segments.count - 1] : 0;
+    if (number < newest || (number == newest && node_log_runs(partition))) {
         const uint64_t first = (at + sim_below(size)) / SECTOR * SECTOR;
         const uint64_t from = first > at ? first - at : 0;
         const uint64_t end = first + SECTOR - at < size ? first + SECTOR - at : size;
@@ -533,13 +609,21 @@ void rot_read(const char *file, void *data, size_t size, uint64_t at)
 
 /* ---- when ------------------------------------------------------------------------------------ */
 
+/* Behind a repair most often the one that was repaired. */
+static unsigned partition_draw(void)
+{
+    return rot.repaired && sim_chance(70) ? rot.last : (unsigned)sim_below(rot.partitions);
+}
+
 static void come(enum fault_kind kind, bool before_start)
 {
-    if (rot.left < 2 || !fault_is_due(kind) || !look_at((unsigned)sim_below(rot.partitions))) {
+    if (rot.left < 2 || !look_at(partition_draw())) {
         return;
     }
     if (kind == FAULT_ROT_RECORD_HEADER || kind == FAULT_ROT_RECORD_BODY) {
         rot_record(kind);
+    } else if (kind == FAULT_ROT_NOTHING) {
+        rot_nothing();
     } else if (kind == FAULT_ROT_SEGMENT_HEADER) {
         rot_segment_header();
     } else if (kind == FAULT_ROT_INDEX) {
@@ -562,20 +646,31 @@ static void come(enum fault_kind kind, bool before_start)
 void rot_step(void)
 {
     for (unsigned kind = FAULT_ROT_FIRST; rot.world && kind <= FAULT_ROT_LAST; kind++) {
-        if (kind != FAULT_ROT_CHECKPOINT && kind != FAULT_READ_STALE) {
+        if (kind != FAULT_ROT_CHECKPOINT && kind != FAULT_READ_STALE &&
+            fault_is_due((enum fault_kind)kind)) {
             come((enum fault_kind)kind, false);
         }
     }
 }
 
-/* A start is a rarer opportunity than a step. */
+/* A start is a rarer opportunity than a step, and what it reads is what was written last. A disk
+ * that had to be repaired is likely to go on, and one that has just died while a segment was begun
+ * to have lost more than that. */
 void rot_before_start(void)
 {
-    static const enum fault_kind kinds[] = {FAULT_ROT_CHECKPOINT, FAULT_FILE_GONE,
-                                            FAULT_SEGMENT_CUT};
+    static const enum fault_kind kinds[] = {
+        FAULT_ROT_CHECKPOINT,  FAULT_FILE_GONE,         FAULT_SEGMENT_CUT, FAULT_ROT_NOTHING,
+        FAULT_ROT_RECORD_BODY, FAULT_ROT_RECORD_HEADER, FAULT_WRITE_LOST,
+    };
     for (unsigned i = 0; rot.world && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (fault_enabled(kinds[i]) && sim_chance(30)) {
+        if (fault_enabled(kinds[i]) && sim_chance(rot.repaired ? 45 : 15)) {
             come(kinds[i], true);
+        }
+    }
+    for (unsigned i = 0; rot.world && i < rot.partitions; i++) {
+        if (rot.left >= 2 && fault_enabled(FAULT_SEGMENT_CUT) && look_at(i) && next_is_torn() &&
+            sim_chance(60)) {
+            segment_cut(true);
         }
     }
 }

@@ -21,8 +21,13 @@ void rot_end(void);
 void rot_step(void);
 /* Right before a start: what only a start can find may come now. */
 void rot_before_start(void);
+/* A start has succeeded. */
+void rot_started(bool repaired);
 /* Whether a log of that partition (its index files, its checkpoints) may not be whole. */
 bool rot_log(unsigned partition);
+/* Whether a start may go through holes that the state so far did not know of, and tell of nothing:
+ * the checkpoint that it began at behind them is gone. */
+bool rot_goes_back(unsigned partition);
 bool rot_side(unsigned partition);
 /* Whether that file is one that damage can be named in. */
 bool rot_explains(const char *file);

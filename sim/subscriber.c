@@ -121,7 +121,7 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
     follow->asked = true;
     follow->on_gap_reset = sim_chance(60);
     follow->when_slow = subscriber->auditor || sim_chance(40) ? WIRE_CATCH_UP
-                        : sim_chance(30)                      ? WIRE_SKIP
+                        : sim_chance(50)                      ? WIRE_SKIP
                                                               : WIRE_CONFLATE;
     follow->window = sim_chance(50) ? 0 : sim_chance(50) ? 1 : sim_between(2, 20);
     char where[120];

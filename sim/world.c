@@ -28,6 +28,7 @@ static struct {
     struct world_result result;
     uint64_t boot_us;    /* when it is started again */
     uint64_t healthy_us; /* when it was last seen so */
+    uint64_t again_us;   /* when it is stopped, since it was started to repair; 0: it is not */
 } world;
 
 /* ---- the server's life ------------------------------------------------------------------------
@@ -57,17 +58,26 @@ static void boot(bool faults)
         heap_fail_at(sim_between(1, 400));
     }
     world.boot_us = sim_now_us + sim_below(1000000);
-    if (rot_world() && sim_chance(10)) {
+    if (rot_world() && sim_chance(20)) {
         node_repair();
     }
     if (node_boot(&world.plan, faults)) {
         world.healthy_us = sim_now_us;
+        world.again_us = faults && node_config()->repair && sim_chance(70)
+                             ? sim_now_us + 1 + sim_below(1000000)
+                             : 0;
     }
 }
 
-/* Starts the server anew where it stands still: after a failed sync nothing else helps. */
+/* Starts the server anew where it stands still: after a failed sync nothing else helps. And where
+ * it has been started to repair. */
 static void operate(void)
 {
+    if (world.again_us != 0 && sim_now_us > world.again_us && node_state() == NODE_OPEN) {
+        trace("the operator starts without --repair again");
+        world.again_us = 0;
+        node_stop();
+    }
     if (node_healthy() || node_state() == NODE_DOWN) {
         world.healthy_us = sim_now_us;
     } else if (sim_now_us > world.healthy_us + OPERATOR_US) {
@@ -168,6 +178,7 @@ static void repair_all(void)
 static void calm(void)
 {
     trace("calm: no more faults");
+    world.again_us = 0;
     world.plan.step_us = least(world.plan.step_us, 500);
     faults_end();
     havoc_end();
@@ -282,6 +293,7 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     world.result = (struct world_result){0};
     world.boot_us = 0;
     world.healthy_us = 0;
+    world.again_us = 0;
     trace_begin(seed, verbose);
     plan_draw(&world.plan, seed);
     plan_trace(&world.plan);
