@@ -1,5 +1,6 @@
 #include "sim/net.h"
 
+#include "base/tune.h"
 #include "io/socket.h"
 #include "sim/faults.h"
 #include "sim/trace.h"
@@ -520,6 +521,7 @@ void socket_close(int fd)
 enum rc loop_init(struct loop *loop)
 {
     loop->ready_count = 0;
+    loop->crowded = false;
     loop->epoll_fd_ = net.loops++;
     net.timeouts[loop->epoll_fd_] = 0;
     net.looked_us[loop->epoll_fd_] = sim_now_us;
@@ -561,6 +563,13 @@ enum rc loop_set(struct loop *loop, struct loop_handler *handler, uint32_t event
     return RC_OK;
 }
 
+enum rc loop_admit(struct loop *loop, struct loop_handler *handler)
+{
+    ASSERT(handler->newcomer && handler->events != 0);
+    handler->newcomer = false;
+    return loop_set(loop, handler, handler->events & ~REGISTERED);
+}
+
 void loop_forget(struct loop *loop, struct loop_handler *handler)
 {
     if (handler->events == 0) {
@@ -571,6 +580,8 @@ void loop_forget(struct loop *loop, struct loop_handler *handler)
         struct net_conn *conn = conn_of(handler->fd);
         conn->loop = NULL;
         conn->handler = NULL;
+    } else if (special_of(handler) != NULL) {
+        special_of(handler)->events = 0;
     }
     for (unsigned i = 0; i < loop->ready_count; i++) {
         if (loop->ready[i].handler == handler) {
@@ -635,12 +646,17 @@ void loop_wait(struct loop *loop, int timeout_ms)
                 (struct loop_ready){.handler = net.specials[i].handler, .events = LOOP_READ};
         }
     }
+    unsigned newcomers = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct net_conn *conn = net.conns[(i + turn) % count];
         const uint32_t events = conn->loop == loop ? events_of(conn) : 0;
-        if (events != 0 && loop->ready_count < LOOP_READY_MAX && !(partly && sim_chance(40))) {
-            loop->ready[loop->ready_count++] =
-                (struct loop_ready){.handler = conn->handler, .events = events};
+        if (events == 0 || loop->ready_count == LOOP_READY_MAX || (partly && sim_chance(40)) ||
+            (conn->handler->newcomer && newcomers == tune.newcomers)) {
+            continue;
         }
+        newcomers += conn->handler->newcomer;
+        loop->ready[loop->ready_count++] =
+            (struct loop_ready){.handler = conn->handler, .events = events};
     }
+    loop->crowded = newcomers == tune.newcomers;
 }

@@ -38,6 +38,8 @@ static void draw_tune(struct tune *to)
     to->flush_bytes = tuned(usual->flush_bytes, 50, 500, 4000);
     to->flush_rounds = (unsigned)tuned(usual->flush_rounds, 1, 1, 2);
     to->accepts = (unsigned)tuned(usual->accepts, 1, 1, 2);
+    to->newcomers = (unsigned)tuned(usual->newcomers, 1, 1, 2);
+    to->waiting_room = (unsigned)tuned(usual->waiting_room, 0, 1, 2);
     to->mails = (unsigned)tuned(usual->mails, 1, 2, 5);
     to->slice_bytes = tuned(usual->slice_bytes, 1, 100, 1000);
     to->slice_rows = (unsigned)tuned(usual->slice_rows, 1, 1, 2);

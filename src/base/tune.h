@@ -29,10 +29,14 @@ struct tune {
     size_t flush_bytes;    /* gathered for one write */
     unsigned flush_rounds; /* writes of one connection in one turn */
     unsigned accepts;      /* of one turn */
-    unsigned mails;        /* of one turn */
-    size_t slice_bytes;    /* of a checkpoint's state, encoded in one turn: some tenth of a ms */
-    unsigned slice_rows;   /* of a survey's, looked at in one turn and trimmed by one record */
-    unsigned host_reads;   /* of a partition at the reader at a time; more wait, in order */
+    unsigned newcomers;    /* sockets of one turn that have not said who they are: so a crowd that
+                            * comes at once takes a millisecond or two of each turn */
+    unsigned
+        waiting_room;    /* newcomers in all; with more, if they crowd, the kernel holds the rest */
+    unsigned mails;      /* of one turn */
+    size_t slice_bytes;  /* of a checkpoint's state, encoded in one turn: some tenth of a ms */
+    unsigned slice_rows; /* of a survey's, looked at in one turn and trimmed by one record */
+    unsigned host_reads; /* of a partition at the reader at a time; more wait, in order */
     /* session */
     unsigned session_reads; /* [I11] of a session, under way or held: enough to keep the socket busy
                              * while the log is read, and a bound on what a client with a thousand

@@ -142,8 +142,9 @@ const struct setting config_settings[] = {
     SIZE("feed_bytes", feed_bytes, "1MiB", 4096, GIB, NULL,
          "The newest messages of a channel that are kept in memory for its subscribers; who is "
          "further behind reads from the disk."),
-    NUMBER("backlog", backlog, "1024", 1, 65535, NULL,
-           "Connections that the kernel holds until they are accepted."),
+    NUMBER("backlog", backlog, "65535", 1, 65535, NULL,
+           "Connections that the kernel holds until they are accepted; more than its own bound "
+           "(net.core.somaxconn) is that bound."),
 };
 /* clang-format on */
 

@@ -77,6 +77,9 @@ static void conn_destroy(struct conn *conn)
     ASSERT(conn_table_at(&reactor->conns, (uint32_t)conn->handle) == conn);
     conn_table_remove(&reactor->conns, conn->handle);
     session_close(conn->session);
+    if (conn->handler.newcomer) {
+        (void)stats_counter_add(&reactor->server->newcomers, UINT64_MAX);
+    }
     loop_forget(&reactor->loop, &conn->handler);
     socket_close(conn->handler.fd);
     timer_disarm(&reactor->timers, &conn->timer);
@@ -143,11 +146,12 @@ void conn_open(struct reactor *reactor, struct mail_connection *mail)
             conn_work_free(conn);
         }
         mem_free(conn);
+        (void)stats_counter_add(&reactor->server->newcomers, UINT64_MAX);
         tell_gone(reactor, mail);
         return;
     }
     conn->handle = (uint64_t)reactor->index << HANDLE_REACTOR_SHIFT | handle;
-    conn->handler = (struct loop_handler){.fd = fd, .kind = HANDLER_CONN};
+    conn->handler = (struct loop_handler){.fd = fd, .kind = HANDLER_CONN, .newcomer = true};
     conn->peer = mail->peer;
     mail_free(&mail->mail);
     conn_timer_set(conn);
@@ -548,6 +552,20 @@ static void session_out(struct conn *conn)
     }
 }
 
+/* Once it has said who it is, or has been answered over HTTP, its socket is looked at as anybody's.
+ */
+static void admit(struct conn *conn)
+{
+    const bool known = conn->phase == CONN_WS ? session_ready(conn->session) : conn->served;
+    if (!conn->handler.newcomer || !known) {
+        return;
+    }
+    (void)stats_counter_add(&conn->reactor->server->newcomers, UINT64_MAX);
+    if (loop_admit(&conn->reactor->loop, &conn->handler) != RC_OK) {
+        conn_kill(conn, "out of memory");
+    }
+}
+
 static void interest_update(struct conn *conn)
 {
     const bool was_reading = conn->reading;
@@ -563,6 +581,7 @@ static void interest_update(struct conn *conn)
         }
         conn_timer_set(conn);
     }
+    admit(conn);
     const uint32_t events = (conn->reading ? LOOP_READ : 0u) | (conn->want_write ? LOOP_WRITE : 0u);
     if (loop_set(&conn->reactor->loop, &conn->handler, events) != RC_OK) {
         conn_kill(conn, "out of memory");

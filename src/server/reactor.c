@@ -145,6 +145,7 @@ static void hand_out(struct reactor *reactor, int fd, const struct address *peer
         return;
     }
     (void)stats_counter_add(&server->connections, 1);
+    (void)stats_counter_add(&server->newcomers, 1);
     mail->fd = fd;
     mail->peer = *peer;
     reactor->accept_next = (reactor->accept_next + 1) % server->threads;
@@ -169,9 +170,22 @@ static void shed(struct reactor *reactor)
     }
 }
 
+/* A crowd waits in the kernel's queue, and behind it at home, rather than here where its deadlines
+ * run. Those who only sit there without a word keep nobody out. */
+static bool has_waiting_room(const struct server *server)
+{
+    return stats_counter_get(&server->newcomers) < tune.waiting_room ||
+           stats_counter_get(&server->crowded) == 0;
+}
+
 static void accept_some(struct reactor *reactor)
 {
     for (unsigned i = 0; i < tune.accepts; i++) {
+        if (!has_waiting_room(reactor->server)) {
+            MARK("accept: a crowd waits outside");
+            loop_forget(&reactor->loop, &reactor->listen); /* see accept_when_started() */
+            return;
+        }
         int fd;
         struct address peer;
         const enum rc rc = socket_accept(reactor->listen.fd, &fd, &peer);
@@ -314,6 +328,14 @@ static bool work_left(struct reactor *reactor)
            worker_ready(&server->keeper, reactor->index);
 }
 
+static void crowd_update(struct reactor *reactor)
+{
+    if (reactor->crowded != reactor->loop.crowded) {
+        reactor->crowded = reactor->loop.crowded;
+        (void)stats_counter_add(&reactor->server->crowded, reactor->crowded ? 1 : UINT64_MAX);
+    }
+}
+
 static void sleep_or_poll(struct reactor *reactor, bool mail_left)
 {
     struct doorbell *bell = &reactor->server->mesh.endpoints[reactor->index].bell;
@@ -326,16 +348,17 @@ static void sleep_or_poll(struct reactor *reactor, bool mail_left)
     }
     loop_wait(&reactor->loop, timeout);
     doorbell_disarm(bell);
+    crowd_update(reactor);
     reactor->mono_ms = clock_mono_ns(reactor->server->clock) / CLOCK_MS;
     reactor->wall_ms = clock_wall_ms(reactor->server->clock);
 }
 
 /* The acceptor lets nobody in before every partition has applied what recovery wanted first: epochs
- * change there. Clients wait in the kernel's queue meanwhile. */
+ * change there. Clients wait in the kernel's queue meanwhile; so does a crowd (accept_some()). */
 static void accept_when_started(struct reactor *reactor)
 {
     if (reactor->listen.fd < 0 || reactor->listen.events != 0 ||
-        !stats_flag_get(&reactor->server->open)) {
+        !stats_flag_get(&reactor->server->open) || !has_waiting_room(reactor->server)) {
         return;
     }
     if (loop_set(&reactor->loop, &reactor->listen, LOOP_READ) != RC_OK) {

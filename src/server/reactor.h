@@ -63,6 +63,7 @@ struct reactor {
     bool unblocking;         /* they have their turn */
     bool room_made;          /* this turn: the blocked may try again */
     bool slicing;            /* this turn did a slice of long work: the next one comes at once */
+    bool crowded;            /* it counts in server.crowded */
 
     struct session_env env;
     struct feed_table feeds;

@@ -38,6 +38,9 @@ struct server {
     struct stats_flag open;   /* clients are let in */
     struct stats_flag draining;
     struct stats_counter connections;
+    struct stats_counter newcomers; /* of them, those that have not said yet who they are */
+    struct stats_counter crowded;   /* reactors where more of them have something than a turn
+                                     * takes up */
     struct stats_counter channels;
     struct stats_counter started; /* partitions that have applied what recovery wanted first */
 };

@@ -198,3 +198,38 @@ test('a subscribe and a history see the publishes sent before them', async () =>
   await c.close();
   await server.kill();
 });
+
+// A crowd whose bytes have all come already, and one from inside who speaks last: it must not wait
+// for them all. The server is halted meanwhile, so that it finds them together.
+test('a crowd at the door does not keep those inside waiting', async () => {
+  const CROWD = 1000;
+  const server = await Server.start({ flags: ['--threads', '1'] });
+  const inside = await Client.connect(server.ws);
+  const descriptors = () => fs.readdirSync(`/proc/${server.pid}/fd`).length;
+  const before = descriptors();
+  let upgraded = 0;
+  const crowd = [];
+  for (let i = 0; i < CROWD; i += 1) {
+    const socket = net.connect(server.port, '127.0.0.1');
+    socket.on('data', () => (upgraded += 1));
+    socket.on('error', () => {});
+    crowd.push(socket);
+    if (i % 100 === 99) await once(socket, 'connect');
+  }
+  await until(() => descriptors() === before + CROWD, 'the crowd to be accepted');
+
+  process.kill(server.pid, 'SIGSTOP');
+  await Promise.all(crowd.map((socket) =>
+    new Promise((resolve) => socket.write(upgradeHead(server.port), resolve))));
+  const answer = inside.expect('pong', { type: 'ping' });
+  await sleep(200); // for the last bytes to be there
+  process.kill(server.pid, 'SIGCONT');
+  await answer;
+  const first = upgraded;
+  await until(() => upgraded === CROWD, 'the crowd to be let in');
+  assert.ok(first < CROWD / 4, `${first} of ${CROWD} were served before`);
+
+  for (const socket of crowd) socket.destroy();
+  await inside.close();
+  await server.stop();
+});

@@ -2,6 +2,7 @@
 #include "io/loop.h"
 
 #include "base/bytes.h"
+#include "base/tune.h"
 #include "io/clock.h"
 #include "lib/failing.h"
 
@@ -299,6 +300,134 @@ static void a_signal_ends_a_wait_with_nothing_ready(void **state)
     world_close(&world);
 }
 
+/* ---- newcomers ------------------------------------------------------------------------------- */
+
+#define CROWD 500u
+
+static void crowd_open(struct loop *loop, struct loop_handler crowd[])
+{
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = (struct loop_handler){.fd = eventfd(1, EFD_CLOEXEC), .newcomer = true};
+        assert_true(crowd[i].fd >= 0);
+        assert_int_equal(loop_set(loop, &crowd[i], LOOP_READ), RC_OK);
+    }
+}
+
+static void crowd_close(struct loop *loop, struct loop_handler crowd[])
+{
+    for (unsigned i = 0; i < CROWD; i++) {
+        loop_forget(loop, &crowd[i]);
+        assert_int_equal(close(crowd[i].fd), 0);
+    }
+}
+
+/* A few of them in each wait, each in its turn; who is no newcomer in every one. */
+static void a_crowd_keeps_nobody_waiting(void **state)
+{
+    (void)state;
+    static struct loop_handler crowd[CROWD];
+    struct world world;
+    world_open(&world);
+    crowd_open(&world.loop, crowd);
+    send_byte(&world);
+    set(&world, LOOP_READ);
+    const unsigned rounds = (CROWD + tune.newcomers - 1) / tune.newcomers;
+    unsigned seen = 0;
+    for (unsigned round = 0; round < rounds; round++) {
+        unsigned near = 0;
+        loop_wait(&world.loop, 0);
+        assert_int_equal(world.loop.ready_count, 1 + tune.newcomers);
+        assert_true(world.loop.crowded);
+        for (unsigned i = 0; i < world.loop.ready_count; i++) {
+            struct loop_handler *handler = world.loop.ready[i].handler;
+            near += handler == &world.near;
+            seen += handler != &world.near && handler->kind == 0;
+            handler->kind = 1;
+            assert_int_equal(world.loop.ready[i].events, LOOP_READ);
+        }
+        assert_int_equal(near, 1);
+    }
+    assert_int_equal(seen, CROWD);
+    crowd_close(&world.loop, crowd);
+    assert_int_equal(ready(&world), LOOP_READ);
+    assert_false(world.loop.crowded);
+    world_close(&world);
+}
+
+static void who_is_admitted_is_one_of_all(void **state)
+{
+    (void)state;
+    static struct loop_handler crowd[CROWD];
+    struct loop loop;
+    assert_int_equal(loop_init(&loop), RC_OK);
+    crowd_open(&loop, crowd);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(loop_admit(&loop, &crowd[i]), RC_OK);
+        assert_false(crowd[i].newcomer);
+    }
+    loop_wait(&loop, 0);
+    assert_int_equal(loop.ready_count, 100 + tune.newcomers);
+    loop_forget(&loop, loop.ready[0].handler);
+    assert_null(loop.ready[0].handler);
+    for (unsigned i = 0; i < 100; i++) { /* what it waits for is what it waited for */
+        loop_forget(&loop, &crowd[i]);
+        assert_int_equal(loop_set(&loop, &crowd[i], 0), RC_OK);
+    }
+    loop_wait(&loop, 0);
+    assert_int_equal(loop.ready_count, tune.newcomers);
+    crowd_close(&loop, crowd);
+    loop_wait(&loop, 0);
+    assert_int_equal(loop.ready_count, 0);
+    loop_deinit(&loop);
+}
+
+static void a_newcomer_ends_a_wait(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    world.near.newcomer = true;
+    set(&world, LOOP_READ);
+    assert_int_equal(ready(&world), 0);
+    send_byte(&world);
+    loop_wait(&world.loop, -1);
+    assert_int_equal(world.loop.ready_count, 1);
+    assert_false(world.loop.crowded);
+    assert_int_equal(ready(&world), LOOP_READ);
+    set(&world, LOOP_WRITE);
+    assert_int_equal(ready(&world), LOOP_WRITE);
+    world_close(&world);
+}
+
+static void a_newcomer_that_cannot_be_admitted_is_nowhere(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    world.near.newcomer = true;
+    send_byte(&world);
+    set(&world, LOOP_READ);
+    failing_set(FAILING_epoll_ctl, 2, 1, ENOSPC); /* out of one set, and not into the other */
+    assert_int_equal(loop_admit(&world.loop, &world.near), RC_NOMEM);
+    failing_clear();
+    assert_int_equal(world.near.events, 0);
+    assert_int_equal(ready(&world), 0);
+    world_close(&world);
+}
+
+static void without_a_set_for_newcomers_there_is_no_loop(void **state)
+{
+    (void)state;
+    struct loop loop;
+    failing_set(FAILING_epoll_create1, 2, 1, EMFILE);
+    assert_int_equal(loop_init(&loop), RC_IO);
+    loop_deinit(&loop);
+    failing_set(FAILING_epoll_ctl, 1, 1, ENOMEM);
+    assert_int_equal(loop_init(&loop), RC_IO);
+    loop_deinit(&loop);
+    failing_clear();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +442,11 @@ int main(void)
         cmocka_unit_test(what_the_kernel_has_no_room_for_is_told),
         cmocka_unit_test(an_idle_wait_ends_at_its_time),
         cmocka_unit_test(a_signal_ends_a_wait_with_nothing_ready),
+        cmocka_unit_test(a_crowd_keeps_nobody_waiting),
+        cmocka_unit_test(who_is_admitted_is_one_of_all),
+        cmocka_unit_test(a_newcomer_ends_a_wait),
+        cmocka_unit_test(a_newcomer_that_cannot_be_admitted_is_nowhere),
+        cmocka_unit_test(without_a_set_for_newcomers_there_is_no_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
