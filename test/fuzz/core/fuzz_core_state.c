@@ -120,7 +120,7 @@ static void publish_to_all(struct partition *partition, bool *lent)
     const struct command_message message = {.data = BYTES_LITERAL("1")};
     for (uint64_t id = 1; id <= partition_channel_count(partition) && id < 10; id++) {
         struct command_publish head = {
-            .channel = partition_channel_by_id(partition, id)->name,
+            .channel = channel_name(partition_channel_by_id(partition, id)),
             .producer = BYTES_LITERAL("p"),
             .producer_epoch = 1,
             .producer_seq = id,
