@@ -124,7 +124,10 @@ const SMALL = [...ONE, '--segment-bytes', '16KiB'];
 /** A server, killed, with several sealed segments below a checkpoint that is on disk. */
 async function withHistory(count = 300) {
   const server = await Server.start({ flags: SMALL });
-  const epoch = await fill(server, 'a', 1, count, 150);
+  await fill(server, 'a', 1, count / 2, 150);
+  // Of two checkpoints that are due at once only the newer one is written.
+  await until(() => files(server.data, '.ckp').length >= 1, 'a checkpoint');
+  const epoch = await fill(server, 'a', count / 2 + 1, count, 150);
   const sealed = () => files(server.data, '.idx').length >= 3;
   await until(() => files(server.data, '.ckp').length >= 2 && sealed(), 'checkpoints');
   await server.kill();
