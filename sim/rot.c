@@ -20,7 +20,7 @@ struct place {
     uint64_t at;
     uint64_t size;
     unsigned batch_index;
-    bool alone; /* it says what no other record knows: a doubt, or settings */
+    bool alone; /* it says what no other record knows */
 };
 
 /* Of files of a kind, in order. */
@@ -165,6 +165,15 @@ static void list(void)
     }
 }
 
+/* A doubt, settings, and a hole of no positions: the next record follows with or without it. */
+static bool is_alone(const struct record *record)
+{
+    struct record_hole hole;
+    return record->type == RECORD_DOUBT || record->type == RECORD_SETTINGS ||
+           (record->type == RECORD_HOLE && record_hole_decode(record->body, &hole) == RC_OK &&
+            hole.end_pos == hole.first_pos);
+}
+
 /* The whole records of a segment. */
 static unsigned records_of(struct bytes bytes, struct place places[RECORDS_MAX])
 {
@@ -174,8 +183,7 @@ static unsigned records_of(struct bytes bytes, struct place places[RECORDS_MAX])
         const struct bytes rest = bytes_of((const uint8_t *)bytes.data + at, bytes.size - at);
         if (record_decode(rest, &record) == RC_OK) {
             places[count++] =
-                (struct place){at, record.size, record.batch_index,
-                               record.type == RECORD_DOUBT || record.type == RECORD_SETTINGS};
+                (struct place){at, record.size, record.batch_index, is_alone(&record)};
             at += record.size;
         } else {
             at += 8;

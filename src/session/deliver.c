@@ -35,7 +35,7 @@ static const struct chunk *source(struct subscription *sub)
         MARK("deliver: a follower is overtaken by its feed and falls behind");
         subscription_move(sub, SUB_BEHIND);
         /* [P 6] What stood there when it subscribed comes complete. */
-        sub->is_slow = sub->when_slow != WIRE_CATCH_UP && sub->cursor >= sub->complete_end;
+        sub->is_slow = sub->when_slow != WIRE_CATCH_UP && sub->cursor >= sub->tail_seq;
     }
     return chunk;
 }

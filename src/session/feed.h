@@ -98,10 +98,9 @@ struct subscription {
     struct list ready_link; /* in session->ready while there may be something to send */
     struct chunk *chunk;    /* CATCHING_UP: what was read, a reference of its own */
     uint64_t id;            /* as feed.id */
-    uint64_t tail_seq;      /* READING, CATCHING_UP: where the feed ended when the read began */
+    uint64_t tail_seq;      /* where the feed ended when it was subscribed, or its last read began;
+                             * what is below comes complete unless it is slow already */
     uint64_t cursor;        /* the next seq it wants; everything below has been sent */
-    uint64_t complete_end;  /* one past `latest` of `subscribed`; up to there it gets everything,
-                             * however slow it is */
     union {
         uint64_t request_id; /* ATTACHING: of the subscribe command */
         uint64_t acked;      /* then: the highest seq acknowledged; first cursor - 1 at the start */
@@ -113,7 +112,7 @@ struct subscription {
     bool is_slow;      /* BEHIND, READING, CATCHING_UP: it has fallen off the tail, not begun so */
 };
 
-static_assert(sizeof(struct subscription) <= 112, "with the heap's 8 bytes no more than 128");
+static_assert(sizeof(struct subscription) <= 104, "with the heap's 8 bytes no more than 112");
 
 /* What a read for it is to keep of what it finds. */
 static inline enum wire_when_slow subscription_keeps(const struct subscription *sub)

@@ -30,7 +30,7 @@ static void subscription_check(const struct subscription *sub)
     if (sub->state == SUB_CATCHING_UP) ASSERT(sub->chunk != NULL);
     if (sub->state != SUB_CATCHING_UP) ASSERT(sub->chunk == NULL);
     if (sub->state == SUB_FOLLOWING) ASSERT(sub->cursor <= sub->feed->next_seq);
-    if (sub->is_slow) ASSERT(sub->cursor >= sub->complete_end);
+    if (sub->is_slow) ASSERT(sub->when_slow != WIRE_CATCH_UP);
 }
 
 static bool holds_read(unsigned state)
@@ -49,7 +49,10 @@ void subscription_move(struct subscription *sub, enum subscription_state next)
     session->read_count += holds_read(next);
     ASSERT_HOT(session->read_count <= tune.session_reads);
     sub->state = (uint8_t)next;
-    sub->is_slow = sub->is_slow && next != SUB_FOLLOWING;
+    if (sub->is_slow && next == SUB_FOLLOWING) {
+        sub->is_slow = false;
+        sub->tail_seq = sub->cursor; /* it may be so again at once */
+    }
     feed_touch(session->env->feeds, sub->feed);
     subscription_check(sub);
 }
@@ -263,7 +266,7 @@ static enum rc start(struct subscription *sub, const struct session_answer *answ
     MARK_IF(answer->next < sub->feed->next_seq, "subscribe: begins in the history");
     sub->cursor = answer->next;
     sub->acked = answer->next - 1;
-    sub->complete_end = answer->position.latest + 1;
+    sub->tail_seq = answer->position.latest + 1;
     subscription_move(sub, SUB_FOLLOWING);
     subscription_wake(sub);
     return rc;

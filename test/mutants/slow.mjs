@@ -5,8 +5,8 @@ export const slow = [
     breaks: 'I7',
     what: 'one that skips when it is slow may skip also what stood there when it began',
     file: 'src/session/subscribe.c',
-    find: '    sub->complete_end = answer->position.latest + 1;',
-    replace: '    sub->complete_end = answer->next;',
+    find: '    sub->tail_seq = answer->position.latest + 1;',
+    replace: '    sub->tail_seq = answer->next;',
     by: ['sim', 'test:session/delivery', 'e2e:slow'],
   },
   {
