@@ -129,6 +129,23 @@ static bool take_back(const struct file_log *log, uint64_t first, uint64_t end)
     return rc != RC_OK || log_sync_segment(log, log->committer.file) == RC_OK;
 }
 
+/* The same for a roll: its file goes. Where that fails, too, what is in it is overwritten, for
+ * which also a full disk has room. */
+static void take_back_roll(struct file_log *log, struct storage_file *file, uint64_t end)
+{
+    ASSERT(log->committer.left_over > 0);
+    ASSERT(end > SEGMENT_HEADER_SIZE);
+    uint64_t size = 0;
+    if (remove_left_over(log) == RC_OK || file == NULL ||
+        files_size(&log->storage, file, &size) != RC_OK || size == 0) {
+        return;
+    }
+    MARK("commit: a failed roll that cannot be removed is overwritten");
+    if (files_fill_zero(&log->storage, file, 0, end < size ? end : size) == RC_OK) {
+        (void)!log_sync_segment(log, file);
+    }
+}
+
 /* Writes header and batch into a new segment. *ret_dead: a sync failed. */
 static enum rc write_first(struct file_log *log, struct storage_file *file, uint64_t number,
                            bool ahead, const struct log_batch *batch, bool *ret_dead)
@@ -188,8 +205,8 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     }
     if (rc != RC_OK) {
         MARK("commit: a roll fails");
+        take_back_roll(log, file, needed); /* reopen() tries again */
         files_close(&log->storage, file);
-        (void)!remove_left_over(log); /* as take_back(); reopen() tries again */
         return stop(log, rc, dead);
     }
     files_close(&log->storage, log->committer.file);

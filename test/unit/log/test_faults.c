@@ -321,6 +321,38 @@ static void what_was_refused_is_not_there_after_a_restart(void **state)
     }
 }
 
+/* A full disk in a roll, and then the file cannot be removed either: found by the simulator. */
+static void what_a_roll_leaves_that_cannot_be_removed_is_not_there_after_a_restart(void **state)
+{
+    (void)state;
+    int hits = 0;
+    for (uint64_t budget = 4200; budget < 30000; budget += 61) {
+        struct sim_disk *disk = sim_disk_open(budget);
+        struct world world;
+        world_init(&world, sim_disk_storage(disk), 11);
+        sim_disk_budget(disk, budget);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        enum rc rc = RC_OK;
+        sim_disk_fail(disk, SIM_REMOVE, 1, true, RC_IO);
+        while (rc == RC_OK) {
+            rc = world_publish(&world, 8, LOG_SYNC_DATA);
+        }
+        assert_int_equal(rc, RC_NOSPACE);
+        const uint64_t pos = world.pos;
+        sim_disk_fail(disk, SIM_REMOVE, 0, false, RC_OK);
+        world_close(&world);
+        sim_disk_restart(disk, SIM_LOSE_NOTHING);
+        sim_disk_budget(disk, UINT64_MAX);
+        hits += sim_disk_name(disk, 2) != NULL;
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_int_equal(world.pos, pos);
+        check_survivor(&world, disk);
+        world_deinit(&world);
+        sim_disk_close(disk);
+    }
+    assert_true(hits > 20);
+}
+
 /* ---- memory runs out while a batch is applied ---------------------------------------------- */
 
 static void what_was_not_applied_of_a_batch_is_cut_and_never_seen_again(void **state)
@@ -485,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_roll_is_noted_whatever_memory_is_left),
         cmocka_unit_test(owner_and_keeper_survive_failing_allocations),
         cmocka_unit_test(what_was_refused_is_not_there_after_a_restart),
+        cmocka_unit_test(what_a_roll_leaves_that_cannot_be_removed_is_not_there_after_a_restart),
         cmocka_unit_test(what_was_not_applied_of_a_batch_is_cut_and_never_seen_again),
         cmocka_unit_test(a_cut_that_fails_keeps_the_log_closed_until_a_restart),
         cmocka_unit_test(a_full_disk_heals_when_there_is_room),
