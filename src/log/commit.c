@@ -129,19 +129,20 @@ static bool take_back(const struct file_log *log, uint64_t first, uint64_t end)
     return rc != RC_OK || log_sync_segment(log, log->committer.file) == RC_OK;
 }
 
-/* The same for a roll: its file goes. Where that fails, too, what is in it is overwritten, for
- * which also a full disk has room. */
+/* The same for a roll: its file goes. Where that fails, too, the batch in it is overwritten, for
+ * which also a full disk has room; what is left looks like a crash while rolling. */
 static void take_back_roll(struct file_log *log, struct storage_file *file, uint64_t end)
 {
     ASSERT(log->committer.left_over > 0);
     ASSERT(end > SEGMENT_HEADER_SIZE);
     uint64_t size = 0;
     if (remove_left_over(log) == RC_OK || file == NULL ||
-        files_size(&log->storage, file, &size) != RC_OK || size == 0) {
+        files_size(&log->storage, file, &size) != RC_OK || size <= SEGMENT_HEADER_SIZE) {
         return;
     }
     MARK("commit: a failed roll that cannot be removed is overwritten");
-    if (files_fill_zero(&log->storage, file, 0, end < size ? end : size) == RC_OK) {
+    end = end < size ? end : size;
+    if (files_fill_zero(&log->storage, file, SEGMENT_HEADER_SIZE, end) == RC_OK) {
         (void)!log_sync_segment(log, file);
     }
 }
