@@ -43,6 +43,8 @@ PLANTED = [
     ("trailing blanks", "docs/a.md", "x \n", "space", 1),
     ("no last newline", "docs/a.md", "x", "space", 1),
     ("a long line", "src/base/a.c", "/* " + "x" * 100 + " */\n", "columns", 1),
+    ("a long line of TypeScript", "sdk/js/src/a.ts", "// " + "x" * 100 + "\n", "columns", 1),
+    ("a long file of TypeScript", "sdk/js/src/a.ts", "f();\n" * 801, "file-size", 1),
     ("a long file", "src/base/a.c", "int x;\n" * 801, "file-size", 1),
     ("an unknown module", "src/misc/a.c", "int x;\n", "layer", 1),
     ("an upward include", "src/wire/a.c", '#include "core/b.h"\n', "layer", 1),

@@ -116,8 +116,8 @@ MACHINE_PATHS = re.compile(
     + r")(/|\b)")
 REGISTRIES = re.compile(r"registry\." + r"(npmjs|yarnpkg)|(pypi|crates)\." + r"(org|io)")
 
-TEXT_SUFFIXES = {".c", ".h", ".py", ".sh", ".js", ".mjs", ".md", ".build", ".txt", ".yml", ".yaml",
-                 ".json", ""}
+TEXT_SUFFIXES = {".c", ".h", ".py", ".sh", ".js", ".mjs", ".ts", ".html", ".md", ".build", ".txt",
+                 ".yml", ".yaml", ".json", ""}
 KEYWORDS = {"if", "for", "while", "switch", "return", "sizeof", "do", "else", "case", "defined"}
 
 
@@ -220,12 +220,14 @@ def check_text(source):
             yield source.finding(number, "registry", "a package registry's host")
         if line != line.rstrip():
             yield source.finding(number, "space", "blanks at the end of the line")
-        limited = source.is_c or source.path.endswith((".py", ".mjs", ".js", ".sh"))
+        limited = source.is_c or source.path.endswith((".py", ".mjs", ".js", ".ts", ".html",
+                                                       ".sh"))
         if limited and len(line) > LINE_COLUMNS_MAX:
             yield source.finding(number, "columns", f"{len(line)} > {LINE_COLUMNS_MAX}")
     if source.text and not source.text.endswith("\n"):
         yield source.finding(len(source.lines), "space", "no newline at the end of the file")
-    limited = source.path.startswith(("src/", "test/", "bench/", "tools/"))
+    limited = source.path.startswith(("src/", "test/", "bench/", "tools/", "sdk/",
+                                              "examples/"))
     if limited and len(source.lines) - 1 > FILE_LINES_MAX and not source.path.endswith(".json"):
         yield source.finding(1, "file-size", f"{len(source.lines) - 1} lines > {FILE_LINES_MAX}")
 
