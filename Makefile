@@ -13,6 +13,7 @@ SIM = --runs 20000
 ROUNDS = 40
 SECONDS = 6
 MINUTES = 60
+SEEDS = 3000
 ARGS =
 
 all: build/seriatim
@@ -25,6 +26,9 @@ help:
 	@echo 'make asan, make tsan    unit tests under ASan+UBSan; threads under TSan'
 	@echo 'make lint               house style, layers, and the tests of the checker'
 	@echo 'make e2e                the real server from outside, with a WebSocket client'
+	@echo 'make sdk                the JavaScript client in short; what `make test` runs'
+	@echo 'make sdk-long KILLS=20 SEEDS=3000   its worlds and its kills at length'
+	@echo 'make sdk-browser ROUNDS=20      reloads, crashes, offline, two tabs in Chromium'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
 	@echo 'make sim SIM="--minutes 10"      a simulated world; --seed N --verbose, --shrink'
 	@echo 'make mutants            planted bugs: what catches each; ARGS="NAME ..." for some'
@@ -80,6 +84,22 @@ lint: deps-test
 
 e2e: deps-test
 	@tools/run-tests build e2e
+
+sdk: deps-test build/build.ninja
+	@tools/run-tests sdk
+
+sdk-build: deps-test build/build.ninja
+	@ninja -C build --quiet seriatim
+	@sdk/js/install
+	@sdk/js/node_modules/.bin/tsc -p sdk/js
+
+sdk-long: sdk-build
+	@SDK_KILLS=$(KILLS) SDK_SEEDS=$(SEEDS) node --test sdk/js/test/world.test.mjs \
+	    sdk/js/test/e2e.test.mjs
+
+sdk-browser: sdk-build
+	@tools/install-deps.sh browser
+	@SDK_ROUNDS=$(ROUNDS) node --test sdk/js/test/browser.test.mjs
 
 crash: deps-test
 	@tools/run-tests build
@@ -148,8 +168,9 @@ format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
 clean:
-	rm -rf build build-asan build-clang build-cov build-fuzz build-mutants build-tsan
+	rm -rf build build-asan build-clang build-cov build-fuzz build-mutants build-tsan sdk/js/dist
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench bench-peers
+.PHONY: sdk sdk-build sdk-long sdk-browser
 .PHONY: bench-locks perf-gate perf-baseline format clean

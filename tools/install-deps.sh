@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is missing, and only that: `install-deps.sh build` for building and running,
-# `install-deps.sh test` for the tests as well. Debian 12 and its kin; anywhere else it names what
-# it cannot find and fails. A tool that is there from another source (node, say) is left alone.
+# `install-deps.sh test` for the tests as well, `install-deps.sh browser` for those in Chromium.
+# Debian 12 and its kin; anywhere else it names what it cannot find and fails. A tool that is there
+# from another source (node, say) is left alone.
 set -eu
 
 commands_build="make:make gcc:gcc meson:meson ninja:ninja-build pkg-config:pkg-config"
@@ -18,8 +19,9 @@ test)
     commands="$commands_build $commands_test"
     packages="$packages_build $packages_test"
     ;;
+browser) commands=chromium:chromium packages="" ;;
 *)
-    echo "usage: install-deps.sh build|test" >&2
+    echo "usage: install-deps.sh build|test|browser" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,189 @@
+// The client's shell, with a WebSocket of the test's own: tokens, backpressure, what is pending,
+// and outboxes that fail.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Client, MemoryOutbox } from '../dist/index.js';
+import { until } from './lib/judge.mjs';
+
+/** A server that answers `connect` and keeps all else until answer() is called. */
+function wire({ connect = () => ({ type: 'connected' }) } = {}) {
+  const sockets = [];
+  class Socket {
+    binaryType = 'blob';
+    sent = [];
+
+    constructor(url, protocol) {
+      Object.assign(this, { url, protocol });
+      sockets.push(this);
+      setTimeout(() => this.onopen?.({}), 1);
+    }
+
+    send(text) {
+      const command = JSON.parse(text);
+      if (command.type === 'connect') {
+        this.hello = command;
+        setTimeout(() => this.push({ ...connect(command), id: command.id }), 1);
+      } else {
+        this.sent.push(command);
+      }
+    }
+
+    push(reply) {
+      this.onmessage?.({ data: JSON.stringify(reply) });
+    }
+
+    /** Answers so many publishes. */
+    answer(count = this.sent.length) {
+      for (const { id, channel, producer_seq: seq } of this.sent.splice(0, count)) {
+        this.push({ type: 'published', id, channel, seq, epoch: 'e' });
+      }
+    }
+
+    close() {
+      this.isClosed = true;
+    }
+  }
+  return { Socket, sockets };
+}
+
+const quick = { baseMs: 1, capMs: 5 };
+
+test('a token is asked for before each attempt, and anew where one was refused', async () => {
+  const asked = [];
+  const { Socket, sockets } = wire({ connect: ({ token }) => (token === 'good'
+    ? { type: 'connected' } : { type: 'error', code: 'unauthorized', message: 'no' }) });
+  const client = new Client('wss://example.org', { WebSocket: Socket, backoff: quick,
+    token: async (refresh) => {
+      asked.push(refresh);
+      return refresh ? 'good' : 'old';
+    } });
+  await until(() => client.state === 'open', 'connection');
+  assert.deepEqual(asked, [false, true]);
+  assert.equal(sockets[1].url, 'wss://example.org/v1/ws');
+  assert.equal(sockets[1].protocol, 'seriatim.v1.json');
+  assert.ok(sockets[0].isClosed);
+  await client.close();
+});
+
+test('a fixed token that is refused ends the client with its reason', async () => {
+  const connect = () => ({ type: 'error', code: 'unauthorized', message: 'no' });
+  const { Socket } = wire({ connect });
+  const client = new Client('ws://a', { WebSocket: Socket, token: 'bad' });
+  const waits = client.publish('a', 1);
+  const subscription = client.subscribe('a', () => {});
+  await assert.rejects(waits, { code: 'unauthorized' });
+  await assert.rejects(subscription.closed, { code: 'unauthorized' });
+  assert.equal(client.state, 'failed');
+  assert.equal(client.error.code, 'unauthorized');
+  await assert.rejects(client.history('a'), { code: 'unauthorized' });
+});
+
+test('a full outbox lets publish wait, in order, and what is pending can be listed', async () => {
+  const { Socket, sockets } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket, outboxLimits: { messages: 4 } });
+  const done = [];
+  const all = [1, 2, 3, 4, 5, 6].map((n) => client.publish('a', n, { key: `k${n}` })
+    .then(({ seq }) => done.push(seq)));
+  await until(() => sockets[0]?.sent.length === 4, 'fourth publish');
+  await sleep(5);
+  assert.deepEqual(sockets[0].sent.map((c) => c.data), [1, 2, 3, 4], 'more than the outbox holds');
+  const pending = client.pending();
+  assert.deepEqual(pending.map((p) => [p.channel, p.number, p.key, p.state, p.attempts]),
+    [1, 2, 3, 4].map((n) => ['a', n, `k${n}`, 'sent', 1]));
+  assert.ok(pending[0].resendInMs > 500 && pending[0].ageMs < 5000);
+  sockets[0].answer(2);
+  await until(() => sockets[0].sent.length === 4, 'room for two more');
+  sockets[0].answer();
+  await Promise.all(all);
+  await client.flush();
+  assert.deepEqual(done, [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(client.pending(), []);
+  await client.close();
+});
+
+test('or fail at once, if that is wanted; and nobody waits without a bound', async () => {
+  const { Socket, sockets } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket, whenFull: 'error',
+    outboxLimits: { bytes: 200 } });
+  await until(() => client.state === 'open', 'connection');
+  const first = client.publish('a', 'x'.repeat(300));
+  await assert.rejects(client.publish('a', 1), { code: 'outbox_full' });
+  sockets[0].answer();
+  await first;
+  const second = client.publish('a', 2);
+  sockets[0].answer();
+  assert.equal((await second).seq, 2, 'a refused message takes no number');
+  await client.close();
+  const patient = new Client('ws://a', { WebSocket: Socket, outboxLimits: { messages: 2 } });
+  const results = Promise.allSettled(Array.from({ length: 10_002 }, (_, n) =>
+    patient.publish('a', n)));
+  await until(() => patient.state === 'open', 'connection');
+  await patient.close();
+  const codes = (await results).map((r) => r.reason.code);
+  assert.deepEqual(codes.slice(9998), ['closed', 'closed', 'outbox_full', 'outbox_full']);
+});
+
+test('nothing is sent before the outbox has it, and allStored() tells when that is', async () => {
+  const { Socket, sockets } = wire();
+  const stores = [];
+  const outbox = Object.assign(new MemoryOutbox(), {
+    append: (entries) => new Promise((resolve) => stores.push({ entries, resolve })) });
+  Object.setPrototypeOf(outbox, { ...Object.fromEntries(['open', 'remove', 'rewrite', 'close']
+    .map((name) => [name, MemoryOutbox.prototype[name]])) });
+  outbox.open = () => Promise.resolve({ producer: { id: 'p', epoch: 3 }, next: new Map([['a', 7]]),
+    entries: [] });
+  const client = new Client('ws://a', { WebSocket: Socket, outbox });
+  await until(() => client.state === 'open', 'connection');
+  assert.deepEqual(sockets[0].hello.producer, { id: 'p', epoch: 3 });
+  for (const n of [1, 2, 3]) client.publish('a', n);
+  let stored = false;
+  const all = client.allStored().then(() => (stored = true));
+  await sleep(5);
+  assert.deepEqual([sockets[0].sent, stores.length], [[], 1]);
+  stores[0].resolve();
+  await until(() => sockets[0].sent.length === 1 && stores.length === 2, 'the next group');
+  assert.equal(stored, false);
+  stores[1].resolve();
+  await all;
+  await until(() => sockets[0].sent.length === 3, 'all three');
+  assert.deepEqual(sockets[0].sent.map((c) => c.producer_seq), [7, 8, 9]);
+  await client.close();
+});
+
+test('an outbox that fails ends publishing by name, and subscriptions go on', async () => {
+  const { Socket, sockets } = wire();
+  const outbox = { open: () => Promise.resolve({ producer: { id: 'p', epoch: 1 }, next: new Map(),
+    entries: [] }), append: () => Promise.reject(new Error('disk full')), close() {} };
+  const client = new Client('ws://a', { WebSocket: Socket, outbox });
+  const told = [];
+  client.on('publisher', ({ error }) => told.push(error.code));
+  await assert.rejects(client.publish('a', 1),
+    { code: 'storage', message: 'the outbox: disk full' });
+  await assert.rejects(client.publish('a', 2), { code: 'storage' });
+  await assert.rejects(client.flush(), { code: 'storage' });
+  assert.deepEqual(told, ['storage']);
+  client.subscribe('a', () => {});
+  await until(() => sockets[0].sent.some((c) => c.type === 'subscribe'), 'subscribe');
+  assert.deepEqual(sockets[0].sent.map((c) => c.type), ['subscribe']);
+  await client.close();
+});
+
+test('a listener that throws harms nobody but itself', async () => {
+  const { Socket } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket });
+  const caught = new Promise((resolve) =>
+    process.setUncaughtExceptionCaptureCallback(resolve));
+  const states = [];
+  const end = client.on('state', ({ state }) => {
+    states.push(state);
+    throw new Error('mine');
+  });
+  assert.equal((await caught).message, 'mine');
+  process.setUncaughtExceptionCaptureCallback(null);
+  end();
+  await until(() => client.state === 'open', 'connection');
+  await client.close();
+  assert.deepEqual(states, ['open']);
+});
