@@ -29,6 +29,7 @@ help:
 	@echo 'make sdk                the JavaScript client in short; what `make test` runs'
 	@echo 'make sdk-long KILLS=20 SEEDS=3000   its worlds and its kills at length'
 	@echo 'make sdk-browser ROUNDS=20      reloads, crashes, offline, two tabs in Chromium'
+	@echo 'make sdk-bench          messages a second that it publishes and receives'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
 	@echo 'make sim SIM="--minutes 10"      a simulated world; --seed N --verbose, --shrink'
 	@echo 'make mutants            planted bugs: what catches each; ARGS="NAME ..." for some'
@@ -101,6 +102,9 @@ sdk-browser: sdk-build
 	@tools/install-deps.sh browser
 	@SDK_ROUNDS=$(ROUNDS) node --test sdk/js/test/browser.test.mjs
 
+sdk-bench: sdk-build
+	@node bench/sdk.mjs $(ARGS)
+
 crash: deps-test
 	@tools/run-tests build
 	@test/e2e/install
@@ -172,5 +176,5 @@ clean:
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench bench-peers
-.PHONY: sdk sdk-build sdk-long sdk-browser
+.PHONY: sdk sdk-build sdk-long sdk-browser sdk-bench
 .PHONY: bench-locks perf-gate perf-baseline format clean
