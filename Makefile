@@ -29,6 +29,7 @@ help:
 	@echo 'make sdk                the JavaScript client in short; what `make test` runs'
 	@echo 'make sdk-long KILLS=20 SEEDS=3000   its worlds and its kills at length'
 	@echo 'make sdk-browser ROUNDS=20      reloads, crashes, offline, two tabs in Chromium'
+	@echo 'make examples [ARGS=...]        a chat and an order board, in a browser, with a server'
 	@echo 'make sdk-bench          messages a second that it publishes and receives'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
 	@echo 'make sim SIM="--minutes 10"      a simulated world; --seed N --verbose, --shrink'
@@ -100,7 +101,10 @@ sdk-long: sdk-build
 
 sdk-browser: sdk-build
 	@tools/install-deps.sh browser
-	@SDK_ROUNDS=$(ROUNDS) node --test sdk/js/test/browser.test.mjs
+	@SDK_ROUNDS=$(ROUNDS) node --test sdk/js/test/browser.test.mjs sdk/js/test/examples.test.mjs
+
+examples: sdk-build
+	@exec node examples/serve.mjs $(ARGS)
 
 sdk-bench: sdk-build
 	@node bench/sdk.mjs $(ARGS)
@@ -176,5 +180,5 @@ clean:
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench bench-peers
-.PHONY: sdk sdk-build sdk-long sdk-browser sdk-bench
+.PHONY: examples sdk sdk-build sdk-long sdk-browser sdk-bench
 .PHONY: bench-locks perf-gate perf-baseline format clean
