@@ -24,3 +24,15 @@ bool share_unref(struct share *share)
     ASSERT(before > 0);
     return before == 1;
 }
+
+void share_flag_set(struct share_flag *flag)
+{
+    /* F1: release, pairs with F2: what was written before is seen by who sees the flag. */
+    atomic_store_explicit(&flag->set_, true, memory_order_release);
+}
+
+bool share_flag_get(const struct share_flag *flag)
+{
+    /* F2: acquire, pairs with F1. */
+    return atomic_load_explicit(&flag->set_, memory_order_acquire);
+}

@@ -16,6 +16,15 @@ struct share {
     _Atomic uint32_t count_;
 };
 
+/* Says once that something beside it is there to be read. */
+struct share_flag {
+    _Atomic bool set_;
+};
+/* The thread that wrote it. */
+void share_flag_set(struct share_flag *flag);
+/* Any other; true: what was written before is seen. */
+bool share_flag_get(const struct share_flag *flag);
+
 /* One reference, the maker's. */
 void share_init(struct share *share);
 /* Only who holds a reference may make another. */
