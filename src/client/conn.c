@@ -33,6 +33,7 @@ enum conn_state {
 
 struct client_conn {
     enum conn_state state;
+    enum wire_codec codec;
     int fd;
     struct addrinfo *addresses;
     struct addrinfo *next_address; /* to try if this one fails */
@@ -49,6 +50,11 @@ struct client_conn {
     uint8_t random[RANDOM_BYTES];
     char why[WHY_SIZE];
 };
+
+static enum ws_opcode opcode_of(enum wire_codec codec)
+{
+    return codec == WIRE_BINARY ? WS_BINARY : WS_TEXT;
+}
 
 /* Random bytes for keys: one system call gives many. */
 static enum rc take_random(struct client_conn *conn, uint8_t *to, size_t size)
@@ -99,7 +105,8 @@ static bool connect_next(struct client_conn *conn)
     return false;
 }
 
-enum rc client_conn_open(const struct client_url *url, struct client_conn **ret_conn)
+enum rc client_conn_open(const struct client_url *url, enum wire_codec codec,
+                         struct client_conn **ret_conn)
 {
     enum rc rc = RC_OK;
     struct client_conn *conn = mem_calloc(1, sizeof(*conn));
@@ -107,6 +114,7 @@ enum rc client_conn_open(const struct client_url *url, struct client_conn **ret_
         return RC_NOMEM;
     }
     conn->fd = -1;
+    conn->codec = codec;
     conn->url = *url;
     ws_decoder_init(&conn->decoder, WS_CLIENT);
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -186,7 +194,7 @@ static void on_connect(struct client_conn *conn)
         return;
     }
     conn->state = CONN_HANDSHAKE;
-    if (upgrade_request(&conn->out, &conn->url, conn->nonce) != RC_OK) {
+    if (upgrade_request(&conn->out, &conn->url, conn->codec, conn->nonce) != RC_OK) {
         fail(conn, CONN_END_LOST, "%s", rc_text(RC_NOMEM));
     }
 }
@@ -244,7 +252,7 @@ static void on_handshake(struct client_conn *conn)
         bytes_of(conn->in.data + conn->in_at, conn->in.size - conn->in_at);
     char why[UPGRADE_WHY_SIZE] = "";
     size_t used = 0;
-    const enum rc rc = upgrade_check(response, conn->nonce, why, &used);
+    const enum rc rc = upgrade_check(response, conn->codec, conn->nonce, why, &used);
     if (rc == RC_OK) {
         conn->in_at += used;
         conn->state = CONN_OPENED;
@@ -302,7 +310,14 @@ static enum rc send_frame(struct client_conn *conn, enum ws_opcode opcode, struc
 
 enum rc client_conn_send(struct client_conn *conn, struct bytes text)
 {
-    return conn->state == CONN_RUNNING ? send_frame(conn, WS_TEXT, text) : RC_CLOSED;
+    return conn->state == CONN_RUNNING ? send_frame(conn, opcode_of(conn->codec), text) : RC_CLOSED;
+}
+
+void client_conn_flush(struct client_conn *conn)
+{
+    if (conn->state == CONN_RUNNING) {
+        write_some(conn);
+    }
 }
 
 void client_conn_say_goodbye(struct client_conn *conn)
@@ -350,10 +365,11 @@ static enum conn_event_type take_event(struct client_conn *conn, const struct ws
         }
         break;
     case WS_EVENT_MESSAGE:
-        if (event->opcode == WS_TEXT) {
+        if (event->opcode == opcode_of(conn->codec)) {
             return CONN_TEXT;
         }
-        fail(conn, CONN_END_BROKEN, "the server sent a binary frame");
+        fail(conn, CONN_END_BROKEN, "the server sent a %s frame",
+             event->opcode == WS_TEXT ? "text" : "binary");
         break;
     case WS_EVENT_CLOSE: on_close_frame(conn, event); break;
     case WS_EVENT_ERROR:

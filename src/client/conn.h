@@ -13,13 +13,14 @@
 
 #include "base/bytes.h"
 #include "client/url.h"
+#include "wire/command.h"
 
 struct client_conn; /* opaque */
 
 enum conn_event_type {
     CONN_NONE,
     CONN_OPEN,   /* the handshake is done */
-    CONN_TEXT,   /* one text message; borrowed until the next call */
+    CONN_TEXT,   /* one message of the codec; borrowed until the next call */
     CONN_CLOSED, /* the end; see client_conn_why() */
 };
 
@@ -38,7 +39,8 @@ enum client_conn_end {
 /* Begins to connect. Blocks while the name is looked up.
  * RC_NOT_FOUND  the host has no address
  * RC_NOMEM, RC_IO */
-MUST_USE enum rc client_conn_open(const struct client_url *url, struct client_conn **ret_conn);
+MUST_USE enum rc client_conn_open(const struct client_url *url, enum wire_codec codec,
+                                  struct client_conn **ret_conn);
 /* NULL is allowed. What is not sent yet is lost. */
 void client_conn_close(struct client_conn *conn);
 
@@ -50,8 +52,11 @@ void client_conn_on_ready(struct client_conn *conn);
 /* The next event. CONN_CLOSED comes once everything before it has been taken. */
 void client_conn_next(struct client_conn *conn, struct client_conn_event *ret_event);
 
-/* Queues one text frame; client_conn_on_ready() sends it. RC_NOMEM; RC_CLOSED: not open */
+/* Queues one frame, text or binary as the codec has it; client_conn_on_ready() sends it. RC_NOMEM;
+ * RC_CLOSED: not open */
 MUST_USE enum rc client_conn_send(struct client_conn *conn, struct bytes text);
+/* Writes what the socket takes now, and reads nothing. */
+void client_conn_flush(struct client_conn *conn);
 /* Queues a Close frame and sends what the socket takes. */
 void client_conn_say_goodbye(struct client_conn *conn);
 /* Bytes that wait to be sent. */

@@ -4,7 +4,10 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "client/conn.h"
-#include "wire/json_codec.h"
+#include "client/endpoints.h"
+#include "client/speak.h"
+#include "wire/binary_codec.h"
+#include "wire/binary_int.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -31,6 +34,9 @@ struct link {
     enum link_state state;
     struct link_options options;
     struct client_conn *conn;
+    struct endpoints endpoints;
+    size_t address;
+    uint64_t frame_bytes;
     struct prng prng;
     unsigned attempt;
     uint64_t due_ms;     /* WAITING: the next attempt; OPENING, GREETING: given up */
@@ -39,6 +45,7 @@ struct link {
     uint64_t not_before; /* what a goaway or an error asked for */
     bool broken;         /* FAILED: by breaking the rules */
     bool offers_digest;  /* as `connected` said last */
+    bool breaks;         /* what was taken broke the rules: FAILED is next */
     bool told;           /* LOST or FAILED is still to be told */
     char why[WHY_SIZE];
 };
@@ -67,20 +74,32 @@ static void link_move(struct link *link, enum link_state next)
     link_check(link);
 }
 
-uint64_t link_backoff_ms(unsigned attempt, uint64_t drawn)
+static uint64_t whole_wait(unsigned attempt)
 {
     uint64_t whole = BACKOFF_FIRST_MS;
     while (attempt > 0 && whole < BACKOFF_LAST_MS) {
         whole *= 2;
         attempt--;
     }
-    whole = whole < BACKOFF_LAST_MS ? whole : BACKOFF_LAST_MS;
+    return whole < BACKOFF_LAST_MS ? whole : BACKOFF_LAST_MS;
+}
+
+uint64_t link_backoff_ms(unsigned attempt, uint64_t drawn)
+{
+    const uint64_t whole = whole_wait(attempt);
     return whole / 2 + drawn % (whole / 2 + 1);
+}
+
+uint64_t link_jitter_ms(unsigned attempt, uint64_t drawn)
+{
+    return 1 + drawn % whole_wait(attempt);
 }
 
 static void say_why(struct link *link, const char *why)
 {
-    (void)snprintf(link->why, sizeof(link->why), "%s", why);
+    if (why != link->why) {
+        (void)snprintf(link->why, sizeof(link->why), "%s", why);
+    }
 }
 
 static void drop_conn(struct link *link)
@@ -95,7 +114,10 @@ static void lost(struct link *link, uint64_t now_ms, const char *why)
 {
     say_why(link, why);
     drop_conn(link);
-    const uint64_t due = now_ms + link_backoff_ms(link->attempt++, prng_next(&link->prng));
+    endpoints_lost(&link->endpoints, now_ms);
+    /* Each address that is in gets its try before the wait doubles. */
+    const unsigned round = link->attempt++ / (unsigned)endpoints_in(&link->endpoints, now_ms);
+    const uint64_t due = now_ms + link_jitter_ms(round, prng_next(&link->prng));
     link->due_ms = due > link->not_before ? due : link->not_before;
     link_move(link, LINK_STATE_WAITING);
 }
@@ -118,6 +140,9 @@ enum rc link_open(const struct link_options *options, uint64_t seed, uint64_t no
     link->prng.state = seed;
     link->due_ms = now_ms;
     link->ping_ms = PING_MS_DEFAULT;
+    ASSERT(options->codec == WIRE_JSON || options->take != NULL);
+    endpoints_init(&link->endpoints, 1 + options->other_count,
+                   options->other_count > 0 ? prng_next(&link->prng) : 0);
     link_check(link);
     *ret_link = link;
     return RC_OK;
@@ -178,14 +203,17 @@ uint64_t link_deadline_ms(const struct link *link)
 
 static void attempt(struct link *link, uint64_t now_ms)
 {
-    const enum rc rc = client_conn_open(&link->options.url, &link->conn);
+    link->address = endpoints_pick(&link->endpoints, now_ms);
+    const struct client_url *url =
+        link->address == 0 ? &link->options.url : &link->options.others[link->address - 1];
+    const enum rc rc = client_conn_open(url, link->options.codec, &link->conn);
     if (rc == RC_OK) {
         link->due_ms = now_ms + OPEN_TIMEOUT_MS;
         link_move(link, LINK_STATE_OPENING);
         return;
     }
     char why[WHY_SIZE];
-    (void)snprintf(why, sizeof(why), "cannot connect to %s: %s", link->options.url.authority,
+    (void)snprintf(why, sizeof(why), "cannot connect to %s: %s", url->authority,
                    rc == RC_NOT_FOUND ? "the host has no address" : rc_text(rc));
     lost(link, now_ms, why);
 }
@@ -217,22 +245,18 @@ void link_step(struct link *link, uint64_t now_ms)
 /* [P 3] connect is the first command. */
 static enum rc greet(struct link *link)
 {
-    char head[80];
+    const struct link_options *options = &link->options;
+    const char *token = options->token == NULL ? NULL : options->token(options->ctx);
+    const struct speak_connect connect = {
+        .id = 1,
+        .producer =
+            options->producer == NULL ? (struct bytes){0} : bytes_of_text(options->producer),
+        .producer_epoch = options->producer_epoch,
+        .token = token == NULL ? (struct bytes){0} : bytes_of_text(token),
+        .cumulative = options->cumulative,
+    };
     struct buf text = {0};
-    enum rc rc = buf_append(&text, BYTES_LITERAL("{\"type\":\"connect\",\"id\":1"));
-    if (rc == RC_OK && link->options.producer != NULL) {
-        rc = buf_append(&text, BYTES_LITERAL(",\"producer\":{\"id\":"));
-        if (rc == RC_OK) {
-            rc = json_encode_string(&text, bytes_of_text(link->options.producer));
-        }
-        (void)snprintf(head, sizeof(head), ",\"epoch\":%" PRIu64 "}", link->options.producer_epoch);
-        if (rc == RC_OK) {
-            rc = buf_append(&text, bytes_of_text(head));
-        }
-    }
-    if (rc == RC_OK) {
-        rc = buf_append(&text, BYTES_LITERAL("}"));
-    }
+    enum rc rc = speak_connect(options->codec, &text, &connect);
     if (rc == RC_OK) {
         rc = client_conn_send(link->conn, buf_bytes(&text));
     }
@@ -246,6 +270,18 @@ static uint64_t asked_wait(const struct client_message *message, enum client_fie
     return wait < SERVER_WAIT_MS_MAX ? wait : SERVER_WAIT_MS_MAX;
 }
 
+/* `limits.frame_bytes` of `connected`. */
+static uint64_t frame_limit(const struct client_message *message)
+{
+    const struct json_value *limits = &message->fields[CLIENT_FIELD_LIMITS];
+    struct client_message inside;
+    if (!client_message_has(message, CLIENT_FIELD_LIMITS) ||
+        client_message_parse_element(limits->raw, &inside) != RC_OK) {
+        return 0;
+    }
+    return client_message_integer_or_0(&inside, CLIENT_FIELD_FRAME_BYTES);
+}
+
 /* The reply to `connect`. */
 static enum link_event_type on_greeting(struct link *link, const struct client_message *message,
                                         uint64_t now_ms)
@@ -256,8 +292,10 @@ static enum link_event_type on_greeting(struct link *link, const struct client_m
             ping_ms > 0 && ping_ms < SERVER_WAIT_MS_MAX * 60 ? ping_ms : PING_MS_DEFAULT;
         link->offers_digest =
             client_message_lists(message, CLIENT_FIELD_FEATURES, BYTES_LITERAL("digest"));
+        link->frame_bytes = frame_limit(message);
         link->attempt = 0;
         link->not_before = 0;
+        endpoints_ready(&link->endpoints, now_ms);
         link_move(link, LINK_STATE_READY);
         return LINK_READY;
     }
@@ -278,6 +316,21 @@ static enum link_event_type on_greeting(struct link *link, const struct client_m
     return LINK_NONE;
 }
 
+/* [P 15] What answers `connect` is a JSON object in a unit; `text` becomes it. */
+static bool open_unit(struct bytes *text)
+{
+    struct bytes rest = *text;
+    uint64_t size;
+    uint64_t id;
+    if (!binary_int_take(&rest, &size) || size != rest.size || size < 2 ||
+        (rest.data[0] != BINARY_CONNECTED && rest.data[0] != BINARY_ERROR)) {
+        return false;
+    }
+    rest = bytes_of(rest.data + 2, rest.size - 2);
+    *text = rest;
+    return binary_int_take(text, &id);
+}
+
 static enum link_event_type on_text(struct link *link, struct bytes text, uint64_t now_ms,
                                     struct client_message *ret_message)
 {
@@ -285,13 +338,14 @@ static enum link_event_type on_text(struct link *link, struct bytes text, uint64
         link->options.take(link->options.ctx, text)) {
         return LINK_NONE;
     }
-    if (client_message_parse(text, ret_message) != RC_OK) {
+    const bool opened = link->options.codec == WIRE_JSON || open_unit(&text);
+    if (!opened || client_message_parse(text, ret_message) != RC_OK) {
         link->broken = true;
         failed(link, "the server sent something that is no message of the protocol");
         return LINK_NONE;
     }
     if (ret_message->type == CLIENT_GOAWAY) {
-        link->not_before = now_ms + asked_wait(ret_message, CLIENT_FIELD_RECONNECT_AFTER_MS);
+        link_on_goaway(link, asked_wait(ret_message, CLIENT_FIELD_RECONNECT_AFTER_MS), now_ms);
         return LINK_GOAWAY;
     }
     if (link->state == LINK_STATE_GREETING) {
@@ -324,6 +378,10 @@ static void on_open(struct link *link, uint64_t now_ms)
 void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event)
 {
     ret_event->type = LINK_NONE;
+    if (link->breaks && link->conn != NULL) {
+        link->broken = true;
+        failed(link, link->why);
+    }
     while (link->conn != NULL && ret_event->type == LINK_NONE) {
         struct client_conn_event event;
         client_conn_next(link->conn, &event);
@@ -335,6 +393,10 @@ void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event)
             on_open(link, now_ms);
         } else if (event.type == CONN_TEXT) {
             ret_event->type = on_text(link, event.text, now_ms, &ret_event->message);
+            if (link->breaks && link->conn != NULL) {
+                link->broken = true;
+                failed(link, link->why);
+            }
         } else {
             on_closed(link, now_ms);
         }
@@ -358,6 +420,43 @@ enum rc link_send(struct link *link, struct bytes command)
 size_t link_pending(const struct link *link)
 {
     return link->conn == NULL ? 0 : client_conn_pending(link->conn);
+}
+
+void link_flush(struct link *link)
+{
+    if (link->conn != NULL) {
+        client_conn_flush(link->conn);
+    }
+}
+
+void link_on_goaway(struct link *link, uint64_t reconnect_after_ms, uint64_t now_ms)
+{
+    const uint64_t wait =
+        reconnect_after_ms < SERVER_WAIT_MS_MAX ? reconnect_after_ms : SERVER_WAIT_MS_MAX;
+    link->not_before = now_ms + wait;
+}
+
+void link_on_broken(struct link *link, const char *why)
+{
+    say_why(link, why);
+    link->breaks = true;
+}
+
+void link_give_up(struct link *link, const char *why, uint64_t now_ms)
+{
+    if (link->conn != NULL) {
+        lost(link, now_ms, why);
+    }
+}
+
+uint64_t link_frame_bytes(const struct link *link)
+{
+    return link->frame_bytes;
+}
+
+size_t link_address(const struct link *link)
+{
+    return link->address;
 }
 
 bool link_ready(const struct link *link)

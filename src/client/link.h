@@ -6,10 +6,11 @@
  *      +------------------+------ lost ------+---------------------+
  *                                  any state: FAILED, for good
  *
- * A lost connection is tried again after an exponential backoff with jitter; a goaway or a
- * `retry_after_ms` of the server's makes it longer. A server that has been silent for well over its
- * own ping interval counts as lost. What happens to commands under way is up to the caller: at
- * LINK_READY it begins anew.
+ * A lost connection is tried again after an exponential backoff with full jitter; a goaway or a
+ * `retry_after_ms` of the server's makes it longer. Where there are several addresses, they are
+ * tried in turn, less those that fail again and again (client/endpoints.h). A server that has been
+ * silent for well over its own ping interval counts as lost. What happens to commands under way is
+ * up to the caller: at LINK_READY it begins anew.
  *
  * Thread: the owner's.  Memory: link_close() frees. */
 #ifndef CLIENT_LINK_H
@@ -18,6 +19,7 @@
 #include "base/bytes.h"
 #include "client/message.h"
 #include "client/url.h"
+#include "wire/command.h"
 
 struct link; /* opaque */
 
@@ -25,8 +27,17 @@ struct link_options {
     struct client_url url;
     const char *producer; /* NULL: none; lives as long as the link */
     uint64_t producer_epoch;
+    /* More addresses of the same service, which live as long as the link; at most
+     * ENDPOINTS_MAX - 1. */
+    const struct client_url *others;
+    size_t other_count;
+    /* Asked before each `connect`: NULL, or a token, good until the next call. */
+    const char *(*token)(void *ctx);
+    enum wire_codec codec;
+    bool cumulative; /* binary: one answer may do for a run of publishes */
     /* Is shown every text that comes while READY before it is parsed. True: it was dealt with, and
-     * is no event. NULL: none. For who takes so many that parsing them all would be too slow. */
+     * is no event. NULL: none. For who takes so many that parsing them all would be too slow. In
+     * binary it must be there, and takes everything: link_on_goaway(), link_on_broken(). */
     bool (*take)(void *ctx, struct bytes text);
     void *ctx;
 };
@@ -61,12 +72,24 @@ short link_events(const struct link *link);
 uint64_t link_deadline_ms(const struct link *link);
 /* Reads, writes, and does what is due. */
 void link_step(struct link *link, uint64_t now_ms);
+/* Writes what the socket takes now, and reads nothing. */
+void link_flush(struct link *link);
 /* The next event; call until LINK_NONE. */
 void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event);
 
 /* RC_NOMEM; RC_CLOSED: not READY */
 MUST_USE enum rc link_send(struct link *link, struct bytes command);
 size_t link_pending(const struct link *link);
+/* What `take` has to say of what it took: the server will leave; or it broke the rules, and the
+ * link ends. LINK_LOST or LINK_FAILED follows the second. `why` is copied. */
+void link_on_goaway(struct link *link, uint64_t reconnect_after_ms, uint64_t now_ms);
+void link_on_broken(struct link *link, const char *why);
+/* Ends the connection because of something of ours, which may be over the next time. */
+void link_give_up(struct link *link, const char *why, uint64_t now_ms);
+/* The server's own limits, as `connected` said last; 0: it did not say. */
+uint64_t link_frame_bytes(const struct link *link);
+/* Of link_options, which address it is at or was at last: 0 is `url`. */
+size_t link_address(const struct link *link);
 bool link_ready(const struct link *link);
 /* The last thing that went wrong, for people. */
 const char *link_why(const struct link *link);
@@ -78,7 +101,11 @@ bool link_offers_digest(const struct link *link);
 /* How long until the next attempt, where there is one to come. */
 uint64_t link_wait_ms(const struct link *link, uint64_t now_ms);
 
-/* How long to wait before attempt number `attempt` (from 0): half fixed, half drawn. */
+/* How long to wait before attempt number `attempt` (from 0), of a whole that doubles up to 5 s:
+ * half of it fixed, half drawn; */
 uint64_t link_backoff_ms(unsigned attempt, uint64_t drawn);
+/* or all of it drawn, from 1 ms up, so that a crowd that was cut off together does not come back
+ * together. */
+uint64_t link_jitter_ms(unsigned attempt, uint64_t drawn);
 
 #endif

@@ -5,7 +5,7 @@ static const char *const field_names[CLIENT_FIELD_COUNT] = {
     CLIENT_FIELD_LIST(X)
 #undef X
 };
-static_assert(CLIENT_FIELD_COUNT <= 32, "one bit each in `seen`");
+static_assert(CLIENT_FIELD_COUNT <= 64, "one bit each in `seen`");
 
 static const char *const type_names[] = {
 #define X(name, text) [CLIENT_##name] = text,
@@ -60,7 +60,7 @@ static enum rc parse_object(struct bytes text, struct client_message *ret_messag
         if (client_message_has(&message, field)) {
             return RC_BAD; /* [P 2] repeated */
         }
-        message.seen |= 1u << field;
+        message.seen |= UINT64_C(1) << field;
         message.fields[field] = value;
     }
     if (json_scan_end(&scan) != RC_OK) {
@@ -88,7 +88,7 @@ enum rc client_message_parse_element(struct bytes text, struct client_message *r
 
 bool client_message_has(const struct client_message *message, enum client_field field)
 {
-    return (message->seen & (1u << field)) != 0;
+    return (message->seen & (UINT64_C(1) << field)) != 0;
 }
 
 bool client_message_integer(const struct client_message *message, enum client_field field,

@@ -64,7 +64,9 @@ enum client_type {
     X(MORE, "more")                                                                                \
     X(DIGEST, "digest")                                                                            \
     X(DAMAGED, "damaged")                                                                          \
-    X(FEATURES, "features")
+    X(FEATURES, "features")                                                                        \
+    X(LIMITS, "limits")                                                                            \
+    X(FRAME_BYTES, "frame_bytes")
 
 enum client_field {
 #define X(name, text) CLIENT_FIELD_##name,
@@ -76,7 +78,7 @@ enum client_field {
 struct client_message {
     enum client_type type;
     struct bytes text; /* the whole object */
-    uint32_t seen;     /* bit per enum client_field */
+    uint64_t seen;     /* bit per enum client_field */
     struct json_value fields[CLIENT_FIELD_COUNT];
 };
 

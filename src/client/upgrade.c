@@ -10,9 +10,13 @@
 #define ACCEPT_SIZE 28u /* base64 of a SHA-1 */
 #define SHA1_SIZE   20u
 #define WS_GUID     "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* [WS 1.3] */
-#define PROTOCOL    "seriatim.v1.json"
 
-enum rc upgrade_request(struct buf *to, const struct client_url *url,
+static const char *const protocols[WIRE_CODEC_COUNT] = {
+    [WIRE_JSON] = "seriatim.v1.json",
+    [WIRE_BINARY] = "seriatim.v1.binary",
+};
+
+enum rc upgrade_request(struct buf *to, const struct client_url *url, enum wire_codec codec,
                         const uint8_t nonce[static UPGRADE_NONCE_SIZE])
 {
     char key[KEY_SIZE + 1] = {0};
@@ -25,10 +29,10 @@ enum rc upgrade_request(struct buf *to, const struct client_url *url,
                               "Upgrade: websocket\r\n"
                               "Sec-WebSocket-Version: 13\r\n"
                               "Sec-WebSocket-Key: %s\r\n"
-                              "Sec-WebSocket-Protocol: " PROTOCOL "\r\n"
+                              "Sec-WebSocket-Protocol: %s\r\n"
                               "User-Agent: seriatim/" SERIATIM_VERSION "\r\n"
                               "\r\n",
-                              url->path, url->authority, key);
+                              url->path, url->authority, key, protocols[codec]);
     ASSERT(size > 0 && (size_t)size < sizeof(head)); /* path and authority are bounded */
     return buf_append(to, bytes_of(head, (size_t)size));
 }
@@ -145,7 +149,8 @@ static enum rc refuse_status(struct bytes response, unsigned status,
     return status == 429 || status >= 500 ? RC_CLOSED : RC_DENIED;
 }
 
-static enum rc check_fields(struct bytes head, const uint8_t nonce[static UPGRADE_NONCE_SIZE],
+static enum rc check_fields(struct bytes head, enum wire_codec codec,
+                            const uint8_t nonce[static UPGRADE_NONCE_SIZE],
                             char why[static UPGRADE_WHY_SIZE])
 {
     unsigned count;
@@ -166,13 +171,16 @@ static enum rc check_fields(struct bytes head, const uint8_t nonce[static UPGRAD
         return refuse(why, "the server names an extension that was not offered");
     }
     const struct bytes protocol = find_field(head, BYTES_LITERAL("sec-websocket-protocol"), &count);
-    if (count != 1 || !bytes_equal(protocol, BYTES_LITERAL(PROTOCOL))) {
-        return refuse(why, "the server does not speak " PROTOCOL " there; is the path right?");
+    if (count != 1 || !bytes_equal(protocol, bytes_of_text(protocols[codec]))) {
+        (void)snprintf(why, UPGRADE_WHY_SIZE,
+                       "the server does not speak %s there; is the path right?", protocols[codec]);
+        return RC_PROTOCOL;
     }
     return RC_OK;
 }
 
-enum rc upgrade_check(struct bytes response, const uint8_t nonce[static UPGRADE_NONCE_SIZE],
+enum rc upgrade_check(struct bytes response, enum wire_codec codec,
+                      const uint8_t nonce[static UPGRADE_NONCE_SIZE],
                       char why[static UPGRADE_WHY_SIZE], size_t *ret_used)
 {
     static const char version[] = "HTTP/1.1 ";
@@ -197,7 +205,7 @@ enum rc upgrade_check(struct bytes response, const uint8_t nonce[static UPGRADE_
     if (status != 101) {
         return refuse_status(response, status, why);
     }
-    const enum rc rc = check_fields(bytes_of(response.data, size), nonce, why);
+    const enum rc rc = check_fields(bytes_of(response.data, size), codec, nonce, why);
     if (rc == RC_OK) {
         *ret_used = size;
     }

@@ -6,13 +6,15 @@
 
 #include "base/bytes.h"
 #include "client/url.h"
+#include "wire/command.h"
 
 #define UPGRADE_NONCE_SIZE 16u
 #define UPGRADE_HEAD_MAX   (16u * 1024u)
 #define UPGRADE_WHY_SIZE   200u
 
-/* Appends the request. RC_NOMEM */
+/* Appends the request, for the subprotocol of that codec. RC_NOMEM */
 MUST_USE enum rc upgrade_request(struct buf *to, const struct client_url *url,
+                                 enum wire_codec codec,
                                  const uint8_t nonce[static UPGRADE_NONCE_SIZE]);
 
 /* Looks at what has come of the response.
@@ -22,7 +24,7 @@ MUST_USE enum rc upgrade_request(struct buf *to, const struct client_url *url,
  * RC_DENIED    another status; `why` says which
  * RC_PROTOCOL  not a good response; `why` says what is wrong
  * RC_NOMEM */
-MUST_USE enum rc upgrade_check(struct bytes response,
+MUST_USE enum rc upgrade_check(struct bytes response, enum wire_codec codec,
                                const uint8_t nonce[static UPGRADE_NONCE_SIZE],
                                char why[static UPGRADE_WHY_SIZE], size_t *ret_used);
 

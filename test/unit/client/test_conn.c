@@ -73,7 +73,7 @@ static struct client_conn *dial(struct peer *peer)
 {
     struct client_conn *conn = NULL;
     peer_open(peer);
-    assert_int_equal(client_conn_open(&peer->url, &conn), RC_OK);
+    assert_int_equal(client_conn_open(&peer->url, WIRE_JSON, &conn), RC_OK);
     assert_int_equal(client_conn_events(conn), POLLOUT);
     assert_int_equal(client_conn_send(conn, BYTES_LITERAL("too soon")), RC_CLOSED);
     peer_accept(peer);
@@ -250,7 +250,7 @@ static void every_address_of_a_host_is_tried(void **state)
     peer_open(&peer);
     /* Where it is ::1 as well, and first, nobody listens there. */
     (void)snprintf(peer.url.host, sizeof(peer.url.host), "localhost");
-    assert_int_equal(client_conn_open(&peer.url, &conn), RC_OK);
+    assert_int_equal(client_conn_open(&peer.url, WIRE_JSON, &conn), RC_OK);
     const uint64_t end_ms = now_ms() + PEER_WAIT_MS;
     while (!peer_waiting(&peer)) {
         assert_true(now_ms() < end_ms);
@@ -274,7 +274,7 @@ static void a_connection_refused_is_lost(void **state)
     struct client_conn *conn = NULL;
     peer_open(&peer);
     peer_stop_listening(&peer);
-    assert_int_equal(client_conn_open(&peer.url, &conn), RC_OK);
+    assert_int_equal(client_conn_open(&peer.url, WIRE_JSON, &conn), RC_OK);
     expect_end(conn, CONN_END_LOST, "cannot connect to 127.0.0.1:");
     assert_non_null(strstr(client_conn_why(conn), ": Connection refused"));
     close_pair(&peer, conn);
@@ -290,7 +290,7 @@ static void without_a_descriptor_it_is_lost_at_once(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    const enum rc rc = client_conn_open(&peer.url, &conn);
+    const enum rc rc = client_conn_open(&peer.url, WIRE_JSON, &conn);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(rc, RC_OK);
     expect_end(conn, CONN_END_LOST, ": Too many open files");
@@ -305,7 +305,7 @@ static void a_host_without_an_address_is_not_found(void **state)
     for (size_t i = 0; i < 70; i++) { /* no label is so long, so nobody is asked */
         url.host[i] = 'x';
     }
-    assert_int_equal(client_conn_open(&url, &conn), RC_NOT_FOUND);
+    assert_int_equal(client_conn_open(&url, WIRE_JSON, &conn), RC_NOT_FOUND);
     assert_null(conn);
 }
 
@@ -435,7 +435,7 @@ static void without_memory_it_does_not_open(void **state)
     struct client_conn *conn = NULL;
     peer_open(&peer);
     mem_fault_set(1, 0);
-    assert_int_equal(client_conn_open(&peer.url, &conn), RC_NOMEM);
+    assert_int_equal(client_conn_open(&peer.url, WIRE_JSON, &conn), RC_NOMEM);
     mem_fault_set(0, 0);
     assert_null(conn);
     peer_close(&peer);
@@ -448,7 +448,7 @@ static void without_memory_for_the_request_or_the_answer_it_is_lost(void **state
         struct peer peer;
         struct client_conn *conn = NULL;
         peer_open(&peer);
-        assert_int_equal(client_conn_open(&peer.url, &conn), RC_OK);
+        assert_int_equal(client_conn_open(&peer.url, WIRE_JSON, &conn), RC_OK);
         peer_accept(&peer);
         mem_fault_set(fault, 0);
         turn(conn, PEER_WAIT_MS);

@@ -183,7 +183,8 @@ static void a_lost_connection_is_tried_again_ever_more_slowly(void **state)
         expect(&w, LINK_LOST);
         expect_why(&w, "cannot connect to 127.0.0.1:");
         const uint64_t wait = link_wait_ms(w.link, w.now_ms);
-        assert_in_range(wait, link_backoff_ms(attempt, 0), 2 * link_backoff_ms(attempt, 0));
+        const uint64_t whole = attempt < 6 ? UINT64_C(100) << attempt : 5000;
+        assert_in_range(wait, 1, whole < 5000 ? whole : 5000);
         assert_int_equal(link_deadline_ms(w.link), w.now_ms + wait);
         w.now_ms += wait - 1;
         expect_nothing(&w);
@@ -203,7 +204,7 @@ static void the_backoff_begins_anew_once_it_was_let_in(void **state)
         peer_hang_up(&w.peer, i % 2 == 1);
         expect(&w, LINK_LOST);
         expect_why(&w, "was lost");
-        assert_in_range(link_wait_ms(w.link, w.now_ms), 50, 100);
+        assert_in_range(link_wait_ms(w.link, w.now_ms), 1, 100);
         w.now_ms += 100;
     }
     close_world(&w);

@@ -171,7 +171,7 @@ static void the_request_carries_the_key_and_the_subprotocol(void **state)
     const char *why = NULL;
     struct buf to = {0};
     assert_int_equal(client_url_parse("ws://h:81/x", &url, &why), RC_OK);
-    assert_int_equal(upgrade_request(&to, &url, nonce), RC_OK);
+    assert_int_equal(upgrade_request(&to, &url, WIRE_JSON, nonce), RC_OK);
     assert_int_equal(buf_append(&to, bytes_of("", 1)), RC_OK);
     const char *text = (const char *)to.data;
     assert_ptr_equal(strstr(text, "GET /x HTTP/1.1\r\nHost: h:81\r\n"), text);
@@ -191,9 +191,11 @@ static void a_good_response_is_taken_at_every_cut(void **state)
     char why[UPGRADE_WHY_SIZE];
     size_t used = 0;
     for (size_t size = 0; size < head; size++) {
-        assert_int_equal(upgrade_check(bytes_of(text, size), nonce, why, &used), RC_AGAIN);
+        assert_int_equal(upgrade_check(bytes_of(text, size), WIRE_JSON, nonce, why, &used),
+                         RC_AGAIN);
     }
-    assert_int_equal(upgrade_check(bytes_of(text, sizeof(text) - 1), nonce, why, &used), RC_OK);
+    assert_int_equal(upgrade_check(bytes_of(text, sizeof(text) - 1), WIRE_JSON, nonce, why, &used),
+                     RC_OK);
     assert_int_equal(used, head);
 }
 
@@ -228,7 +230,7 @@ static void bad_responses_are_refused_with_a_reason(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char why[UPGRADE_WHY_SIZE] = "";
         size_t used = 77;
-        assert_int_equal(upgrade_check(bytes_of_text(cases[i].text), nonce, why, &used),
+        assert_int_equal(upgrade_check(bytes_of_text(cases[i].text), WIRE_JSON, nonce, why, &used),
                          cases[i].rc);
         assert_non_null(strstr(why, cases[i].why));
         assert_null(strchr(why, '\x1b'));
@@ -244,11 +246,11 @@ static void a_response_without_an_end_is_refused(void **state)
     size_t used;
     assert_int_equal(buf_append(&text, BYTES_LITERAL(STATUS)), RC_OK);
     while (text.size <= UPGRADE_HEAD_MAX) {
-        assert_int_equal(upgrade_check(buf_bytes(&text), nonce, why, &used), RC_AGAIN);
+        assert_int_equal(upgrade_check(buf_bytes(&text), WIRE_JSON, nonce, why, &used), RC_AGAIN);
         assert_int_equal(buf_append(&text, BYTES_LITERAL("x: 123456789012345678901234567\r\n")),
                          RC_OK);
     }
-    assert_int_equal(upgrade_check(buf_bytes(&text), nonce, why, &used), RC_PROTOCOL);
+    assert_int_equal(upgrade_check(buf_bytes(&text), WIRE_JSON, nonce, why, &used), RC_PROTOCOL);
     buf_deinit(&text);
 }
 
@@ -264,6 +266,9 @@ static void the_backoff_doubles_up_to_its_end_and_is_half_drawn(void **state)
         assert_int_equal(link_backoff_ms(attempt, 0), whole / 2);
         assert_int_equal(link_backoff_ms(attempt, whole / 2), whole);
         assert_in_range(link_backoff_ms(attempt, UINT64_MAX), whole / 2, whole);
+        assert_int_equal(link_jitter_ms(attempt, 0), 1);
+        assert_int_equal(link_jitter_ms(attempt, whole - 1), whole);
+        assert_int_equal(link_jitter_ms(attempt, whole), 1);
     }
 }
 
@@ -351,7 +356,7 @@ static void fields_are_read_as_http_has_them(void **state)
                "upgrade \r\nabcdefghij: x\r\nno colon\r\n" ACCEPT PROTOCOL "\r\n";
     char why[UPGRADE_WHY_SIZE] = "";
     size_t used = 0;
-    assert_int_equal(upgrade_check(bytes_of_text(good), nonce, why, &used), RC_OK);
+    assert_int_equal(upgrade_check(bytes_of_text(good), WIRE_JSON, nonce, why, &used), RC_OK);
     assert_int_equal(used, sizeof(good) - 1);
     static const char *const bad[] = {
         STATUS "upgrade: websockex\r\n" CONNECT ACCEPT PROTOCOL "\r\n",
@@ -362,7 +367,8 @@ static void fields_are_read_as_http_has_them(void **state)
         "HTTP/1.1 -01 x\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(upgrade_check(bytes_of_text(bad[i]), nonce, why, &used), RC_PROTOCOL);
+        assert_int_equal(upgrade_check(bytes_of_text(bad[i]), WIRE_JSON, nonce, why, &used),
+                         RC_PROTOCOL);
     }
 }
 
@@ -373,7 +379,7 @@ static void of_a_long_refusal_the_beginning_is_told(void **state)
     char why[UPGRADE_WHY_SIZE] = "";
     size_t used = 0;
     (void)snprintf(text, sizeof(text), "HTTP/1.1 403 x\r\n\r\nno\x7f\n\xC3%0400d", 0);
-    assert_int_equal(upgrade_check(bytes_of_text(text), nonce, why, &used), RC_DENIED);
+    assert_int_equal(upgrade_check(bytes_of_text(text), WIRE_JSON, nonce, why, &used), RC_DENIED);
     assert_ptr_equal(strstr(why, "the server answers HTTP 403 no   000"), why);
     assert_int_equal(strlen(why), sizeof(why) - 1);
 }

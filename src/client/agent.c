@@ -1,0 +1,725 @@
+#include "client/agent.h"
+
+#include "base/mem.h"
+#include "client/link.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define PAUSE_MS_MAX    60000u
+#define FIRST_ID        2u                  /* of publishes: 1 is connect's */
+#define OTHER_IDS       (UINT64_C(1) << 52) /* from here on all others */
+#define FILLS_MAX       5u
+#define FRAME_MAX_KNOWN FRAME_BYTES_DEFAULT
+
+static_assert(sizeof(struct agent_sub) <= 136, "a subscription is small: at most 300 with all");
+
+#define TO(name) (1u << AGENT_SUB_##name)
+static const unsigned sub_moves[AGENT_SUB_STATE_COUNT] = {
+    [AGENT_SUB_WAITING] = TO(ASKED) | TO(CLOSED) | TO(WAITING),
+    [AGENT_SUB_ASKED] = TO(LIVE) | TO(WAITING) | TO(ENDED) | TO(CLOSED),
+    [AGENT_SUB_LIVE] = TO(WAITING) | TO(ENDED) | TO(CLOSED),
+    [AGENT_SUB_ENDED] = TO(CLOSED),
+    [AGENT_SUB_CLOSED] = 0,
+};
+#undef TO
+
+static void sub_move(struct agent_sub *sub, enum agent_sub_state next)
+{
+    ASSERT(sub_moves[sub->state] & (1u << next));
+    sub->state = (uint8_t)next;
+}
+
+struct bytes agent_sub_name(const struct agent_sub *sub)
+{
+    return bytes_of(sub->name_, sub->name_size_);
+}
+
+static struct bytes key_of(const void *value)
+{
+    return agent_sub_name(value);
+}
+
+enum rc agent_init(struct agent *agent, const struct agent_options *options)
+{
+    *agent =
+        (struct agent){.options_ = *options, .next_id_ = OTHER_IDS, .frame_max_ = FRAME_MAX_KNOWN};
+    map_init(&agent->subs_, options->seed, key_of);
+    list_init(&agent->due_);
+    list_init(&agent->waits_);
+    return outbox_init(&agent->outbox, options->outbox_ops, options->ctx, options->publish_window,
+                       options->batch_max, options->seed);
+}
+
+static void sub_free(struct agent *a, struct agent_sub *sub)
+{
+    list_remove(&sub->due_);
+    list_remove(&sub->wait_);
+    receive_deinit(&sub->receive);
+    a->last_ = a->last_ == sub ? NULL : a->last_;
+    mem_free(sub);
+}
+
+void agent_deinit(struct agent *agent)
+{
+    size_t at = 0;
+    struct agent_sub *sub;
+    struct list *closed;
+    while ((closed = list_pop_front(&agent->due_)) != NULL) {
+        sub = CONTAINER_OF(closed, struct agent_sub, due_);
+        if (sub->state == AGENT_SUB_CLOSED) { /* the others are in the map */
+            sub_free(agent, sub);
+        }
+    }
+    while ((sub = map_next(&agent->subs_, &at)) != NULL) {
+        sub_free(agent, sub);
+    }
+    map_deinit(&agent->subs_);
+    outbox_deinit(&agent->outbox);
+    reply_room_deinit(&agent->room_);
+}
+
+__attribute__((format(printf, 2, 3))) static enum rc broken(struct agent *a, const char *format,
+                                                            ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(a->why_, sizeof(a->why_), format, args);
+    va_end(args);
+    return RC_PROTOCOL;
+}
+
+const char *agent_why(const struct agent *agent)
+{
+    return agent->why_;
+}
+
+/* ---- subscriptions ------------------------------------------------------------------------- */
+
+static void make_due(struct agent *a, struct agent_sub *sub)
+{
+    if (list_empty(&sub->due_)) {
+        list_push_back(&a->due_, &sub->due_);
+    }
+}
+
+enum rc agent_subscribe(struct agent *agent, const struct agent_subscribe *s,
+                        struct agent_sub **ret_sub)
+{
+    ASSERT(s->channel.size > 0 && s->channel.size <= CHANNEL_NAME_BYTES_MAX);
+    if (map_find(&agent->subs_, s->channel) != NULL) {
+        return RC_EXISTS;
+    }
+    struct agent_sub *sub = mem_calloc(1, sizeof(*sub) + s->channel.size + 1);
+    if (sub == NULL) {
+        return RC_NOMEM;
+    }
+    sub->name_size_ = (uint8_t)s->channel.size;
+    bytes_copy(sub->name_, s->channel.data, s->channel.size);
+    sub->from_ = (uint8_t)s->from;
+    sub->from_value_ = s->from == WIRE_FROM_TIME ? s->time_ms : s->seq;
+    sub->epoch = s->epoch;
+    sub->window_ = s->window;
+    sub->on_gap_reset_ = s->on_gap_reset;
+    sub->when_slow_ = (uint8_t)s->when_slow;
+    sub->user = s->user;
+    list_init(&sub->due_);
+    list_init(&sub->wait_);
+    receive_init(&sub->receive, s->window > 0 ? s->window : AGENT_WINDOW_DEFAULT);
+    if (map_insert(&agent->subs_, sub) != RC_OK) {
+        mem_free(sub);
+        return RC_NOMEM;
+    }
+    if (agent->ready_) {
+        make_due(agent, sub);
+    }
+    *ret_sub = sub;
+    return RC_OK;
+}
+
+void agent_unsubscribe(struct agent *agent, struct agent_sub *sub)
+{
+    ASSERT(sub->state != AGENT_SUB_CLOSED);
+    /* The server knows of it only then; else its memory waits there all the same, since this may be
+     * one of its own callbacks. */
+    sub->say_ack_ = sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED;
+    void *out = map_remove(&agent->subs_, agent_sub_name(sub));
+    ASSERT(out == sub);
+    sub_move(sub, AGENT_SUB_CLOSED);
+    list_remove(&sub->wait_);
+    make_due(agent, sub);
+}
+
+struct agent_sub *agent_next_sub(const struct agent *agent, size_t *at)
+{
+    return map_next(&agent->subs_, at);
+}
+
+uint64_t agent_sub_next(const struct agent_sub *sub)
+{
+    if (sub->has_cursor) {
+        return sub->receive.next;
+    }
+    return sub->from_ == WIRE_FROM_SEQ || sub->from_ == WIRE_FROM_EPOCH_SEQ ? sub->from_value_ : 0;
+}
+
+static void tell(struct agent *a, struct agent_sub *sub, const struct agent_news *news)
+{
+    a->options_.ops->state(a->options_.ctx, sub, news);
+}
+
+static void tell_state(struct agent *a, struct agent_sub *sub)
+{
+    const struct agent_news news = {.state = sub->state};
+    tell(a, sub, &news);
+}
+
+/* It goes on after a wait. */
+static void wait_for(struct agent *a, struct agent_sub *sub, uint64_t wait_ms, uint64_t now_ms)
+{
+    sub_move(sub, AGENT_SUB_WAITING);
+    list_remove(&sub->due_);
+    list_remove(&sub->wait_);
+    sub->asked_ = 0;
+    sub->say_ack_ = false;
+    sub->say_history_ = false;
+    sub->retry_at_ms_ = now_ms + (wait_ms < PAUSE_MS_MAX ? wait_ms : PAUSE_MS_MAX);
+    list_push_back(&a->waits_, &sub->wait_);
+}
+
+static void wait_longer(struct agent *a, struct agent_sub *sub, uint64_t asked_ms, uint64_t now_ms)
+{
+    const uint64_t own = link_jitter_ms(sub->refusals_, prng_next(&a->outbox.prng_));
+    sub->refusals_ = (uint8_t)(sub->refusals_ < UINT8_MAX ? sub->refusals_ + 1 : UINT8_MAX);
+    wait_for(a, sub, asked_ms > 0 ? asked_ms : own, now_ms);
+}
+
+static void tell_gap(struct agent *a, struct agent_sub *sub, const struct agent_gap *gap)
+{
+    a->options_.ops->gap(a->options_.ctx, sub, gap);
+}
+
+/* What is before `next` needs no ack any more. */
+static void begin_at(struct agent_sub *sub, uint64_t epoch, uint64_t next)
+{
+    sub->epoch = epoch;
+    sub->has_cursor = true;
+    receive_begin(&sub->receive, next);
+    sub->acked_ = next - 1;
+    sub->heard_ = next - 1;
+}
+
+static enum rc on_subscribed(struct agent *a, struct agent_sub *sub, const struct reply *reply)
+{
+    if (sub->state != AGENT_SUB_ASKED || reply->id != sub->asked_) {
+        return RC_OK; /* of one that was given up */
+    }
+    const uint64_t wanted = agent_sub_next(sub);
+    const bool reset = reply->reason != REPLY_REASON_NONE;
+    if (reset && !sub->on_gap_reset_) {
+        return broken(a, "the server skipped messages though told not to");
+    }
+    if (!reset && wanted != 0 && wanted != reply->next) {
+        return broken(a,
+                      "order is broken: asked for seq %" PRIu64 ", the server goes on with %" PRIu64
+                      " and tells no gap",
+                      wanted, reply->next);
+    }
+    sub_move(sub, AGENT_SUB_LIVE);
+    sub->asked_ = 0;
+    sub->refusals_ = 0;
+    sub->fills_ = 0;
+    begin_at(sub, reply->epoch, reply->next);
+    if (reset) {
+        const struct agent_gap gap = {
+            .reason = reply->reason, .from = wanted, .to = reply->next - 1, .next = reply->next};
+        tell_gap(a, sub, &gap);
+    }
+    if (sub->state == AGENT_SUB_LIVE) {
+        tell_state(a, sub);
+    }
+    return RC_OK;
+}
+
+static void hand_on(struct agent *a, struct agent_sub *sub, const struct reply_message *message)
+{
+    a->options_.ops->message(a->options_.ctx, sub, message);
+}
+
+/* What may be acknowledged: all that was handled, as far as the server knows of it. */
+static uint64_t ack_of(const struct agent_sub *sub)
+{
+    const uint64_t handled = sub->receive.next - 1;
+    return handled < sub->heard_ ? handled : sub->heard_;
+}
+
+/* What was kept and is next now; then what is left to say: an ack, or the question for a hole. */
+static void settle(struct agent *a, struct agent_sub *sub)
+{
+    struct receive_early *early;
+    while (sub->state == AGENT_SUB_LIVE && (early = receive_pop(&sub->receive)) != NULL) {
+        early->message.channel = agent_sub_name(sub);
+        hand_on(a, sub, &early->message);
+        receive_free(early);
+    }
+    uint64_t end;
+    if (sub->state != AGENT_SUB_LIVE) {
+        return;
+    }
+    if (receive_hole(&sub->receive, &end) && sub->asked_ == 0) {
+        sub->say_history_ = true;
+        make_due(a, sub);
+    }
+    const uint64_t most = ack_of(sub);
+    if (sub->window_ > 0 && most > sub->acked_ && most - sub->acked_ >= sub->window_ / 2) {
+        sub->say_ack_ = true;
+        make_due(a, sub);
+    }
+}
+
+static struct agent_sub *find(struct agent *a, struct bytes channel)
+{
+    if (a->last_ != NULL && a->last_->state != AGENT_SUB_CLOSED &&
+        bytes_equal(agent_sub_name(a->last_), channel)) {
+        return a->last_;
+    }
+    struct agent_sub *sub = map_find(&a->subs_, channel);
+    a->last_ = sub == NULL ? a->last_ : sub;
+    return sub;
+}
+
+static void on_message(struct agent *a, const struct reply_message *message)
+{
+    struct agent_sub *sub = find(a, message->channel);
+    if (sub == NULL || sub->state != AGENT_SUB_LIVE) {
+        return; /* of one that was given up */
+    }
+    sub->heard_ = message->seq > sub->heard_ ? message->seq : sub->heard_;
+    if (receive_offer(&sub->receive, message) == RECEIVE_NEXT) {
+        sub->fills_ = 0;
+        hand_on(a, sub, message);
+    }
+    if (sub->receive.kept_ != NULL || sub->receive.seen_ != sub->receive.next || sub->window_ > 0) {
+        settle(a, sub);
+    }
+}
+
+/* Messages before `next` do not come. */
+static void skip_to(struct agent *a, struct agent_sub *sub, uint64_t next, enum reply_reason reason)
+{
+    const struct agent_gap gap = {
+        .reason = reason, .from = sub->receive.next, .to = next - 1, .next = next};
+    receive_skip(&sub->receive, next);
+    tell_gap(a, sub, &gap);
+}
+
+static enum rc on_gap(struct agent *a, struct agent_sub *sub, const struct reply *reply)
+{
+    if (reply->from == 0 || reply->to < reply->from) {
+        return broken(a, "the server told a gap that makes no sense");
+    }
+    if (sub->state != AGENT_SUB_LIVE || reply->to < sub->receive.next) {
+        return RC_OK; /* the history has told it */
+    }
+    sub->heard_ = reply->to > sub->heard_ ? reply->to : sub->heard_;
+    if (reply->from <= sub->receive.next) {
+        skip_to(a, sub, reply->to + 1, reply->reason);
+    } else {
+        receive_expect(&sub->receive, reply->to + 1); /* what is missing before it comes first */
+    }
+    settle(a, sub);
+    return RC_OK;
+}
+
+static void on_reset(struct agent *a, struct agent_sub *sub, const struct reply *reply)
+{
+    if (sub->state != AGENT_SUB_LIVE) {
+        return;
+    }
+    const struct agent_gap gap = {.reason = reply->reason,
+                                  .from = sub->receive.next,
+                                  .to = reply->next - 1,
+                                  .next = reply->next};
+    begin_at(sub, reply->epoch, reply->next);
+    sub->asked_ = 0;
+    tell_gap(a, sub, &gap);
+}
+
+static void end(struct agent *a, struct agent_sub *sub, struct agent_news *news)
+{
+    sub_move(sub, AGENT_SUB_ENDED);
+    list_remove(&sub->due_);
+    list_remove(&sub->wait_);
+    sub->asked_ = 0;
+    news->state = AGENT_SUB_ENDED;
+    tell(a, sub, news);
+}
+
+/* By itself: a reply to our own has an id. */
+static void on_unsubscribed(struct agent *a, struct agent_sub *sub, const struct reply *reply,
+                            uint64_t now_ms)
+{
+    if (reply->id != 0 || sub->state != AGENT_SUB_LIVE) {
+        return;
+    }
+    struct agent_news news = {
+        .state = AGENT_SUB_WAITING, .earliest = reply->earliest, .latest = reply->latest};
+    (void)snprintf(news.code, sizeof(news.code), "%s", reply_reason_text(reply->reason));
+    (void)snprintf(news.text, sizeof(news.text),
+                   "the server ended the subscription (%s); seq %" PRIu64 " was next", news.code,
+                   sub->receive.next);
+    if (reply->reason == REPLY_UNAVAILABLE) {
+        wait_longer(a, sub, 0, now_ms);
+        tell(a, sub, &news);
+    } else {
+        end(a, sub, &news);
+    }
+}
+
+/* ---- history ------------------------------------------------------------------------------- */
+
+/* What the history leaves out before message `seq`. */
+static void skip_damaged(struct agent *a, struct agent_sub *sub, struct reply *reply, uint64_t seq)
+{
+    struct reply ranges = *reply;
+    struct wire_range range;
+    while (sub->state == AGENT_SUB_LIVE && sub->receive.next < seq &&
+           reply_next_damaged(a->options_.codec, &ranges, &range) == RC_OK) {
+        if (range.from <= sub->receive.next && range.to >= sub->receive.next) {
+            skip_to(a, sub, range.to + 1, REPLY_DAMAGED);
+        }
+    }
+}
+
+static enum rc take_elements(struct agent *a, struct agent_sub *sub, struct reply *reply)
+{
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && sub->state == AGENT_SUB_LIVE) {
+        struct reply_message message;
+        rc = reply_next_element(a->options_.codec, reply, &a->room_, &message);
+        if (rc != RC_OK) {
+            break;
+        }
+        skip_damaged(a, sub, reply, message.seq);
+        if (sub->state == AGENT_SUB_LIVE && message.seq == sub->receive.next) {
+            const enum receive_verdict verdict = receive_offer(&sub->receive, &message);
+            ASSERT(verdict == RECEIVE_NEXT);
+            message.channel = agent_sub_name(sub);
+            sub->fills_ = 0;
+            hand_on(a, sub, &message);
+        }
+    }
+    return rc == RC_END ? RC_OK : rc;
+}
+
+static enum rc on_history(struct agent *a, struct agent_sub *sub, struct reply *reply,
+                          uint64_t now_ms)
+{
+    if (sub->state != AGENT_SUB_LIVE || reply->id != sub->asked_) {
+        return RC_OK;
+    }
+    sub->asked_ = 0;
+    if (reply->epoch != sub->epoch) {
+        wait_longer(a, sub, 0, now_ms); /* another history: ask for a position in it anew */
+        tell_state(a, sub);
+        return RC_OK;
+    }
+    if (reply->earliest > sub->receive.next) {
+        skip_to(a, sub, reply->earliest, REPLY_TRIMMED);
+    }
+    const enum rc rc = take_elements(a, sub, reply);
+    if (rc != RC_OK) {
+        return rc == RC_BAD ? broken(a, "the server sent a history that makes no sense") : rc;
+    }
+    uint64_t hole_end;
+    if (sub->state == AGENT_SUB_LIVE && receive_hole(&sub->receive, &hole_end)) {
+        skip_damaged(a, sub, reply, hole_end);
+    }
+    if (sub->state == AGENT_SUB_LIVE && sub->fills_ >= FILLS_MAX) {
+        struct agent_news news = {.broken = true};
+        (void)snprintf(news.text, sizeof(news.text),
+                       "order is broken: seq %" PRIu64 " did not come, and history has it not",
+                       sub->receive.next);
+        end(a, sub, &news);
+    }
+    settle(a, sub);
+    return RC_OK;
+}
+
+/* ---- errors -------------------------------------------------------------------------------- */
+
+static struct agent_sub *find_asked(struct agent *a, uint64_t id)
+{
+    size_t at = 0;
+    struct agent_sub *sub;
+    do {
+        sub = map_next(&a->subs_, &at);
+    } while (sub != NULL && sub->asked_ != id);
+    return sub;
+}
+
+static bool code_is(const struct client_message *object, const char *code)
+{
+    return client_message_is(object, CLIENT_FIELD_CODE, bytes_of_text(code));
+}
+
+static enum rc on_error(struct agent *a, const struct reply *reply, uint64_t now_ms)
+{
+    const struct client_message *object = &reply->object;
+    struct agent_news news = {.state = AGENT_SUB_WAITING};
+    client_message_show(object, CLIENT_FIELD_CODE, news.code, sizeof(news.code));
+    client_message_show(object, CLIENT_FIELD_TEXT, news.text, 200);
+    struct agent_sub *sub = reply->id == 0 ? NULL : find_asked(a, reply->id);
+    if (reply->id == 0) {
+        return broken(a, "the server complains: %s", news.text);
+    }
+    if (sub == NULL) {
+        return RC_OK; /* of one that was given up */
+    }
+    news.earliest = client_message_integer_or_0(object, CLIENT_FIELD_EARLIEST);
+    news.latest = client_message_integer_or_0(object, CLIENT_FIELD_LATEST);
+    const uint64_t asked = client_message_integer_or_0(object, CLIENT_FIELD_RETRY_AFTER_MS);
+    if (asked > 0 || code_is(object, "unavailable") || code_is(object, "rate_limited") ||
+        code_is(object, "internal")) {
+        wait_longer(a, sub, asked, now_ms);
+        tell(a, sub, &news);
+    } else {
+        end(a, sub, &news);
+    }
+    return RC_OK;
+}
+
+/* ---- frames -------------------------------------------------------------------------------- */
+
+void agent_on_ready(struct agent *agent, uint64_t frame_bytes)
+{
+    size_t at = 0;
+    struct agent_sub *sub;
+    agent->ready_ = true;
+    agent->frame_max_ =
+        frame_bytes > 0 && frame_bytes < FRAME_BYTES_MAX ? (size_t)frame_bytes : FRAME_MAX_KNOWN;
+    agent->frame_max_ = agent->frame_max_ < 16u * KIB ? 16u * KIB : agent->frame_max_;
+    outbox_on_ready(&agent->outbox, FIRST_ID);
+    while ((sub = map_next(&agent->subs_, &at)) != NULL) {
+        if (sub->state != AGENT_SUB_ENDED && list_empty(&sub->wait_)) {
+            make_due(agent, sub);
+        }
+    }
+}
+
+void agent_on_lost(struct agent *agent)
+{
+    size_t at = 0;
+    struct agent_sub *sub;
+    struct list *node;
+    agent->ready_ = false;
+    while ((node = list_pop_front(&agent->due_)) != NULL) {
+        sub = CONTAINER_OF(node, struct agent_sub, due_);
+        if (sub->state == AGENT_SUB_CLOSED) {
+            sub_free(agent, sub);
+        }
+    }
+    struct list to_tell;
+    list_init(&to_tell);
+    while ((sub = map_next(&agent->subs_, &at)) != NULL) {
+        if (sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED) {
+            if (sub->state == AGENT_SUB_LIVE) {
+                list_push_back(&to_tell, &sub->due_);
+            }
+            sub_move(sub, AGENT_SUB_WAITING);
+            sub->asked_ = 0;
+            sub->say_ack_ = false;
+            sub->say_history_ = false;
+        }
+    }
+    /* Only now, since a callback may change what was gone through. */
+    while ((node = list_pop_front(&to_tell)) != NULL) {
+        sub = CONTAINER_OF(node, struct agent_sub, due_);
+        if (sub->state == AGENT_SUB_CLOSED) {
+            sub_free(agent, sub);
+        } else {
+            tell_state(agent, sub);
+        }
+    }
+}
+
+/* What belongs to a subscription; NULL: it has none of that name (any more). */
+static enum rc take_for(struct agent *a, struct agent_sub *sub, struct reply *reply,
+                        uint64_t now_ms)
+{
+    switch (reply->type) {
+    case CLIENT_SUBSCRIBED: return on_subscribed(a, sub, reply);
+    case CLIENT_GAP: return on_gap(a, sub, reply);
+    case CLIENT_RESET: on_reset(a, sub, reply); return RC_OK;
+    case CLIENT_UNSUBSCRIBED: on_unsubscribed(a, sub, reply, now_ms); return RC_OK;
+    case CLIENT_HISTORY: return on_history(a, sub, reply, now_ms);
+    case CLIENT_CONNECTED:
+    case CLIENT_PUBLISHED:
+    case CLIENT_MESSAGE:
+    case CLIENT_DIGEST:
+    case CLIENT_GOAWAY:
+    case CLIENT_ERROR:
+    case CLIENT_OTHER: return RC_OK;
+    }
+    UNREACHABLE();
+}
+
+static enum rc take_one(struct agent *a, struct reply *reply, uint64_t now_ms)
+{
+    const bool for_outbox = (reply->type == CLIENT_PUBLISHED || reply->type == CLIENT_ERROR) &&
+                            outbox_owns(&a->outbox, reply->id);
+    if (for_outbox || reply->type == CLIENT_PUBLISHED) {
+        const enum rc rc = outbox_take(&a->outbox, reply, now_ms);
+        return rc == RC_PROTOCOL ? broken(a, "%s", outbox_why(&a->outbox)) : rc;
+    }
+    if (reply->type == CLIENT_ERROR) {
+        return on_error(a, reply, now_ms);
+    }
+    if (reply->type == CLIENT_GOAWAY) {
+        a->options_.ops->goaway(
+            a->options_.ctx,
+            client_message_integer_or_0(&reply->object, CLIENT_FIELD_RECONNECT_AFTER_MS));
+        return RC_OK;
+    }
+    struct agent_sub *sub = reply->type == CLIENT_OTHER || reply->type == CLIENT_CONNECTED ||
+                                    reply->type == CLIENT_DIGEST
+                                ? NULL
+                                : find(a, reply->channel);
+    return sub == NULL ? RC_OK : take_for(a, sub, reply, now_ms);
+}
+
+enum rc agent_take(struct agent *agent, struct bytes frame, uint64_t now_ms)
+{
+    struct bytes rest = frame;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && rest.size > 0) {
+        rc = reply_take(agent->options_.codec, &rest, &agent->room_, &agent->reply_);
+        if (rc == RC_BAD) {
+            rc = broken(agent, "the server sent something that is no message of the protocol");
+        } else if (rc == RC_OK && agent->reply_.type == CLIENT_MESSAGE) {
+            on_message(agent, &agent->reply_.message);
+        } else if (rc == RC_OK) {
+            rc = take_one(agent, &agent->reply_, now_ms);
+        }
+    }
+    return rc;
+}
+
+/* ---- saying -------------------------------------------------------------------------------- */
+
+static enum rc say_subscribe(struct agent *a, struct agent_sub *sub, struct buf *to)
+{
+    const struct speak_subscribe subscribe = {
+        .id = ++a->next_id_,
+        .channel = agent_sub_name(sub),
+        .from = sub->has_cursor ? WIRE_FROM_EPOCH_SEQ : sub->from_,
+        .epoch = sub->epoch,
+        .seq = sub->has_cursor ? sub->receive.next : sub->from_value_,
+        .time_ms = sub->from_value_,
+        .window = sub->window_,
+        .on_gap_reset = sub->on_gap_reset_,
+        .when_slow = sub->when_slow_,
+    };
+    const enum rc rc = speak_subscribe(a->options_.codec, to, &subscribe);
+    if (rc == RC_OK) {
+        sub->asked_ = subscribe.id;
+        sub_move(sub, AGENT_SUB_ASKED);
+    }
+    return rc;
+}
+
+static enum rc say_history(struct agent *a, struct agent_sub *sub, struct buf *to)
+{
+    uint64_t hole_end;
+    sub->say_history_ = false;
+    if (!receive_hole(&sub->receive, &hole_end)) {
+        return RC_OK;
+    }
+    const uint64_t missing = hole_end - sub->receive.next;
+    const uint32_t limit =
+        missing < HISTORY_MESSAGES_MAX ? (uint32_t)missing : HISTORY_MESSAGES_MAX;
+    const enum rc rc = speak_history(a->options_.codec, to, ++a->next_id_, agent_sub_name(sub),
+                                     sub->receive.next, limit);
+    if (rc == RC_OK) {
+        sub->asked_ = a->next_id_;
+        sub->fills_++;
+    }
+    return rc;
+}
+
+/* One command of the subscription that is due first; it stays due while it has more. */
+static enum rc say_one(struct agent *a, struct agent_sub *sub, struct buf *to)
+{
+    const struct bytes name = agent_sub_name(sub);
+    enum rc rc = RC_OK;
+    if (sub->state == AGENT_SUB_CLOSED) {
+        if (sub->say_ack_ && a->ready_) {
+            rc = speak_unsubscribe(a->options_.codec, to, ++a->next_id_, name);
+        }
+        if (rc == RC_OK) {
+            sub_free(a, sub);
+        }
+        return rc;
+    }
+    if (sub->state == AGENT_SUB_WAITING) {
+        rc = say_subscribe(a, sub, to);
+    } else if (sub->state == AGENT_SUB_LIVE && sub->say_ack_) {
+        rc = speak_ack(a->options_.codec, to, name, ack_of(sub));
+        sub->acked_ = rc == RC_OK ? ack_of(sub) : sub->acked_;
+        sub->say_ack_ = rc != RC_OK;
+    } else if (sub->state == AGENT_SUB_LIVE && sub->say_history_) {
+        rc = say_history(a, sub, to);
+    }
+    if (rc == RC_OK && !sub->say_ack_ && !sub->say_history_) {
+        list_remove(&sub->due_);
+    }
+    return rc;
+}
+
+enum rc agent_next(struct agent *agent, uint64_t now_ms, struct buf *to)
+{
+    const size_t before = to->size;
+    const size_t enough = agent->options_.codec == WIRE_JSON          ? 1
+                          : agent->frame_max_ / 2 < AGENT_FRAME_BYTES ? agent->frame_max_ / 2
+                                                                      : AGENT_FRAME_BYTES;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && to->size - before < enough) {
+        if (!list_empty(&agent->due_)) {
+            rc = say_one(agent, CONTAINER_OF(agent->due_.next, struct agent_sub, due_), to);
+        } else if (agent->ready_) {
+            /* Whatever stands before it, the frame as a whole is no larger than the server takes.
+             */
+            rc = outbox_next(&agent->outbox, agent->options_.codec, agent->frame_max_,
+                             agent->frame_max_ - (to->size - before), now_ms, to);
+        } else {
+            rc = RC_END;
+        }
+    }
+    return rc == RC_END && to->size > before ? RC_OK : rc;
+}
+
+void agent_step(struct agent *agent, uint64_t now_ms)
+{
+    for (struct list *at = agent->waits_.next, *after; at != &agent->waits_; at = after) {
+        after = at->next;
+        struct agent_sub *sub = CONTAINER_OF(at, struct agent_sub, wait_);
+        if (now_ms >= sub->retry_at_ms_) {
+            list_remove(&sub->wait_);
+            if (agent->ready_) {
+                make_due(agent, sub);
+            }
+        }
+    }
+    outbox_step(&agent->outbox, now_ms);
+}
+
+uint64_t agent_deadline_ms(const struct agent *agent)
+{
+    uint64_t deadline = outbox_deadline_ms(&agent->outbox);
+    for (const struct list *at = agent->waits_.next; at != &agent->waits_; at = at->next) {
+        const struct agent_sub *sub = CONTAINER_OF(at, struct agent_sub, wait_);
+        deadline = sub->retry_at_ms_ < deadline ? sub->retry_at_ms_ : deadline;
+    }
+    return deadline;
+}

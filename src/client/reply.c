@@ -1,0 +1,318 @@
+#include "client/reply.h"
+
+#include "wire/base64.h"
+
+static const char *const reason_texts[] = {
+    [REPLY_REASON_NONE] = "",
+    [REPLY_TRIMMED] = "trimmed",
+    [REPLY_EPOCH] = "epoch",
+    [REPLY_AHEAD] = "ahead",
+    [REPLY_DAMAGED] = "damaged",
+    [REPLY_GAP] = "gap",
+    [REPLY_UNAVAILABLE] = "unavailable",
+    [REPLY_SLOW] = "slow",
+    [REPLY_CONFLATED] = "conflated",
+    [REPLY_REASON_OTHER] = "other",
+};
+
+const char *reply_reason_text(enum reply_reason reason)
+{
+    return reason_texts[reason];
+}
+
+void reply_room_deinit(struct reply_room *room)
+{
+    buf_deinit(&room->data);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------- */
+
+/* A string member that is a name; false: it is none, or too long for one. */
+static bool name_of(const struct client_message *message, enum client_field field, uint8_t *room,
+                    struct bytes *ret_name)
+{
+    const struct json_value *value = &message->fields[field];
+    if (value->kind != JSON_KIND_STRING || value->raw.size > REPLY_NAME_SIZE) {
+        return false;
+    }
+    if (!value->escaped) {
+        *ret_name = json_string_inner(value);
+        return true;
+    }
+    size_t size = 0;
+    if (!json_unescape(value, room, &size)) {
+        return false;
+    }
+    *ret_name = bytes_of(room, size);
+    return true;
+}
+
+static uint64_t number_of(const struct client_message *m, enum client_field field)
+{
+    return client_message_integer_or_0(m, field);
+}
+
+/* [P 15] an epoch is a number in base 32; what is none is no epoch of a server's. */
+static bool epoch_of(const struct client_message *m, uint64_t *ret_epoch)
+{
+    if (!client_message_has(m, CLIENT_FIELD_EPOCH) ||
+        m->fields[CLIENT_FIELD_EPOCH].kind != JSON_KIND_STRING) {
+        return false;
+    }
+    return wire_epoch_parse(json_string_inner(&m->fields[CLIENT_FIELD_EPOCH]), ret_epoch);
+}
+
+static enum reply_reason reason_of(const struct client_message *m)
+{
+    if (!client_message_has(m, CLIENT_FIELD_REASON)) {
+        return REPLY_REASON_NONE;
+    }
+    for (enum reply_reason i = REPLY_TRIMMED; i < REPLY_REASON_OTHER; i++) {
+        if (client_message_is(m, CLIENT_FIELD_REASON, bytes_of_text(reason_texts[i]))) {
+            return i;
+        }
+    }
+    return REPLY_REASON_OTHER;
+}
+
+/* `"message_id":"7218…"`: its digits; 0 where it is something else, as strings may be. */
+static uint64_t message_id_of(const struct client_message *m)
+{
+    if (!client_message_has(m, CLIENT_FIELD_MESSAGE_ID) ||
+        m->fields[CLIENT_FIELD_MESSAGE_ID].kind != JSON_KIND_STRING) {
+        return 0;
+    }
+    const struct bytes text = json_string_inner(&m->fields[CLIENT_FIELD_MESSAGE_ID]);
+    uint64_t id = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        const unsigned digit = (unsigned)text.data[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(id, 10u, &id) ||
+            __builtin_add_overflow(id, digit, &id)) {
+            return 0;
+        }
+    }
+    return id;
+}
+
+static enum rc take_payload(const struct client_message *m, struct reply_room *room,
+                            struct reply_message *to)
+{
+    const bool has_data = client_message_has(m, CLIENT_FIELD_DATA);
+    if (has_data == client_message_has(m, CLIENT_FIELD_DATA_BASE64)) {
+        return RC_BAD;
+    }
+    to->is_bytes = !has_data;
+    if (has_data) {
+        to->data = m->fields[CLIENT_FIELD_DATA].raw;
+        return RC_OK;
+    }
+    const struct json_value *value = &m->fields[CLIENT_FIELD_DATA_BASE64];
+    if (value->kind != JSON_KIND_STRING) {
+        return RC_BAD;
+    }
+    const struct bytes text = json_string_inner(value);
+    buf_clear(&room->data);
+    const enum rc rc = buf_reserve(&room->data, base64_decoded_size(text) + 1);
+    size_t size = 0;
+    if (rc == RC_OK && !base64_decode(room->data.data, text, &size)) {
+        return RC_BAD;
+    }
+    to->data = bytes_of(room->data.data, size);
+    return rc;
+}
+
+static enum rc take_message(const struct client_message *m, struct reply_room *room,
+                            struct reply_message *to)
+{
+    *to = (struct reply_message){
+        .seq = number_of(m, CLIENT_FIELD_SEQ),
+        .message_id = message_id_of(m),
+        .time_ms = number_of(m, CLIENT_FIELD_TIME),
+        .producer_seq = number_of(m, CLIENT_FIELD_PRODUCER_SEQ),
+        .has_key = client_message_has(m, CLIENT_FIELD_KEY),
+    };
+    if (to->seq == 0 || (to->has_key && !name_of(m, CLIENT_FIELD_KEY, room->key, &to->key))) {
+        return RC_BAD;
+    }
+    if (client_message_has(m, CLIENT_FIELD_PRODUCER) &&
+        !name_of(m, CLIENT_FIELD_PRODUCER, room->producer, &to->producer)) {
+        return RC_BAD;
+    }
+    return take_payload(m, room, to);
+}
+
+static enum rc take_published(const struct client_message *m, struct reply *r)
+{
+    r->has_seq = client_message_integer(m, CLIENT_FIELD_SEQ, &r->seq);
+    r->count = client_message_has(m, CLIENT_FIELD_MESSAGE_COUNT)
+                   ? number_of(m, CLIENT_FIELD_MESSAGE_COUNT)
+                   : 1;
+    r->publishes = 1;
+    r->duplicate = client_message_true(m, CLIENT_FIELD_DUPLICATE);
+    return epoch_of(m, &r->epoch) && r->count > 0 ? RC_OK : RC_BAD;
+}
+
+static enum rc take_subscribed(const struct client_message *m, struct reply *r)
+{
+    r->next = number_of(m, CLIENT_FIELD_NEXT);
+    r->earliest = number_of(m, CLIENT_FIELD_EARLIEST);
+    r->latest = number_of(m, CLIENT_FIELD_LATEST);
+    r->reason = REPLY_REASON_NONE;
+    struct client_message inside;
+    if (client_message_has(m, CLIENT_FIELD_RESET)) {
+        if (client_message_parse_element(m->fields[CLIENT_FIELD_RESET].raw, &inside) != RC_OK) {
+            return RC_BAD;
+        }
+        r->reason = reason_of(&inside);
+        r->reason = r->reason == REPLY_REASON_NONE ? REPLY_REASON_OTHER : r->reason;
+    }
+    return epoch_of(m, &r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
+}
+
+static void take_bounds(const struct client_message *m, struct reply *r)
+{
+    r->has_range = client_message_integer(m, CLIENT_FIELD_FROM, &r->from) &&
+                   client_message_integer(m, CLIENT_FIELD_TO, &r->to);
+    r->earliest = number_of(m, CLIENT_FIELD_EARLIEST);
+    r->latest = number_of(m, CLIENT_FIELD_LATEST);
+    r->reason = reason_of(m);
+    r->epoch = 0;
+    (void)epoch_of(m, &r->epoch);
+}
+
+static enum rc take_history(const struct client_message *m, struct reply *r)
+{
+    r->earliest = number_of(m, CLIENT_FIELD_EARLIEST);
+    r->latest = number_of(m, CLIENT_FIELD_LATEST);
+    r->more = client_message_true(m, CLIENT_FIELD_MORE);
+    r->elements = client_message_has(m, CLIENT_FIELD_MESSAGES)
+                      ? m->fields[CLIENT_FIELD_MESSAGES].raw
+                      : (struct bytes){0};
+    r->damaged = client_message_has(m, CLIENT_FIELD_DAMAGED) ? m->fields[CLIENT_FIELD_DAMAGED].raw
+                                                             : (struct bytes){0};
+    const bool good = r->elements.size > 0 && r->elements.data[0] == '[' &&
+                      (r->damaged.size == 0 || r->damaged.data[0] == '[');
+    return epoch_of(m, &r->epoch) && good ? RC_OK : RC_BAD;
+}
+
+static enum rc take_by_type(const struct client_message *m, struct reply_room *room,
+                            struct reply *r)
+{
+    switch (m->type) {
+    case CLIENT_PUBLISHED: return take_published(m, r);
+    case CLIENT_SUBSCRIBED: return take_subscribed(m, r);
+    case CLIENT_MESSAGE: {
+        const enum rc rc = take_message(m, room, &r->message);
+        r->message.channel = r->channel;
+        return rc;
+    }
+    case CLIENT_GAP: take_bounds(m, r); return r->has_range ? RC_OK : RC_BAD;
+    case CLIENT_RESET:
+        r->next = number_of(m, CLIENT_FIELD_NEXT);
+        r->reason = reason_of(m);
+        return epoch_of(m, &r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
+    case CLIENT_HISTORY: return take_history(m, r);
+    case CLIENT_UNSUBSCRIBED: take_bounds(m, r); return RC_OK;
+    case CLIENT_ERROR:
+    case CLIENT_GOAWAY: r->object = *m; return RC_OK;
+    case CLIENT_CONNECTED:
+    case CLIENT_DIGEST:
+    case CLIENT_OTHER: return RC_OK;
+    }
+    UNREACHABLE();
+}
+
+static bool has_channel(enum client_type type)
+{
+    return type == CLIENT_PUBLISHED || type == CLIENT_SUBSCRIBED || type == CLIENT_UNSUBSCRIBED ||
+           type == CLIENT_MESSAGE || type == CLIENT_GAP || type == CLIENT_RESET ||
+           type == CLIENT_HISTORY;
+}
+
+static enum rc take_text(struct bytes text, struct reply_room *room, struct reply *r)
+{
+    struct client_message m;
+    if (client_message_parse(text, &m) != RC_OK) {
+        return RC_BAD;
+    }
+    r->type = m.type;
+    r->id = number_of(&m, CLIENT_FIELD_ID);
+    if (has_channel(m.type) && (!client_message_has(&m, CLIENT_FIELD_CHANNEL) ||
+                                !name_of(&m, CLIENT_FIELD_CHANNEL, room->channel, &r->channel))) {
+        return RC_BAD;
+    }
+    return take_by_type(&m, room, r);
+}
+
+/* ---- either -------------------------------------------------------------------------------- */
+
+enum rc reply_take(enum wire_codec codec, struct bytes *rest, struct reply_room *room,
+                   struct reply *ret_reply)
+{
+    if (codec == WIRE_BINARY) {
+        return reply_take_unit(rest, ret_reply);
+    }
+    const struct bytes text = *rest;
+    *rest = (struct bytes){0};
+    return take_text(text, room, ret_reply);
+}
+
+/* Takes the first value off what is left of an array, which begins with its bracket or a comma. */
+static enum rc next_in_array(struct bytes *rest, struct bytes *ret_value)
+{
+    struct json_scan scan;
+    struct json_value value;
+    if (rest->size == 0) {
+        return RC_END;
+    }
+    /* The array was scanned as a whole: what is left of it is one again with a bracket in front. */
+    json_scan_init(&scan, bytes_of(rest->data + 1, rest->size - 1));
+    if (json_scan_peek(&scan) == ']') {
+        return RC_END;
+    }
+    if (json_scan_value(&scan, &value) != RC_OK) {
+        return RC_BAD;
+    }
+    (void)json_scan_peek(&scan);
+    const size_t used = 1 + json_scan_offset(&scan);
+    ASSERT(used < rest->size); /* at the least the closing bracket */
+    *rest = bytes_of(rest->data + used, rest->size - used);
+    if (rest->data[0] == ']') {
+        *rest = (struct bytes){0};
+    }
+    *ret_value = value.raw;
+    return RC_OK;
+}
+
+enum rc reply_next_element(enum wire_codec codec, struct reply *reply, struct reply_room *room,
+                           struct reply_message *ret_message)
+{
+    if (codec == WIRE_BINARY) {
+        return reply_next_element_binary(reply, ret_message);
+    }
+    struct bytes text;
+    const enum rc rc = next_in_array(&reply->elements, &text);
+    struct client_message m;
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return client_message_parse_element(text, &m) == RC_OK ? take_message(&m, room, ret_message)
+                                                           : RC_BAD;
+}
+
+enum rc reply_next_damaged(enum wire_codec codec, struct reply *reply, struct wire_range *ret_range)
+{
+    if (codec == WIRE_BINARY) {
+        return reply_next_damaged_binary(reply, ret_range);
+    }
+    struct bytes text;
+    const enum rc rc = next_in_array(&reply->damaged, &text);
+    struct client_message m;
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const bool good = client_message_parse_element(text, &m) == RC_OK &&
+                      client_message_integer(&m, CLIENT_FIELD_FROM, &ret_range->from) &&
+                      client_message_integer(&m, CLIENT_FIELD_TO, &ret_range->to);
+    return good ? RC_OK : RC_BAD;
+}
