@@ -30,8 +30,10 @@ LAYERS = {
     "engine": {"base", "ring", "log"},
     "server": {"base", "ring", "wire", "log", "core", "session", "io", "engine"},
     "client": {"base", "wire"},
+    "sdk": {"base", "ring", "wire", "log", "io", "client"},  # log: log/storage.h
     "bench": {"base", "wire", "client"},
-    "cli": {"base", "ring", "wire", "log", "core", "session", "io", "server", "client", "bench"},
+    "cli": {"base", "ring", "wire", "log", "core", "session", "io", "server", "client", "sdk",
+            "bench"},
 }
 HEART = {"wire", "log", "core", "session"}
 ATOMICS_ALLOWED = re.compile(r"^src/(ring/|base/stats\.[ch]$)")
@@ -487,8 +489,8 @@ def run(command, root):
 
 
 def compile_flags():
-    flags = ["-std=gnu17", "-D_GNU_SOURCE", '-DSERIATIM_VERSION="0"', "-Isrc", "-Wall", "-Wextra",
-             "-Werror", "-fsyntax-only", "-x", "c"]
+    flags = ["-std=gnu17", "-D_GNU_SOURCE", '-DSERIATIM_VERSION="0"', "-Isrc", "-Iinclude",
+             "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c"]
     for package in ("libcrypto", "jansson", "libfyaml"):
         answer = run(["pkg-config", "--cflags", package], ".")
         flags += shlex.split(answer.stdout) if answer.returncode == 0 else []
