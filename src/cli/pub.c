@@ -5,22 +5,23 @@
 #include "cli/lines.h"
 #include "cli/runtime.h"
 #include "client/payload.h"
-#include "client/publisher.h"
 #include "server/config_args.h"
 #include "server/config_text.h"
 #include "server/config_value.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <seriatim/client.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define WINDOW_DEFAULT     1000u
 #define TIMEOUT_MS_DEFAULT 30000u
 #define READ_BYTES         65536u
-/* What may wait in our own buffer before it is written. */
-#define PENDING_BYTES_MAX (256u * 1024u)
-#define PROGRESS_MS       200u
+/* What may wait for its acknowledgement, whatever the window: the most that a client has. */
+#define OUTBOX_BYTES (128u * 1024u * 1024u)
+#define WHY_SIZE     320u
+#define PROGRESS_MS  200u
 
 enum pub_option {
     PUB_JSON,
@@ -58,12 +59,17 @@ struct pub {
     const char *url;
     struct buf *errors;
     /* at work */
-    char producer_random[24];
-    struct link *link;
-    struct publisher publisher;
+    struct seriatim_client *client;
     struct runtime_news news;
+    char why[WHY_SIZE]; /* of the last trouble */
+    uint64_t given;     /* messages that the client has taken */
+    uint64_t acked;
+    uint64_t duplicates;
+    bool denied; /* it cannot go on; told */
     struct lines lines;
-    struct buf scratch;
+    struct buf payload; /* the next message; `held`: there was no room for it */
+    bool is_bytes;
+    bool held;
     uint8_t *input; /* READ_BYTES */
     uint64_t line;  /* lines taken */
     bool input_ended;
@@ -154,38 +160,71 @@ static enum rc parse(struct pub *pub, int argc, char **argv)
 
 /* ---- input --------------------------------------------------------------------------------- */
 
-/* Hands one message to the publisher, or refuses it. */
+static bool is_full(const struct pub *pub)
+{
+    return pub->held || pub->given - pub->acked >= pub->window;
+}
+
+static bool is_idle(const struct pub *pub)
+{
+    return !pub->held && pub->given == pub->acked;
+}
+
+/* Gives the client what is in `payload`; where it has no room, later. */
+static enum rc give_message(struct pub *pub)
+{
+    const struct seriatim_publish publish = {
+        .size = sizeof(publish),
+        .channel = pub->channel,
+        .data = pub->payload.data,
+        .data_size = pub->payload.size,
+        .bytes = pub->is_bytes,
+        .key = pub->key,
+    };
+    const enum seriatim_status status = seriatim_publish(pub->client, &publish);
+    pub->held = status == SERIATIM_FULL;
+    if (status == SERIATIM_OK) {
+        pub->given++;
+    } else if (status == SERIATIM_NOMEM) {
+        return RC_NOMEM;
+    } else if (status != SERIATIM_FULL) {
+        cli_say("the key or the message is refused: %s", seriatim_status_text(status));
+        pub->failed = true;
+        pub->input_ended = true;
+    }
+    return RC_OK;
+}
+
+/* Hands one message to the client, or refuses it. */
 static enum rc add_message(struct pub *pub, struct bytes text)
 {
     const enum payload_mode mode = pub->json                          ? PAYLOAD_JSON
                                    : pub->string || pub->data == NULL ? PAYLOAD_STRING
                                                                       : PAYLOAD_GUESS;
-    buf_clear(&pub->scratch);
-    enum rc rc = payload_encode(&pub->scratch, text, mode);
-    if (rc == RC_OK) {
-        rc = publisher_add(&pub->publisher, buf_bytes(&pub->scratch));
+    buf_clear(&pub->payload);
+    enum rc rc = payload_data(&pub->payload, text, mode, &pub->is_bytes);
+    if (rc != RC_BAD) {
+        return rc == RC_OK ? give_message(pub) : rc;
     }
-    if (rc == RC_BAD) {
-        if (pub->data != NULL) {
-            cli_say("DATA is not JSON, as --json asks for");
-        } else {
-            cli_say("line %" PRIu64 " is not JSON, as --json asks for; what stands before it is "
-                    "published",
-                    pub->line);
-        }
-        pub->failed = true;
-        pub->input_ended = true;
-        return RC_OK;
+    if (pub->data != NULL) {
+        cli_say("DATA is not JSON, as --json asks for");
+    } else {
+        cli_say("line %" PRIu64 " is not JSON, as --json asks for; what stands before it is "
+                "published",
+                pub->line);
     }
-    return rc;
+    pub->failed = true;
+    pub->input_ended = true;
+    return RC_OK;
 }
 
-/* Moves whole lines from the input to the publisher while there is room. */
+/* Moves whole lines from the input to the client while there is room. */
 static enum rc take_lines(struct pub *pub)
 {
-    while (!pub->input_ended && !publisher_full(&pub->publisher)) {
+    enum rc rc = pub->held ? give_message(pub) : RC_OK;
+    while (rc == RC_OK && !pub->input_ended && !is_full(pub)) {
         struct bytes line;
-        enum rc rc = lines_next(&pub->lines, MESSAGE_BYTES_MAX, &line);
+        rc = lines_next(&pub->lines, MESSAGE_BYTES_MAX, &line);
         if (rc == RC_AGAIN) {
             return RC_OK;
         }
@@ -202,16 +241,13 @@ static enum rc take_lines(struct pub *pub)
             return RC_OK;
         }
         rc = add_message(pub, line);
-        if (rc != RC_OK) {
-            return rc;
-        }
     }
-    return RC_OK;
+    return rc;
 }
 
 static bool wants_input(const struct pub *pub)
 {
-    return !pub->input_ended && !publisher_full(&pub->publisher);
+    return !pub->input_ended && !is_full(pub);
 }
 
 static enum rc read_input(struct pub *pub)
@@ -239,48 +275,39 @@ static enum rc read_input(struct pub *pub)
 
 /* ---- the conversation ---------------------------------------------------------------------- */
 
-static enum rc send_some(struct pub *pub, uint64_t now_ms)
+static void on_published(void *user, const struct seriatim_published *p)
 {
-    while (link_ready(pub->link) && link_pending(pub->link) < PENDING_BYTES_MAX) {
-        buf_clear(&pub->scratch);
-        enum rc rc = publisher_next(&pub->publisher, now_ms, &pub->scratch);
-        if (rc == RC_END) {
-            return RC_OK;
-        }
-        if (rc == RC_OK) {
-            rc = link_send(pub->link, buf_bytes(&pub->scratch));
-        }
-        if (rc != RC_OK) {
-            return rc;
+    struct pub *pub = user;
+    if (p->status == SERIATIM_OK) {
+        pub->acked++;
+        pub->duplicates += p->duplicate ? 1 : 0;
+    } else if (!pub->denied) {
+        pub->denied = true;
+        if (p->status == SERIATIM_UNKNOWN) {
+            cli_say("%s", p->text);
+        } else {
+            cli_say("message %" PRIu64 " was refused (%s): %s", p->producer_seq, p->code, p->text);
         }
     }
-    return RC_OK;
 }
 
-/* What came from the server. RC_DENIED: it is over, and was told. */
-static enum rc take_events(struct pub *pub, uint64_t now_ms)
+static void on_connection(void *user, enum seriatim_connection connection, const char *why)
 {
-    struct link_event event;
-    for (link_next(pub->link, now_ms, &event); event.type != LINK_NONE;
-         link_next(pub->link, now_ms, &event)) {
-        switch (event.type) {
-        case LINK_NONE:
-        case LINK_GOAWAY: break; /* what is under way is still answered */
-        case LINK_READY:
-            runtime_tell_ready(&pub->news);
-            publisher_on_ready(&pub->publisher);
-            break;
-        case LINK_LOST: runtime_tell_lost(&pub->news, pub->link); break;
-        case LINK_FAILED: cli_say("%s", link_why(pub->link)); return RC_DENIED;
-        case LINK_MESSAGE:
-            if (publisher_on_message(&pub->publisher, &event.message, now_ms) != RC_OK) {
-                cli_say("%s", publisher_why(&pub->publisher));
-                return RC_DENIED;
-            }
-            break;
+    struct pub *pub = user;
+    switch (connection) {
+    case SERIATIM_CONNECTED: runtime_tell_ready(&pub->news); break;
+    case SERIATIM_LEAVING: break; /* what is under way is still answered */
+    case SERIATIM_CONNECTING:
+        (void)snprintf(pub->why, sizeof(pub->why), "%s", why);
+        runtime_tell_lost(&pub->news, why);
+        break;
+    case SERIATIM_FAILED:
+        if (!pub->denied) {
+            cli_say("%s", why);
         }
+        pub->denied = true;
+        break;
     }
-    return RC_OK;
 }
 
 /* On a terminal: how far it is. */
@@ -291,16 +318,15 @@ static void show_progress(struct pub *pub, uint64_t now_ms, bool last)
     }
     if (last || now_ms - pub->shown_ms >= PROGRESS_MS) {
         pub->shown_ms = now_ms;
-        (void)fprintf(stderr, "\r%" PRIu64 " published%s", publisher_acked(&pub->publisher),
-                      last ? "\n" : "");
+        (void)fprintf(stderr, "\r%" PRIu64 " published%s", pub->acked, last ? "\n" : "");
     }
 }
 
 /* RC_UNAVAILABLE: nothing has been acknowledged for too long. */
 static enum rc check_progress(struct pub *pub, uint64_t now_ms)
 {
-    const uint64_t acked = publisher_acked(&pub->publisher);
-    if (acked != pub->acked_seen || publisher_idle(&pub->publisher)) {
+    const uint64_t acked = pub->acked;
+    if (acked != pub->acked_seen || is_idle(pub)) {
         pub->acked_seen = acked;
         pub->progress_ms = now_ms;
     }
@@ -311,28 +337,19 @@ static enum rc check_progress(struct pub *pub, uint64_t now_ms)
     char time[CONFIG_NUMBER_TEXT_SIZE];
     config_format_duration(pub->timeout_ms, time);
     cli_say("gave up: nothing was acknowledged for %s%s%s", time,
-            pub->news.out ? "; the last trouble was: " : "",
-            pub->news.out ? link_why(pub->link) : "");
+            pub->news.out ? "; the last trouble was: " : "", pub->news.out ? pub->why : "");
     return RC_UNAVAILABLE;
 }
 
 static uint64_t next_deadline(const struct pub *pub)
 {
-    uint64_t deadline = link_deadline_ms(pub->link);
-    const uint64_t paused =
-        link_ready(pub->link) ? publisher_deadline_ms(&pub->publisher) : UINT64_MAX;
-    deadline = paused < deadline ? paused : deadline;
-    if (pub->timeout_ms > 0 && !publisher_idle(&pub->publisher)) {
-        const uint64_t given_up = pub->progress_ms + pub->timeout_ms;
-        deadline = given_up < deadline ? given_up : deadline;
-    }
-    return deadline;
+    return pub->timeout_ms > 0 && !is_idle(pub) ? pub->progress_ms + pub->timeout_ms : UINT64_MAX;
 }
 
 static enum rc one_round(struct pub *pub)
 {
     struct pollfd fds[2] = {
-        {.fd = link_fd(pub->link), .events = link_events(pub->link)},
+        {.fd = seriatim_client_fd(pub->client), .events = POLLIN},
         {.fd = wants_input(pub) ? STDIN_FILENO : -1, .events = POLLIN},
     };
     runtime_wait(fds, 2, next_deadline(pub));
@@ -340,25 +357,21 @@ static enum rc one_round(struct pub *pub)
     if (fds[1].revents != 0) {
         rc = read_input(pub);
     }
-    const uint64_t now_ms = runtime_now_ms();
-    link_step(pub->link, now_ms);
-    if (rc == RC_OK) {
-        rc = take_events(pub, now_ms);
+    (void)seriatim_client_turn(pub->client); /* on_connection() says what fails */
+    if (rc == RC_OK && pub->denied) {
+        return RC_DENIED;
     }
     if (rc == RC_OK) {
         rc = take_lines(pub);
     }
-    if (rc == RC_OK) {
-        rc = send_some(pub, now_ms);
-    }
-    return rc == RC_OK ? check_progress(pub, now_ms) : rc;
+    return rc == RC_OK ? check_progress(pub, runtime_now_ms()) : rc;
 }
 
 /* Everything is acknowledged, or it cannot go on. */
 static enum rc work(struct pub *pub)
 {
     pub->progress_ms = runtime_now_ms();
-    while (!(pub->input_ended && publisher_idle(&pub->publisher))) {
+    while (!(pub->input_ended && is_idle(pub))) {
         if (runtime_stopped() != 0) {
             cli_say("stopped by a signal");
             return RC_CLOSED;
@@ -374,11 +387,11 @@ static enum rc work(struct pub *pub)
 static int report(struct pub *pub, enum rc rc)
 {
     show_progress(pub, 0, true);
-    const uint64_t acked = publisher_acked(&pub->publisher);
-    if (publisher_duplicates(&pub->publisher) > 0 && pub->producer != NULL) {
+    const uint64_t acked = pub->acked;
+    if (pub->duplicates > 0 && pub->producer != NULL) {
         cli_say("%" PRIu64 " of %" PRIu64 " messages were there already under their number and "
                 "were not stored again",
-                publisher_duplicates(&pub->publisher), acked);
+                pub->duplicates, acked);
     }
     if (rc == RC_OK && !pub->failed) {
         return CLI_DONE;
@@ -387,53 +400,65 @@ static int report(struct pub *pub, enum rc rc)
         cli_say("%s", rc_text(rc));
     }
     cli_say("%" PRIu64 " messages are acknowledged, number %" PRIu64 " and those behind it are not",
-            acked, publisher_head(&pub->publisher));
+            acked, pub->first + pub->acked);
     return CLI_FAILED;
 }
 
-static enum rc start(struct pub *pub, const struct client_url *url)
+static enum rc start(struct pub *pub, const char *url)
 {
-    if (pub->producer == NULL) {
-        (void)snprintf(pub->producer_random, sizeof(pub->producer_random), "p-%016" PRIx64,
-                       runtime_random());
-    }
-    const struct link_options options = {
-        .url = *url,
-        .producer = pub->producer == NULL ? pub->producer_random : pub->producer,
+    const struct seriatim_client_options options = {
+        .size = sizeof(options),
+        .endpoints = &url,
+        .endpoint_count = 1,
+        .producer = pub->producer,
         .producer_epoch = pub->epoch,
+        .codec = SERIATIM_JSON,
+        .outbox_bytes = OUTBOX_BYTES,
+        .message_bytes = MESSAGE_BYTES_MAX,
+        .publish_window = (uint32_t)pub->window,
+        .batch_messages = 1, /* a line is a publish, as it was typed */
+        .user = pub,
+        .on_published = on_published,
+        .on_connection = on_connection,
     };
-    enum rc rc = link_open(&options, runtime_random(), runtime_now_ms(), &pub->link);
-    if (rc == RC_OK && pub->data != NULL) {
-        pub->input_ended = true;
-        rc = add_message(pub, bytes_of_text(pub->data));
-    } else if (rc == RC_OK) {
-        pub->input = mem_alloc(READ_BYTES);
-        rc = pub->input == NULL ? RC_NOMEM : RC_OK;
+    const char *why = NULL;
+    enum seriatim_status status = seriatim_client_new(&options, &pub->client, &why);
+    if (status == SERIATIM_OK) {
+        status = seriatim_channel_begin(pub->client, pub->channel, pub->first);
     }
-    return rc;
+    if (status != SERIATIM_OK && status != SERIATIM_BAD) {
+        cli_say("%s", seriatim_status_text(status));
+        return RC_DENIED;
+    }
+    if (status == SERIATIM_BAD) {
+        cli_say("%s",
+                why != NULL
+                    ? why
+                    : "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
+        return RC_DENIED;
+    }
+    if (pub->data != NULL) {
+        pub->input_ended = true;
+        return add_message(pub, bytes_of_text(pub->data));
+    }
+    pub->input = mem_alloc(READ_BYTES);
+    return pub->input == NULL ? RC_NOMEM : RC_OK;
 }
 
-static int run(struct pub *pub, const struct client_url *url)
+static int run(struct pub *pub, const char *url)
 {
-    const struct bytes key = pub->key == NULL ? (struct bytes){0} : bytes_of_text(pub->key);
-    enum rc rc = publisher_init(&pub->publisher, bytes_of_text(pub->channel), key, pub->first,
-                                pub->data == NULL ? pub->window : 1);
-    if (rc != RC_OK) {
-        return cli_fail(rc);
-    }
     runtime_init();
     if (pub->data == NULL && isatty(STDIN_FILENO) == 1) {
         cli_say("each line that you type is a message; ^D ends");
     }
-    rc = start(pub, url);
+    enum rc rc = start(pub, url);
     if (rc == RC_OK) {
         rc = work(pub);
     }
     const int status = report(pub, rc);
-    link_close(pub->link);
-    publisher_deinit(&pub->publisher);
+    (void)seriatim_client_close(pub->client, 0);
     lines_deinit(&pub->lines);
-    buf_deinit(&pub->scratch);
+    buf_deinit(&pub->payload);
     mem_free(pub->input);
     return status;
 }
@@ -451,13 +476,13 @@ int cli_pub(int argc, char **argv)
                       .timeout_ms = TIMEOUT_MS_DEFAULT,
                       .errors = &errors};
     const enum rc rc = parse(&pub, argc, argv);
-    struct client_url url;
+    const char *url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("pub", &errors) : cli_fail(rc);
-    } else if (runtime_url("pub", pub.url, &url) != RC_OK) {
+    } else if (runtime_url_text("pub", pub.url, &url) != RC_OK) {
         status = CLI_USAGE;
     } else {
-        status = run(&pub, &url);
+        status = run(&pub, url);
     }
     buf_deinit(&errors);
     return status;

@@ -92,7 +92,9 @@ void runtime_wait_ns(struct pollfd *fds, nfds_t count, uint64_t deadline_ns)
     }
 }
 
-enum rc runtime_url(const char *command, const char *given, struct client_url *ret_url)
+/* The URL given, else the environment's, else the default; and its text. */
+static enum rc find_url(const char *command, const char *given, struct client_url *ret_url,
+                        const char **ret_text)
 {
     const char *text = given;
     const char *name = "--url";
@@ -104,6 +106,7 @@ enum rc runtime_url(const char *command, const char *given, struct client_url *r
         text = CLIENT_URL_DEFAULT;
     }
     const char *why = NULL;
+    *ret_text = text;
     if (client_url_parse(text, ret_url, &why) == RC_OK) {
         return RC_OK;
     }
@@ -112,13 +115,25 @@ enum rc runtime_url(const char *command, const char *given, struct client_url *r
     return RC_USAGE;
 }
 
-void runtime_tell_lost(struct runtime_news *news, const struct link *link)
+enum rc runtime_url(const char *command, const char *given, struct client_url *ret_url)
+{
+    const char *text;
+    return find_url(command, given, ret_url, &text);
+}
+
+enum rc runtime_url_text(const char *command, const char *given, const char **ret_text)
+{
+    struct client_url url;
+    return find_url(command, given, &url, ret_text);
+}
+
+void runtime_tell_lost(struct runtime_news *news, const char *why)
 {
     if (news->out) {
         return;
     }
     news->out = true;
-    cli_say("%s; trying again%s", link_why(link),
+    cli_say("%s; trying again%s", why,
             news->connected ? "" : " (is the server running? `seriatim serve` starts one)");
 }
 

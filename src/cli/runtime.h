@@ -7,7 +7,6 @@
 #define CLI_RUNTIME_H
 
 #include "base/bytes.h"
-#include "client/link.h"
 #include "client/url.h"
 
 #include <poll.h>
@@ -29,12 +28,15 @@ void runtime_wait_ns(struct pollfd *fds, nfds_t count, uint64_t deadline_ns);
 /* The URL given, else SERIATIM_URL, else the default. RC_USAGE: told on standard error */
 MUST_USE enum rc runtime_url(const char *command, const char *given, struct client_url *ret_url);
 
-/* Tells on standard error that the link was lost, once an outage, and that it is back. */
+/* The same, as the text that it was found to be good as. */
+MUST_USE enum rc runtime_url_text(const char *command, const char *given, const char **ret_text);
+
+/* Tells on standard error that the connection was lost, once an outage, and that it is back. */
 struct runtime_news {
     bool out;       /* an outage was told */
     bool connected; /* it has been connected once */
 };
-void runtime_tell_lost(struct runtime_news *news, const struct link *link);
+void runtime_tell_lost(struct runtime_news *news, const char *why);
 void runtime_tell_ready(struct runtime_news *news);
 
 /* Standard output, gathered. A reader that takes nothing makes us wait, never die; a signal ends

@@ -3,11 +3,13 @@
 #include "cli/cli.h"
 #include "cli/runtime.h"
 #include "client/payload.h"
-#include "client/subscriber.h"
 #include "server/config_args.h"
 #include "server/config_text.h"
+#include "wire/json_codec.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <seriatim/client.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -38,21 +40,21 @@ static const struct args_option sub_options[SUB_OPTION_COUNT] = {
 struct sub {
     /* what was asked for */
     const char *channel;
-    enum subscriber_from from;
+    enum seriatim_from from;
     uint64_t from_seq;
     uint64_t count; /* 0: no end */
     bool json;
     bool on_gap_reset;
-    const char *when_slow; /* NULL: nothing is said of it */
+    enum seriatim_when_slow when_slow;
     uint64_t window;
     const char *url;
     struct buf *errors;
     /* at work */
-    struct link *link;
-    struct subscriber subscriber;
+    struct seriatim_client *client;
     struct runtime_news news;
     struct output output;
-    struct buf scratch;
+    uint64_t received;
+    enum rc rc; /* not OK: it is over, and was told */
 };
 
 static enum rc complain(struct buf *errors, const char *option, const char *wanted,
@@ -68,13 +70,27 @@ static enum rc complain(struct buf *errors, const char *option, const char *want
 static enum rc take_from(struct sub *sub, const char *value)
 {
     if (strcmp(value, "latest") == 0) {
-        sub->from = SUBSCRIBER_FROM_LATEST;
+        sub->from = SERIATIM_LATEST;
     } else if (strcmp(value, "earliest") == 0) {
-        sub->from = SUBSCRIBER_FROM_EARLIEST;
+        sub->from = SERIATIM_EARLIEST;
     } else if (cli_number(value, 1, WIRE_INTEGER_MAX, &sub->from_seq) == RC_OK) {
-        sub->from = SUBSCRIBER_FROM_SEQ;
+        sub->from = SERIATIM_SEQ;
     } else {
         return complain(sub->errors, "from", "a seq from 1, `earliest` or `latest`", value);
+    }
+    return RC_OK;
+}
+
+static enum rc take_when_slow(struct sub *sub, const char *value)
+{
+    if (strcmp(value, "catch_up") == 0) {
+        sub->when_slow = SERIATIM_CATCH_UP;
+    } else if (strcmp(value, "skip") == 0) {
+        sub->when_slow = SERIATIM_SKIP;
+    } else if (strcmp(value, "conflate") == 0) {
+        sub->when_slow = SERIATIM_CONFLATE;
+    } else {
+        return complain(sub->errors, "when-slow", "`catch_up`, `skip` or `conflate`", value);
     }
     return RC_OK;
 }
@@ -89,12 +105,7 @@ static enum rc on_option(void *ctx, size_t index, const char *value)
                    ? RC_OK
                    : complain(sub->errors, "count", "a whole number from 1", value);
     case SUB_JSON: sub->json = true; return RC_OK;
-    case SUB_WHEN_SLOW:
-        sub->when_slow = value;
-        return strcmp(value, "catch_up") == 0 || strcmp(value, "skip") == 0 ||
-                       strcmp(value, "conflate") == 0
-                   ? RC_OK
-                   : complain(sub->errors, "when-slow", "`catch_up`, `skip` or `conflate`", value);
+    case SUB_WHEN_SLOW: return take_when_slow(sub, value);
     case SUB_ON_GAP:
         sub->on_gap_reset = strcmp(value, "reset") == 0;
         return sub->on_gap_reset || strcmp(value, "error") == 0
@@ -129,106 +140,127 @@ static enum rc parse(struct sub *sub, int argc, char **argv)
 
 static bool is_done(const struct sub *sub)
 {
-    return sub->count > 0 && subscriber_received(&sub->subscriber) >= sub->count;
+    return sub->count > 0 && sub->received >= sub->count;
 }
 
-/* One line of output. */
-static enum rc print_message(struct sub *sub, const struct client_message *message)
+/* The whole message as the server says it. */
+static enum rc append_json(struct buf *to, const struct seriatim_message *m)
 {
+    const struct wire_message message = {
+        .channel = bytes_of_text(m->channel),
+        .seq = m->seq,
+        .message_id = m->message_id,
+        .time_ms = m->time_ms,
+        .key = bytes_of(m->key, m->key_size),
+        .has_key = m->key != NULL,
+        .producer = bytes_of(m->producer, m->producer_size),
+        .producer_seq = m->producer_seq,
+        .data = bytes_of(m->data, m->data_size),
+        .is_bytes = m->bytes,
+    };
+    return json_encode_message(to, &message, true);
+}
+
+/* One line of output. With a window it is written before it is acknowledged, which is when this
+ * returns: an ack says that it was handled. */
+static void on_message(void *user, const struct seriatim_message *m)
+{
+    struct sub *sub = user;
+    if (sub->rc != RC_OK || is_done(sub)) {
+        return;
+    }
     struct buf *to = &sub->output.buf;
-    enum rc rc = sub->json ? buf_append(to, message->text) : payload_decode(to, message);
-    if (rc == RC_OK) {
-        rc = buf_append(to, BYTES_LITERAL("\n"));
+    sub->received++;
+    sub->rc = sub->json ? append_json(to, m)
+                        : payload_show(to, bytes_of(m->data, m->data_size), m->bytes);
+    if (sub->rc == RC_OK) {
+        sub->rc = buf_append(to, BYTES_LITERAL("\n"));
     }
-    if (rc == RC_BAD) {
-        cli_say("the server sent a message without a payload");
-        return RC_DENIED;
+    if (sub->rc == RC_OK && (to->size >= OUTPUT_BYTES || sub->window > 0)) {
+        sub->rc = output_flush(&sub->output);
     }
-    return rc == RC_OK && to->size >= OUTPUT_BYTES ? output_flush(&sub->output) : rc;
 }
 
-/* RC_DENIED: it is over, and was told. */
-static enum rc take_message(struct sub *sub, const struct client_message *message, uint64_t now_ms)
+static void on_gap(void *user, const struct seriatim_gap *gap)
 {
-    switch (subscriber_on_message(&sub->subscriber, message, now_ms)) {
-    case SUBSCRIBER_NOTHING: return RC_OK;
-    case SUBSCRIBER_DELIVER: return print_message(sub, message);
-    case SUBSCRIBER_NOTICE:
-        cli_say("%s: %s", sub->channel, subscriber_text(&sub->subscriber));
-        return RC_OK;
-    case SUBSCRIBER_FAILED:
-    case SUBSCRIBER_BROKEN:
-        cli_say("%s: %s", sub->channel, subscriber_text(&sub->subscriber));
-        return RC_DENIED;
+    struct sub *sub = user;
+    const bool wanted = strcmp(gap->reason, "slow") == 0 || strcmp(gap->reason, "conflated") == 0;
+    if (sub->rc != RC_OK || is_done(sub)) {
+        return;
     }
-    UNREACHABLE();
+    if (gap->to >= gap->from && gap->from > 0) {
+        cli_say("%s: messages %" PRIu64 " to %" PRIu64 " are %s (%s)", gap->channel, gap->from,
+                gap->to, wanted ? "left out" : "lost", gap->reason);
+    } else {
+        cli_say("%s: the channel's history has changed: seq %" PRIu64
+                " was next, now it is %" PRIu64,
+                gap->channel, gap->from, gap->next);
+    }
 }
 
-static enum rc take_events(struct sub *sub, uint64_t now_ms)
+/* Why it ends, in the words of this command's options. */
+static void tell_end(const struct seriatim_subscription_news *news)
 {
-    enum rc rc = RC_OK;
-    struct link_event event = {.type = LINK_GOAWAY};
-    while (rc == RC_OK && event.type != LINK_NONE && !is_done(sub)) {
-        link_next(sub->link, now_ms, &event);
-        switch (event.type) {
-        case LINK_NONE:
-        case LINK_GOAWAY: break; /* the server closes when it is ready */
-        case LINK_READY:
-            runtime_tell_ready(&sub->news);
-            subscriber_on_ready(&sub->subscriber, now_ms);
-            break;
-        case LINK_LOST: runtime_tell_lost(&sub->news, sub->link); break;
-        case LINK_FAILED:
-            cli_say("%s", link_why(sub->link));
-            rc = RC_DENIED;
-            break;
-        case LINK_MESSAGE: rc = take_message(sub, &event.message, now_ms); break;
-        }
+    if (news->status == SERIATIM_GAP && news->text[0] != '\0' &&
+        strncmp(news->text, "the server ended", 16) == 0) {
+        cli_say("%s: %s; --on-gap reset goes on behind a gap", news->channel, news->text);
+    } else if (news->status == SERIATIM_GAP) {
+        cli_say("%s: seq %" PRIu64 " is not there: the channel has %" PRIu64 " to %" PRIu64
+                "; --on-gap reset begins where it can",
+                news->channel, news->next, news->earliest, news->latest);
+    } else if (news->status == SERIATIM_REFUSED) {
+        cli_say("%s: the server refuses (%s): %s", news->channel, news->code, news->text);
+    } else {
+        cli_say("%s: %s", news->channel, news->text);
     }
-    return rc;
 }
 
-static enum rc send_some(struct sub *sub, uint64_t now_ms)
+static void on_state(void *user, const struct seriatim_subscription_news *news)
 {
-    while (link_ready(sub->link)) {
-        buf_clear(&sub->scratch);
-        enum rc rc = subscriber_next(&sub->subscriber, now_ms, &sub->scratch);
-        if (rc == RC_END) {
-            return RC_OK;
-        }
-        if (rc == RC_OK) {
-            rc = link_send(sub->link, buf_bytes(&sub->scratch));
-        }
-        if (rc != RC_OK) {
-            return rc;
-        }
+    struct sub *sub = user;
+    if (sub->rc != RC_OK || is_done(sub)) {
+        return;
     }
-    return RC_OK;
+    if (news->state == SERIATIM_SUB_ENDED) {
+        tell_end(news);
+        sub->rc = RC_DENIED;
+    } else if (news->state == SERIATIM_SUB_WAITING && news->code[0] != '\0') {
+        cli_say("%s: the server cannot subscribe us now (%s): %s", news->channel, news->code,
+                news->text);
+    }
 }
 
-/* What came is printed before it is acknowledged: an ack says that it was handled. */
+static void on_connection(void *user, enum seriatim_connection connection, const char *why)
+{
+    struct sub *sub = user;
+    if (sub->rc != RC_OK || is_done(sub)) {
+        return;
+    }
+    switch (connection) {
+    case SERIATIM_CONNECTED: runtime_tell_ready(&sub->news); break;
+    case SERIATIM_LEAVING: break; /* the server closes when it is ready */
+    case SERIATIM_CONNECTING: runtime_tell_lost(&sub->news, why); break;
+    case SERIATIM_FAILED:
+        cli_say("%s", why);
+        sub->rc = RC_DENIED;
+        break;
+    }
+}
+
 static enum rc one_round(struct sub *sub)
 {
-    const uint64_t link_ms = link_deadline_ms(sub->link);
-    const uint64_t retry_ms =
-        link_ready(sub->link) ? subscriber_deadline_ms(&sub->subscriber) : UINT64_MAX;
     /* The reader's end of the output is watched too: when it goes, so do we. */
     struct pollfd fds[2] = {
-        {.fd = link_fd(sub->link), .events = link_events(sub->link)},
+        {.fd = seriatim_client_fd(sub->client), .events = POLLIN},
         {.fd = sub->output.regular ? -1 : STDOUT_FILENO, .events = 0},
     };
-    runtime_wait(fds, 2, link_ms < retry_ms ? link_ms : retry_ms);
+    runtime_wait(fds, 2, UINT64_MAX);
     if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
         return RC_IO;
     }
-    const uint64_t now_ms = runtime_now_ms();
-    link_step(sub->link, now_ms);
-    const enum rc rc = take_events(sub, now_ms);
+    (void)seriatim_client_turn(sub->client); /* on_connection() says what fails */
     const enum rc flushed = output_flush(&sub->output);
-    if (rc != RC_OK || flushed != RC_OK) {
-        return rc != RC_OK ? rc : flushed;
-    }
-    return send_some(sub, now_ms);
+    return sub->rc != RC_OK ? sub->rc : flushed;
 }
 
 /* Until the count is reached, a signal comes, or it cannot go on. */
@@ -249,28 +281,52 @@ static int work(struct sub *sub)
     return CLI_DONE;
 }
 
-static int run(struct sub *sub, const struct client_url *url)
+static enum seriatim_status start(struct sub *sub, const char *url)
 {
-    const struct subscriber_options options = {
-        .channel = bytes_of_text(sub->channel),
+    const struct seriatim_client_options options = {
+        .size = sizeof(options),
+        .endpoints = &url,
+        .endpoint_count = 1,
+        .codec = SERIATIM_JSON,
+        .user = sub,
+        .on_connection = on_connection,
+    };
+    const struct seriatim_subscribe subscribe = {
+        .size = sizeof(subscribe),
+        .channel = sub->channel,
         .from = sub->from,
         .seq = sub->from_seq,
-        .on_gap_reset = sub->on_gap_reset,
+        .window = (uint32_t)sub->window,
         .when_slow = sub->when_slow,
-        .window = sub->window,
+        .go_on_behind_gaps = sub->on_gap_reset,
+        .user = sub,
+        .on_message = on_message,
+        .on_gap = on_gap,
+        .on_state = on_state,
     };
-    subscriber_init(&sub->subscriber, &options);
-    const struct link_options link_options = {.url = *url};
-    enum rc rc = link_open(&link_options, runtime_random(), runtime_now_ms(), &sub->link);
-    if (rc != RC_OK) {
-        return cli_fail(rc);
+    const enum seriatim_status status = seriatim_client_new(&options, &sub->client, NULL);
+    return status == SERIATIM_OK ? seriatim_subscribe(sub->client, &subscribe, NULL) : status;
+}
+
+static int run(struct sub *sub, const char *url)
+{
+    int status = CLI_FAILED;
+    if (fcntl(STDOUT_FILENO, F_GETFD) < 0) {
+        cli_say("there is no standard output"); /* a descriptor of the client's would be it */
+        return status;
     }
     runtime_init();
     output_init(&sub->output);
-    const int status = work(sub);
-    link_close(sub->link);
+    const enum seriatim_status started = start(sub, url);
+    if (started == SERIATIM_OK) {
+        status = work(sub);
+    } else if (started == SERIATIM_BAD || started == SERIATIM_TOO_LARGE) {
+        cli_say("a channel's name is 1 to 255 bytes of UTF-8 without control characters");
+    } else {
+        cli_say("%s", seriatim_status_text(started));
+    }
+    (void)seriatim_client_close(sub->client, 0);
     output_deinit(&sub->output);
-    buf_deinit(&sub->scratch);
     return status;
 }
 
@@ -281,15 +337,15 @@ int cli_sub(int argc, char **argv)
         return status;
     }
     struct buf errors = {0};
-    struct sub sub = {.from = SUBSCRIBER_FROM_LATEST, .errors = &errors};
+    struct sub sub = {.from = SERIATIM_LATEST, .errors = &errors};
     const enum rc rc = parse(&sub, argc, argv);
-    struct client_url url;
+    const char *url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("sub", &errors) : cli_fail(rc);
-    } else if (runtime_url("sub", sub.url, &url) != RC_OK) {
+    } else if (runtime_url_text("sub", sub.url, &url) != RC_OK) {
         status = CLI_USAGE;
     } else {
-        status = run(&sub, &url);
+        status = run(&sub, url);
     }
     buf_deinit(&errors);
     return status;

@@ -4,34 +4,20 @@
 #include "wire/json_codec.h"
 #include "wire/utf8.h"
 
-static enum rc encode_json(struct buf *to, struct bytes text)
+enum rc payload_data(struct buf *to, struct bytes text, enum payload_mode mode, bool *ret_bytes)
 {
     struct json_value value;
-    if (!utf8_valid(text) || json_scan_text(text, &value) != RC_OK || value.too_deep) {
+    const bool utf8 = utf8_valid(text);
+    *ret_bytes = false;
+    if (mode != PAYLOAD_STRING && utf8 && json_scan_text(text, &value) == RC_OK &&
+        !value.too_deep) {
+        return buf_append(to, value.raw);
+    }
+    if (mode == PAYLOAD_JSON) {
         return RC_BAD;
     }
-    const size_t before = to->size;
-    enum rc rc = buf_append(to, BYTES_LITERAL("\"data\":"));
-    if (rc == RC_OK) {
-        rc = buf_append(to, value.raw);
-    }
-    if (rc != RC_OK) {
-        to->size = before;
-    }
-    return rc;
-}
-
-static enum rc encode_string(struct buf *to, struct bytes text)
-{
-    const size_t before = to->size;
-    enum rc rc = buf_append(to, BYTES_LITERAL("\"data\":"));
-    if (rc == RC_OK) {
-        rc = json_encode_string(to, text);
-    }
-    if (rc != RC_OK) {
-        to->size = before;
-    }
-    return rc;
+    *ret_bytes = !utf8;
+    return utf8 ? json_encode_string(to, text) : buf_append(to, text);
 }
 
 static enum rc encode_base64(struct buf *to, struct bytes text)
@@ -51,13 +37,16 @@ static enum rc encode_base64(struct buf *to, struct bytes text)
 
 enum rc payload_encode(struct buf *to, struct bytes text, enum payload_mode mode)
 {
-    if (mode != PAYLOAD_STRING) {
-        const enum rc rc = encode_json(to, text);
-        if (rc != RC_BAD || mode == PAYLOAD_JSON) {
-            return rc;
-        }
+    const size_t before = to->size;
+    bool is_bytes = false;
+    enum rc rc = buf_append(to, BYTES_LITERAL("\"data\":"));
+    if (rc == RC_OK) {
+        rc = payload_data(to, text, mode, &is_bytes);
     }
-    return utf8_valid(text) ? encode_string(to, text) : encode_base64(to, text);
+    if (rc != RC_OK || is_bytes) {
+        to->size = before;
+    }
+    return rc == RC_OK && is_bytes ? encode_base64(to, text) : rc;
 }
 
 static enum rc decode_base64(struct buf *to, const struct json_value *value)
@@ -78,16 +67,8 @@ static enum rc decode_base64(struct buf *to, const struct json_value *value)
     return RC_OK;
 }
 
-enum rc payload_decode(struct buf *to, const struct client_message *message)
+static enum rc payload_text(struct buf *to, const struct json_value *value)
 {
-    const bool has_data = client_message_has(message, CLIENT_FIELD_DATA);
-    if (has_data == client_message_has(message, CLIENT_FIELD_DATA_BASE64)) {
-        return RC_BAD;
-    }
-    if (!has_data) {
-        return decode_base64(to, &message->fields[CLIENT_FIELD_DATA_BASE64]);
-    }
-    const struct json_value *value = &message->fields[CLIENT_FIELD_DATA];
     const enum rc rc = buf_reserve(to, value->raw.size);
     if (rc != RC_OK) {
         return rc;
@@ -98,4 +79,25 @@ enum rc payload_decode(struct buf *to, const struct client_message *message)
         return RC_OK;
     }
     return buf_append(to, value->raw);
+}
+
+enum rc payload_show(struct buf *to, struct bytes data, bool is_bytes)
+{
+    struct json_value value;
+    if (is_bytes) {
+        return buf_append(to, data);
+    }
+    return json_scan_text(data, &value) == RC_OK ? payload_text(to, &value) : RC_BAD;
+}
+
+enum rc payload_decode(struct buf *to, const struct client_message *message)
+{
+    const bool has_data = client_message_has(message, CLIENT_FIELD_DATA);
+    if (has_data == client_message_has(message, CLIENT_FIELD_DATA_BASE64)) {
+        return RC_BAD;
+    }
+    if (!has_data) {
+        return decode_base64(to, &message->fields[CLIENT_FIELD_DATA_BASE64]);
+    }
+    return payload_text(to, &message->fields[CLIENT_FIELD_DATA]);
 }

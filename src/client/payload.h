@@ -27,6 +27,13 @@ enum payload_mode {
     PAYLOAD_JSON,
 };
 
+/* Appends the payload: the text of a JSON value, or any bytes.
+ * RC_BAD  PAYLOAD_JSON, and it is not JSON; nothing was appended
+ * RC_NOMEM */
+MUST_USE enum rc payload_data(struct buf *to, struct bytes text, enum payload_mode mode,
+                              bool *ret_bytes);
+/* Appends what such a payload stands for. RC_BAD: no JSON, though not bytes; RC_NOMEM */
+MUST_USE enum rc payload_show(struct buf *to, struct bytes data, bool is_bytes);
 /* Appends the member: `"data":…` or `"data_base64":"…"`.
  * RC_BAD  PAYLOAD_JSON, and it is not JSON; nothing was appended
  * RC_NOMEM */
