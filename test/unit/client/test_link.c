@@ -568,6 +568,57 @@ static void without_memory_there_is_no_link(void **state)
     assert_null(link);
 }
 
+static const char *next_token(void *ctx)
+{
+    unsigned *count = ctx;
+    return (*count)++ == 0 ? "first \"token\"" : "second";
+}
+
+/* [P 4] each connect shows the token that is good then. */
+static void a_token_is_asked_for_before_each_connect(void **state)
+{
+    (void)state;
+    struct world w = {.now_ms = 1000000};
+    unsigned count = 0;
+    peer_open(&w.peer);
+    const struct link_options options = {.url = w.peer.url, .token = next_token, .ctx = &count};
+    assert_int_equal(link_open(&options, 1, w.now_ms, &w.link), RC_OK);
+    take_connect(&w, "{\"type\":\"connect\",\"id\":1,\"token\":\"first \\\"token\\\"\"}");
+    peer_hang_up(&w.peer, false);
+    expect(&w, LINK_LOST);
+    w.now_ms += link_wait_ms(w.link, w.now_ms);
+    take_connect(&w, "{\"type\":\"connect\",\"id\":1,\"token\":\"second\"}");
+    close_world(&w);
+}
+
+/* The wait is the first one's until each address has had its try; one that fails three times in a
+ * row is left out, and the other one is not. */
+static void another_address_is_tried_where_one_fails(void **state)
+{
+    (void)state;
+    struct world w = {.now_ms = 1000000};
+    struct peer gone;
+    unsigned tries[2] = {0};
+    peer_open(&w.peer);
+    peer_open(&gone);
+    peer_stop_listening(&gone);
+    peer_stop_listening(&w.peer);
+    const struct link_options options = {.url = gone.url, .others = &w.peer.url, .other_count = 1};
+    assert_int_equal(link_open(&options, 1, w.now_ms, &w.link), RC_OK);
+    for (unsigned i = 0; i < 12; i++) {
+        expect(&w, LINK_LOST);
+        tries[link_address(w.link)]++;
+        const uint64_t whole = i < 2 ? 100 : i < 4 ? 200 : 5000;
+        assert_in_range(link_wait_ms(w.link, w.now_ms), 1, whole);
+        w.now_ms += link_wait_ms(w.link, w.now_ms);
+    }
+    assert_int_equal(tries[0] + tries[1], 12);
+    assert_true((tries[0] == 3) != (tries[1] == 3)); /* one of them is out, never both */
+    link_close(w.link);
+    peer_close(&gone);
+    peer_close(&w.peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -589,6 +640,8 @@ int main(void)
         cmocka_unit_test(a_close_that_blames_us_ends_it_and_any_other_does_not),
         cmocka_unit_test(without_memory_it_is_lost_and_comes_again),
         cmocka_unit_test(without_memory_there_is_no_link),
+        cmocka_unit_test(a_token_is_asked_for_before_each_connect),
+        cmocka_unit_test(another_address_is_tried_where_one_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
