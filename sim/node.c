@@ -403,12 +403,13 @@ static bool sync_has_failed(void)
            (sync_failures() > node.sync_failures || fault_counts()[FAULT_SYNC_FAILS_EVER] > 0);
 }
 
-/* Whether what this run has told may not be so in the next one. The model takes epochs in the order
- * in which they are told; words of a run that arrive when the next one has spoken would be of a
- * history that it has buried. */
+/* Whether what this run has told may not be so in the next one, or is doubted there: the mark of an
+ * unsynced segment outlasts the run that made it. The model takes epochs in the order in which they
+ * are told; words of a run that arrive when the next one has spoken would be of a history that it
+ * has buried. */
 static bool may_have_lost(void)
 {
-    return node.unsynced || sync_has_failed() || node.config.durability == DURABILITY_MEMORY;
+    return node.showed_unsynced || node.config.durability == DURABILITY_MEMORY;
 }
 
 void node_crash(enum sim_loss loss)
