@@ -69,24 +69,35 @@ void worker_lane_set(struct worker *worker, unsigned lane, struct doorbell *bell
     worker->lanes[lane].reactor_fd = wake_fd;
 }
 
-/* Runs what the lane holds. True: the stop job was in it. */
-static bool lane_run(struct worker *worker, struct worker_lane *lane)
+/* Runs the next job of the lane. False: it is empty, or what came was the stop (*stop). */
+static bool lane_run(struct worker *worker, struct worker_lane *lane, bool *stop)
 {
-    bool stop = false;
-    struct job *job;
-    while ((job = spsc_pop(&lane->to)) != NULL) {
-        if (job == &worker->stop_) {
-            stop = true;
-            continue;
-        }
-        job->run(job);
-        const bool pushed = spsc_push(&lane->from, job);
-        ASSERT(pushed);
-        if (doorbell_ring(lane->reactor_bell)) {
-            wake(lane->reactor_fd);
-        }
+    struct job *job = spsc_pop(&lane->to);
+    if (job == NULL) {
+        return false;
     }
-    return stop;
+    if (job == &worker->stop_) {
+        *stop = true;
+        return false;
+    }
+    job->run(job);
+    const bool pushed = spsc_push(&lane->from, job);
+    ASSERT(pushed);
+    if (doorbell_ring(lane->reactor_bell)) {
+        wake(lane->reactor_fd);
+    }
+    return true;
+}
+
+/* [I12] One job of each reactor in turn: one that always has another keeps nobody waiting. False:
+ * there was none. */
+static bool lanes_run(struct worker *worker, bool *stop)
+{
+    bool any = false;
+    for (unsigned i = 0; i < worker->lane_count; i++) {
+        any |= lane_run(worker, &worker->lanes[i], stop);
+    }
+    return any;
 }
 
 static bool lanes_empty(struct worker *worker)
@@ -115,17 +126,12 @@ static void *worker_main(void *arg)
     (void)pthread_setname_np(pthread_self(), worker->name);
     bool stop = false;
     while (!stop) {
-        for (unsigned i = 0; i < worker->lane_count; i++) {
-            stop |= lane_run(worker, &worker->lanes[i]);
-        }
-        if (!stop) {
+        if (!lanes_run(worker, &stop) && !stop) {
             worker_sleep(worker);
         }
     }
-    /* The stop may have come into the last lane when the others had been looked at. They were
-     * filled before it was sent, so one more look is enough. */
-    for (unsigned i = 0; i < worker->lane_count; i++) {
-        (void)lane_run(worker, &worker->lanes[i]);
+    /* What had been sent before the stop may still be in the lanes. */
+    while (lanes_run(worker, &stop)) {
     }
     return NULL;
 }

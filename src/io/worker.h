@@ -2,8 +2,8 @@
  *
  * A reactor hands a job over through its own ring and gets it back through its own ring; the job's
  * run() is called on the worker, its done() on the reactor that sent it. Jobs of one reactor run in
- * the order sent. A reactor has at most WORKER_JOBS_MAX jobs at one worker (asserted: callers bound
- * their own), so neither ring is ever full.
+ * the order sent, those of several in turn, one each. A reactor has at most WORKER_JOBS_MAX jobs at
+ * one worker (asserted: callers bound their own), so neither ring is ever full.
  *
  * Thread: worker_submit() and worker_reap() by the reactor named; start and stop by the main
  * thread. Memory: worker_deinit() frees; jobs stay their owner's. */

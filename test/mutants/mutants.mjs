@@ -750,12 +750,12 @@ const threads = [
     breaks: 'I4',
     what: 'a worker hands a job back before it has run it',
     file: 'src/io/worker.c',
-    find: `        job->run(job);
-        const bool pushed = spsc_push(&lane->from, job);
-        ASSERT(pushed);`,
-    replace: `        const bool pushed = spsc_push(&lane->from, job);
-        ASSERT(pushed);
-        job->run(job);`,
+    find: `    job->run(job);
+    const bool pushed = spsc_push(&lane->from, job);
+    ASSERT(pushed);`,
+    replace: `    const bool pushed = spsc_push(&lane->from, job);
+    ASSERT(pushed);
+    job->run(job);`,
     by: ['test:io/worker', 'tsan:io/worker'],
   },
   {

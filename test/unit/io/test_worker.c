@@ -261,6 +261,49 @@ static void a_stop_does_not_overtake_a_job_of_another_lane(void **state)
     world_close(&world);
 }
 
+/* A job that tells as the how many-th it was run. */
+struct ranked {
+    struct job job;
+    unsigned *count;
+    unsigned rank;
+};
+
+static void ranked_run(struct job *job)
+{
+    struct ranked *ranked = (struct ranked *)job;
+    ranked->rank = (*ranked->count)++;
+}
+
+static void a_reactor_with_many_jobs_keeps_no_other_waiting(void **state)
+{
+    (void)state;
+    struct world world;
+    struct gate gate = {.job = {gate_run, task_done}, .worker = &world.worker};
+    struct ranked many[8];
+    unsigned count = 0;
+    world_open(&world, LANES);
+    assert_int_equal(spsc_init(&gate.begun, 2), RC_OK);
+    assert_int_equal(worker_start(&world.worker), RC_OK);
+    worker_submit(&world.worker, 0, &gate.job);
+    while (spsc_pop(&gate.begun) == NULL) {
+        (void)sched_yield();
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        many[i] = (struct ranked){.job = {.run = ranked_run}, .count = &count};
+        worker_submit(&world.worker, 0, &many[i].job);
+    }
+    struct ranked one = {.job = {.run = ranked_run}, .count = &count};
+    worker_submit(&world.worker, LANES - 1, &one.job); /* and the gate opens */
+    worker_stop(&world.worker);
+    assert_int_equal(count, 9);
+    assert_int_equal(one.rank, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(many[i].rank, i + 1); /* one reactor's stay in order */
+    }
+    spsc_deinit(&gate.begun);
+    world_close(&world);
+}
+
 static void a_worker_that_was_never_started_is_stopped_at_once(void **state)
 {
     (void)state;
@@ -347,6 +390,7 @@ int main(void)
         cmocka_unit_test(jobs_of_two_reactors_each_come_back_in_the_order_sent),
         cmocka_unit_test(a_stop_waits_for_the_jobs_in_the_rings),
         cmocka_unit_test(a_stop_does_not_overtake_a_job_of_another_lane),
+        cmocka_unit_test(a_reactor_with_many_jobs_keeps_no_other_waiting),
         cmocka_unit_test(a_worker_that_was_never_started_is_stopped_at_once),
         cmocka_unit_test(every_failing_allocation_of_the_start_is_told),
         cmocka_unit_test(a_start_that_the_system_refuses_is_told),
