@@ -312,6 +312,7 @@ static enum rc tell_gap(struct subscription *sub, uint64_t end, const char *reas
     } else {
         MARK("gap: it ends the subscription");
         rc = codec_encode_unsubscribed(session->codec, session->env->encode, &notice);
+        subscription_move(sub, SUB_BEHIND); /* its read has come back */
         subscription_end(sub);
     }
     return rc == RC_OK ? session_send_encoded(session) : rc;
@@ -325,6 +326,7 @@ static enum rc tell_failure(struct subscription *sub)
     struct session *session = sub->session;
     const struct wire_notice notice = {.channel = sub->feed->name, .reason = "unavailable"};
     const enum rc rc = codec_encode_unsubscribed(session->codec, session->env->encode, &notice);
+    subscription_move(sub, SUB_BEHIND); /* its read has come back */
     subscription_end(sub);
     return rc == RC_OK ? session_send_encoded(session) : rc;
 }
@@ -349,16 +351,29 @@ static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
     subscription_wake(sub);
 }
 
+/* Its subscription has ended, or its session closes. */
+static void on_late_read(struct session *session, const struct session_read *read, bool ended)
+{
+    ASSERT(ended || session->state == SESSION_CLOSING);
+    ASSERT(session->read_count > 0);
+    MARK("deliver: a read comes too late for its subscription");
+    if (read->chunk != NULL) {
+        session->env->ops->chunk_unref(session->env->ctx, read->chunk);
+    }
+    if (ended) {
+        session->read_count--;
+        session->env->ops->wake(session->env->ctx, session); /* another one may have waited */
+    }
+}
+
 enum rc session_on_read(struct session *session, const struct session_read *read)
 {
     ASSERT(read->chunk == NULL || !read->trimmed);
     ASSERT(read->chunk == NULL || read->damaged_end == 0);
     struct subscription *sub = subs_find(&session->subs, read->channel);
-    if (sub == NULL || sub->id != read->sub_id || session->state != SESSION_READY) {
-        MARK("deliver: a read comes too late for its subscription");
-        if (read->chunk != NULL) {
-            session->env->ops->chunk_unref(session->env->ctx, read->chunk);
-        }
+    const bool ended = sub == NULL || sub->id != read->sub_id;
+    if (ended || session->state != SESSION_READY) {
+        on_late_read(session, read, ended);
         return RC_OK;
     }
     ASSERT(sub->state == SUB_READING);

@@ -45,7 +45,7 @@ struct session {
     struct list ready; /* struct subscription.ready_link */
     uint32_t inflight_count;
     uint32_t inflight_bytes;
-    uint32_t read_count; /* subscriptions that wait for a read, or hold what it gave */
+    uint32_t read_count; /* under way, also of subscriptions that have ended, or held by one */
     uint16_t close_code;
     uint8_t codec; /* enum wire_codec */
     uint8_t state; /* enum session_state */

@@ -98,8 +98,10 @@ void subscription_end(struct subscription *sub)
     feed->sub_count--;
     list_remove(&sub->ready_link);
     subscription_drop_chunk(sub);
+    /* [I11] A read that is under way counts until it comes back: or somebody who subscribes and
+     * unsubscribes would have as many of them as he likes, in front of everybody else's. */
     ASSERT(session->read_count >= holds_read(sub->state));
-    session->read_count -= holds_read(sub->state);
+    session->read_count -= sub->state == SUB_CATCHING_UP;
     mem_free(sub);
     feed_touch(session->env->feeds, feed); /* what was kept for it may go */
     feed_close_if_unused(session->env->feeds, feed);

@@ -647,6 +647,39 @@ static void only_a_few_reads_of_one_session_are_under_way_or_held(void **state)
     assert_int_equal(w.marks.messages, 7 * (CHANNELS - 1));
 }
 
+/* All but the reads of the log goes its way. */
+static void arrive_but_for_reads(void)
+{
+    while (world_request(&w, a) || world_waiting(&w, a) || world_deliver(&w, a)) {
+    }
+}
+
+/* [I11], [I12] nor may one that subscribes and unsubscribes put ever more of them before others'.
+ */
+static void a_read_counts_until_it_is_back_though_its_subscription_has_ended(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, HELD_MAX = 4 };
+    struct world_client *client = connected(0);
+    world_publish(&w, a, 9, 1);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        (void)world_text(client,
+                         "{\"type\":\"subscribe\",\"channel\":\"a\",\"from\":\"earliest\"}");
+        arrive_but_for_reads();
+        (void)world_pump(client, SIZE_MAX); /* asks for a read, if it may */
+        (void)world_text(client, "{\"type\":\"unsubscribe\",\"channel\":\"a\"}");
+    }
+    assert_int_equal(w.marks.reads, HELD_MAX);
+    assert_int_equal(world_job_count(&w, a), HELD_MAX);
+    (void)world_text(client,
+                     "{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"from\":{\"seq\":2}}");
+    arrive_but_for_reads();
+    (void)world_pump(client, SIZE_MAX);
+    assert_int_equal(w.marks.reads, HELD_MAX); /* it waits for one of them … */
+    world_run(&w);
+    assert_int_equal(client->views[a].expected, 10); /* … and goes on by itself */
+}
+
 static void a_read_refused_for_want_of_memory_is_tried_again_at_the_next_write(void **state)
 {
     (void)state;
@@ -740,6 +773,7 @@ int main(void)
         TINY_STORY(a_stall_in_a_gap_or_behind_it_tells_on_from_there),
         TINY_STORY(what_is_read_for_a_stalled_socket_is_let_go_of),
         STORY(only_a_few_reads_of_one_session_are_under_way_or_held),
+        STORY(a_read_counts_until_it_is_back_though_its_subscription_has_ended),
         TINY_STORY(a_read_refused_for_want_of_memory_is_tried_again_at_the_next_write),
         STORY(a_reader_joins_a_tail_that_never_pauses),
         STORY(channels_of_one_connection_take_turns),
