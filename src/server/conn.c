@@ -325,10 +325,17 @@ static size_t input_step(struct conn *conn, uint8_t *data, size_t size)
     UNREACHABLE();
 }
 
+/* [I12] Whether what it has read has become more than its turn. */
+static bool has_had_its_turn(const struct conn *conn)
+{
+    return conn->reactor->inflated >= tune.read_bytes;
+}
+
 /* Takes bytes as far as it can; what must wait is kept, once. */
 static void conn_input(struct conn *conn, uint8_t *data, size_t size)
 {
-    while (size > 0 && !conn->dead && can_take(conn)) {
+    conn->reactor->inflated = 0;
+    while (size > 0 && !conn->dead && can_take(conn) && !has_had_its_turn(conn)) {
         const size_t used = input_step(conn, data, size);
         ASSERT(used <= size);
         data += used;
@@ -338,6 +345,10 @@ static void conn_input(struct conn *conn, uint8_t *data, size_t size)
         return;
     }
     MARK("conn: input waits");
+    if (can_take(conn)) {
+        MARK("conn: its messages inflate to more than its turn");
+        conn_wake(conn);
+    }
     struct conn_work *work = conn_work_need(conn);
     if (work != NULL && buf_append(&work->in, bytes_of(data, size)) != RC_OK) {
         conn_kill(conn, "out of memory");

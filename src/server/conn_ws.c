@@ -150,6 +150,20 @@ static bool command_take(struct conn *conn, struct bytes *rest)
     return rc == RC_OK && conn_ws_can_take(conn);
 }
 
+/* [I12] As many commands of a message as the bounds let it, and no more of them in one turn than a
+ * socket is read: what is small here may have been smaller by far on the wire. */
+static void commands_take(struct conn *conn, struct bytes *rest)
+{
+    const size_t before = rest->size;
+    while (command_take(conn, rest) && rest->size > 0) {
+        if (before - rest->size >= tune.read_bytes) {
+            MARK("conn: a message has more commands than its turn");
+            conn_wake(conn);
+            return;
+        }
+    }
+}
+
 /* [P 15] One message may be many commands: they are taken as far as the bounds let them, as if each
  * had come alone. */
 static void on_message(struct conn *conn, const struct ws_event *event)
@@ -164,8 +178,7 @@ static void on_message(struct conn *conn, const struct ws_event *event)
         return;
     }
     struct bytes rest = event->payload;
-    while (command_take(conn, &rest) && rest.size > 0) {
-    }
+    commands_take(conn, &rest);
     if (rest.size > 0 && !conn->dead) {
         MARK_IF(!conn->blocked, "conn: the rest of a message waits");
         defer(conn, rest);
@@ -179,7 +192,10 @@ static void deferred_take(struct conn *conn, bool all)
     struct conn_work *work = conn->work;
     struct bytes rest =
         bytes_of(work->deferred.data + work->deferred_at, work->deferred.size - work->deferred_at);
-    while (command_take(conn, &rest) && rest.size > 0 && all) {
+    if (all) {
+        commands_take(conn, &rest);
+    } else {
+        (void)command_take(conn, &rest);
     }
     work->deferred_at = work->deferred.size - rest.size;
     if (rest.size == 0) {
@@ -292,6 +308,9 @@ size_t conn_ws_input(struct conn *conn, uint8_t *data, size_t size)
     size_t used = size;
     struct ws_event event = {0};
     ws_decoder_feed(decoder, &limits, data, size, &used, &event);
+    if (event.type == WS_EVENT_MESSAGE && conn->compress != NULL) {
+        conn->reactor->inflated += event.payload.size;
+    }
     on_event(conn, &event);
     if (event.type == WS_EVENT_CLOSE || event.type == WS_EVENT_ERROR) {
         conn->deaf = true;

@@ -145,6 +145,111 @@ static void a_close_is_answered_with_its_code(void **state)
     }
 }
 
+/* ---- a turn ---------------------------------------------------------------------------------- */
+
+#define UPGRADE                                                                                    \
+    "GET /v1/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"                                    \
+    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                                          \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+/* But not where they begin. */
+static void forget_frames(struct client *client)
+{
+    const uint8_t *end = memmem(client->in, client->in_size, "\r\n\r\n", 4);
+    assert_non_null(end);
+    client->in_size = (size_t)(end - client->in) + 4;
+}
+
+/* Turns until something has come; how many frames it is by then. */
+static unsigned frames_of_a_turn(struct world *world, struct client *client)
+{
+    struct client_frame frame;
+    unsigned count = 0;
+    for (unsigned i = 0; count == 0 && i < 1000; i++) {
+        world_turn(world);
+        client_read(client);
+        while (client_frame_nth(client, count, &frame)) {
+            count++;
+        }
+    }
+    return count;
+}
+
+/* [I12] A message of a few MiB may be a million commands. */
+static void a_message_of_many_commands_is_no_longer_than_others_turns(void **state)
+{
+    struct world *world = *state;
+    enum { PINGS = 4096, SHARE = 256 };
+    static uint8_t pings[PINGS][4];
+    struct client client;
+    client_open(world, &client, 0);
+    client_say(&client, UPGRADE "Sec-WebSocket-Protocol: seriatim.v1.binary\r\n\r\n");
+    assert_true(client_hears(world, &client, "\r\n\r\n"));
+    client_frame(&client, 2, BYTES_LITERAL("\x0C\x01\x00\x04")); /* connect, id 1 */
+    assert_true(client_hears(world, &client, "\"type\":\"connected\""));
+    for (unsigned i = 0; i < PINGS; i++) {
+        bytes_copy(pings[i], "\x0C\x08\x00\x08", 4); /* ping, id 2 */
+    }
+    forget_frames(&client);
+    tune.read_bytes = SHARE * sizeof(pings[0]);
+    client_frame(&client, 2, bytes_of(pings[0], sizeof(pings)));
+    const unsigned first = frames_of_a_turn(world, &client);
+    assert_in_range(first, SHARE, 2 * SHARE); /* as it is read, and when it is its turn to send */
+    for (unsigned i = 0; i < 2 * PINGS / SHARE; i++) {
+        world_turn(world);
+    }
+    client_read(&client);
+    assert_int_equal(count_frames(&client, 2), PINGS); /* each is answered, by nothing but turns */
+    client_close(&client);
+}
+
+static bool deflate_append(struct buf *to, const char *text)
+{
+    struct deflater *deflater = NULL;
+    const struct deflater_options options = {.window_bits = 15, .memory_level = 8};
+    bool done = deflater_new(&options, &deflater) == RC_OK &&
+                deflater_append(deflater, bytes_of_text(text), to) == RC_OK;
+    deflater_free(deflater);
+    return done;
+}
+
+/* [I12] A few KiB may be as many messages of some MiB. */
+static void messages_that_inflate_to_much_have_their_turns(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    (void)state;
+    assert_non_null(world);
+    enum { MESSAGES = 20, SIZE = 40000 };
+    char text[SIZE + 1];
+    (void)snprintf(text, sizeof(text), "%-*s}", SIZE - 1, "{\"type\":\"ping\",\"id\":2");
+    struct buf deflated = {0};
+    assert_true(deflate_append(&deflated, text));
+    world_config(world);
+    world->config.deflate_mode = DEFLATE_SHARED;
+    world_open(world);
+    struct client client;
+    client_open(world, &client, 0);
+    client_say(&client, UPGRADE "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+    assert_true(client_hears(world, &client, "permessage-deflate"));
+    client_text(&client, "{\"type\":\"connect\",\"id\":1}");
+    assert_true(client_hears(world, &client, "\"type\":\"connected\""));
+    forget_frames(&client);
+    tune.read_bytes = SIZE;
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        client_frame(&client, 0x41, buf_bytes(&deflated));
+    }
+    const unsigned first = frames_of_a_turn(world, &client);
+    assert_in_range(first, 1, 2); /* as it is read, and when it is its turn to send */
+    world_turns(world, MESSAGES);
+    client_read(&client);
+    assert_int_equal(count_frames(&client, 1), MESSAGES);
+    client_close(&client);
+    tune = tune_default;
+    world_close(world);
+    buf_deinit(&deflated);
+    free(world);
+}
+
 /* ---- the machine has no room ----------------------------------------------------------------- */
 
 static void who_cannot_be_waited_for_is_closed(void **state)
@@ -452,6 +557,8 @@ int main(void)
         CASE(of_pings_that_wait_only_the_latest_is_answered),
         CASE(pings_of_who_listens_are_all_answered),
         CASE(a_close_is_answered_with_its_code),
+        CASE(a_message_of_many_commands_is_no_longer_than_others_turns),
+        cmocka_unit_test(messages_that_inflate_to_much_have_their_turns),
         CASE(who_cannot_be_waited_for_is_closed),
         CASE(a_change_of_what_is_waited_for_that_fails_closes),
         CASE(a_handle_that_no_connection_has_finds_none),
