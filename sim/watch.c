@@ -35,17 +35,31 @@ static void session_watch(const struct reactor *reactor, const struct session *s
     }
 }
 
-/* [I11] A feed keeps what its bound says, or the newest chunk alone. */
-static void feeds_watch(const struct reactor *reactor, enum wire_codec codec)
+/* [I11] A feed keeps what its bound says, or the newest chunk alone. Returns how many they keep. */
+static uint32_t feeds_watch(const struct reactor *reactor, enum wire_codec codec)
 {
     const struct feed_table *table = &reactor->feeds;
     const struct feed *feed;
+    uint32_t chunks = 0;
     size_t at = 0;
     while ((feed = map_next(&table->by_name_[codec], &at)) != NULL) {
         if (feed->chunk_count_ > 1 && feed->bytes_ > table->feed_bytes_max_) {
             trace_fail("I11 bounded", "a feed keeps %zu bytes in %u chunks, and may keep %zu",
                        feed->bytes_, feed->chunk_count_, table->feed_bytes_max_);
         }
+        chunks += feed->chunk_count_;
+    }
+    return chunks;
+}
+
+/* So do all of them together. */
+static void feed_table_watch(const struct reactor *reactor)
+{
+    const struct feed_table *table = &reactor->feeds;
+    const uint32_t chunks = feeds_watch(reactor, WIRE_JSON) + feeds_watch(reactor, WIRE_BINARY);
+    if (chunks > 1 && table->bytes_ > table->table_bytes_max_) {
+        trace_fail("I11 bounded", "feeds keep %zu bytes in %u chunks, and may keep %zu",
+                   table->bytes_, chunks, table->table_bytes_max_);
     }
 }
 
@@ -129,8 +143,7 @@ void watch_reactor(const struct reactor *reactor)
 {
     ASSERT(reactor->index < REACTORS_MAX);
     conns_watch(reactor);
-    feeds_watch(reactor, WIRE_JSON);
-    feeds_watch(reactor, WIRE_BINARY);
+    feed_table_watch(reactor);
     drained_watch(reactor);
     for (unsigned i = 0; i < reactor->server->partitions; i++) {
         if (reactor->hosts[i] != NULL && reactor->hosts[i]->reads_out > tune.host_reads) {

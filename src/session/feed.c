@@ -31,11 +31,12 @@ void feed_table_init(struct feed_table *table, const struct session_ops *ops, vo
         map_init(&table->by_name_[codec], hash_seed, feed_key);
     }
     list_init(&table->dirty_);
+    list_init(&table->kept_);
 }
 
 void feed_table_deinit(struct feed_table *table)
 {
-    ASSERT(list_empty(&table->dirty_));
+    ASSERT(list_empty(&table->dirty_) && list_empty(&table->kept_));
     ASSERT(table->bytes_ == 0);
     for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
         ASSERT(map_count(&table->by_name_[codec]) == 0);
@@ -76,6 +77,7 @@ enum rc feed_open(struct feed_table *table, enum wire_codec codec, struct bytes 
     feed->id = feed_table_next_id(table);
     list_init(&feed->subs);
     list_init(&feed->dirty_link_);
+    list_init(&feed->kept_link_);
     if (map_insert(&table->by_name_[codec], feed) != RC_OK) {
         mem_free(feed);
         return RC_NOMEM;
@@ -111,6 +113,9 @@ static void drop_oldest(struct feed_table *table, struct feed *feed)
     feed->bytes_ -= chunk_size(chunk);
     table->bytes_ -= chunk_size(chunk);
     ASSERT_HOT((feed->chunk_count_ == 0) == (feed->bytes_ == 0));
+    if (feed->chunk_count_ == 0) {
+        list_remove(&feed->kept_link_);
+    }
     table->ops_->chunk_unref(table->ctx_, chunk);
 }
 
@@ -156,15 +161,18 @@ static bool chunks_grow(struct feed *feed)
 }
 
 /* Makes room for a chunk of that size: the oldest go, and whoever still needed them reads the log.
- */
+ * [I11] Also those of other feeds, where followers of many channels stall. */
 static void make_room(struct feed_table *table, struct feed *feed, size_t size)
 {
     ASSERT_HOT(size > 0);
     ASSERT_HOT(feed->bytes_ <= table->bytes_);
-    while (feed->chunk_count_ > 0 && (feed->bytes_ + size > table->feed_bytes_max_ ||
-                                      table->bytes_ + size > table->table_bytes_max_)) {
+    while (feed->chunk_count_ > 0 && feed->bytes_ + size > table->feed_bytes_max_) {
         MARK("feed: its bound drops the oldest chunk");
         drop_oldest(table, feed);
+    }
+    while (!list_empty(&table->kept_) && table->bytes_ + size > table->table_bytes_max_) {
+        MARK("feed: the bound of all feeds drops a chunk");
+        drop_oldest(table, CONTAINER_OF(table->kept_.next, struct feed, kept_link_));
     }
 }
 
@@ -191,6 +199,8 @@ void feed_on_chunk(struct feed_table *table, struct feed *feed, struct chunk *ch
         feed->chunk_count_++;
         feed->bytes_ += chunk_size(chunk);
         table->bytes_ += chunk_size(chunk);
+        list_remove(&feed->kept_link_);
+        list_push_back(&table->kept_, &feed->kept_link_);
     } else {
         /* Told by number only, or out of memory: the feed forgets everything, its followers read
          * the log. */

@@ -78,6 +78,7 @@ struct feed {
     uint32_t at_end; /* subscriptions that have reached next_seq since the last chunk came; a hint:
                       * too high costs a read of the log, too low a look at every cursor */
     struct list dirty_link_;
+    struct list kept_link_; /* in feed_table.kept_ while there are chunks */
 };
 
 enum subscription_state {
@@ -124,6 +125,7 @@ static inline enum wire_when_slow subscription_keeps(const struct subscription *
 struct feed_table {
     struct map by_name_[WIRE_CODEC_COUNT];
     struct list dirty_;
+    struct list kept_; /* those with chunks; whose newest is the oldest comes first */
     uint64_t next_id_;
     size_t bytes_; /* held by all feeds together */
     size_t feed_bytes_max_;
@@ -132,7 +134,8 @@ struct feed_table {
     void *ctx_;
 };
 
-/* `feed_bytes_max` per channel, `table_bytes_max` together (over it, feeds keep one chunk). */
+/* `feed_bytes_max` per channel, `table_bytes_max` together; over either, the oldest chunks go. The
+ * newest is kept, however large. */
 void feed_table_init(struct feed_table *table, const struct session_ops *ops, void *ctx,
                      size_t feed_bytes_max, size_t table_bytes_max, uint64_t hash_seed);
 /* No subscription may be left. */
