@@ -139,22 +139,26 @@ bool mesh_flush(struct mesh *mesh, unsigned from)
     return left;
 }
 
+/* From itself, or from another one. */
+static struct mail *receive_from(struct mesh *mesh, unsigned from, unsigned self)
+{
+    if (from != self) {
+        return spsc_pop(&pipe_of(mesh, from, self)->ring);
+    }
+    struct list *node = list_pop_front(&mesh->endpoints[self].local);
+    return node == NULL ? NULL : CONTAINER_OF(node, struct mail, link);
+}
+
 struct mail *mesh_receive(struct mesh *mesh, unsigned self)
 {
-    struct list *node = list_pop_front(&mesh->endpoints[self].local);
-    if (node != NULL) {
-        return CONTAINER_OF(node, struct mail, link);
-    }
     struct mesh_endpoint *endpoint = &mesh->endpoints[self];
-    for (unsigned i = 0; i < mesh->count; i++) {
+    struct mail *mail = NULL;
+    for (unsigned i = 0; mail == NULL && i < mesh->count; i++) {
         const unsigned from = endpoint->turn;
         endpoint->turn = from + 1 == mesh->count ? 0 : from + 1;
-        struct mail *mail = from == self ? NULL : spsc_pop(&pipe_of(mesh, from, self)->ring);
-        if (mail != NULL) {
-            return mail;
-        }
+        mail = receive_from(mesh, from, self);
     }
-    return NULL;
+    return mail;
 }
 
 bool mesh_ready(struct mesh *mesh, unsigned self)

@@ -38,8 +38,7 @@ void mesh_deinit(struct mesh *mesh);
 void mesh_send(struct mesh *mesh, unsigned from, unsigned to, struct mail *mail);
 /* Moves outboxes into rings and wakes who sleeps. Returns whether anything had to stay behind. */
 bool mesh_flush(struct mesh *mesh, unsigned from);
-/* The next mail for `self`, or NULL; own mail first, then the
- * others' rings in turn. */
+/* The next mail for `self`, or NULL: of each sender in turn, itself among them. */
 struct mail *mesh_receive(struct mesh *mesh, unsigned self);
 /* Whether mesh_receive() would give something. */
 bool mesh_ready(struct mesh *mesh, unsigned self);
