@@ -83,10 +83,11 @@ bool mesh_flush(struct mesh *mesh, unsigned from)
 
 struct mail *mesh_receive(struct mesh *mesh, unsigned self)
 {
-    struct list *node = list_pop_front(&mesh->endpoints[self].local);
-    const unsigned turn = node == NULL ? (unsigned)sim_below(mesh->count) : 0;
+    const unsigned turn = (unsigned)sim_below(mesh->count);
+    struct list *node = NULL;
     for (unsigned i = 0; node == NULL && i < mesh->count; i++) {
-        node = list_pop_front(&arrived[(i + turn) % mesh->count][self]);
+        const unsigned from = (i + turn) % mesh->count;
+        node = list_pop_front(from == self ? &mesh->endpoints[self].local : &arrived[from][self]);
     }
     return node == NULL ? NULL : CONTAINER_OF(node, struct mail, link);
 }
