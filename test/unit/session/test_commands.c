@@ -308,6 +308,28 @@ static void the_answer_to_a_publish_may_come_after_the_session(void **state)
     world_expect_nothing(client); /* the next connection hears nothing of it */
 }
 
+/* [I12] A reply is small, the read for it need not be. */
+static void only_a_few_dozen_digests_of_one_session_are_under_way(void **state)
+{
+    (void)state;
+    struct world_client *client = connected(0);
+    world_publish(&w, world_channel(&w, "a"), 5, 5);
+    w.env.inflight_max = 4096;
+    w.env.inflight_bytes_max = 8 * MIB;
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned asked = 0;
+        while (asked < 4096 && session_can_take(client->session)) {
+            (void)world_text(client, "{\"type\":\"digest\",\"channel\":\"a\",\"seq\":3}");
+            asked++;
+        }
+        assert_int_equal(asked, 32);
+        for (unsigned i = 0; i < asked; i++) {
+            world_expect(client, "{\"type\":\"digest\",\"seq\":3}");
+        }
+    }
+    world_expect_nothing(client);
+}
+
 static void history_gives_elements_bounds_and_more(void **state)
 {
     (void)state;
@@ -514,6 +536,7 @@ int main(void)
         STORY(subscribes_in_flight_are_bounded_whether_anybody_still_wants_them_or_not),
         STORY(a_publish_that_finds_no_room_is_given_back_and_counts_for_nothing),
         STORY(the_answer_to_a_publish_may_come_after_the_session),
+        STORY(only_a_few_dozen_digests_of_one_session_are_under_way),
         STORY(history_gives_elements_bounds_and_more),
         STORY(history_tells_what_is_damaged),
         STORY(a_digest_is_told_for_every_message_that_is_kept),
