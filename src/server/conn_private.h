@@ -139,6 +139,12 @@ void conn_out_take(struct conn *conn);
 /* At the end of a turn: an empty `out` keeps no memory. */
 void conn_out_rest(struct conn *conn);
 
+/* Whether bytes from the socket may be taken. */
+bool conn_can_take(const struct conn *conn);
+/* Takes up what has waited. */
+void conn_resume(struct conn *conn);
+/* At the end of its turn: nothing refers to it any more. */
+void conn_destroy(struct conn *conn);
 /* Whether the next command of a session may be fed. */
 bool conn_ws_can_take(const struct conn *conn);
 void conn_move(struct conn *conn, enum conn_phase next);

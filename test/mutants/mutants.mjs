@@ -606,7 +606,7 @@ const server = [
     name: 'idle-connections-keep-a-buffer',
     breaks: 'I11',
     what: 'a connection keeps the memory of what it has sent',
-    file: 'src/server/conn.c',
+    file: 'src/server/conn_turn.c',
     find: `        conn_work_rest(conn);
         conn_out_rest(conn);
     }
