@@ -35,6 +35,7 @@ static void draw_tune(struct tune *to)
     to->out_bytes = tuned(usual->out_bytes, 100, 1000, 10000);
     to->pong_bytes = tuned(usual->pong_bytes, 0, 20, 200);
     to->read_bytes = tuned(16384, 50, 500, 4096);
+    to->part_bytes = tuned(1024, 10, 100, 8192);
     to->flush_bytes = tuned(usual->flush_bytes, 50, 500, 4000);
     to->flush_rounds = (unsigned)tuned(usual->flush_rounds, 1, 1, 2);
     to->accepts = (unsigned)tuned(usual->accepts, 1, 1, 2);

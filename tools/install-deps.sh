@@ -7,7 +7,7 @@ set -eu
 
 commands_build="make:make gcc:gcc meson:meson ninja:ninja-build pkg-config:pkg-config"
 packages_build="libc6-dev libssl-dev libfyaml-dev node-llhttp libxxhash-dev libjansson-dev"
-packages_build="$packages_build libcmocka-dev zlib1g-dev"
+packages_build="$packages_build libcmocka-dev zlib1g-dev liburing-dev"
 commands_test="python3:python3 git:git clang:clang clang-format:clang-format node:nodejs npm:npm"
 commands_test="$commands_test spin:spin valgrind:valgrind ip:iproute2"
 commands_test="$commands_test unshare:util-linux setpriv:util-linux"

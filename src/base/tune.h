@@ -25,7 +25,8 @@ struct tune {
                             * small enough to throw away */
     size_t out_bytes;      /* what may wait to be sent before no more commands are taken */
     size_t pong_bytes;     /* what may wait to be sent where a ping is answered at once */
-    size_t read_bytes;     /* taken from a socket at a time */
+    size_t read_bytes;     /* taken from sockets at a time: from one, or of each … */
+    size_t part_bytes;     /* … at least so much, of as many as that allows */
     size_t flush_bytes;    /* gathered for one write */
     unsigned flush_rounds; /* writes of one connection in one turn */
     unsigned accepts;      /* of one turn */

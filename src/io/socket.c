@@ -1,6 +1,5 @@
 #include "io/socket.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -125,10 +124,7 @@ enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size)
         *ret_size = (size_t)count;
         return RC_OK;
     }
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return RC_AGAIN;
-    }
-    return RC_CLOSED;
+    return socket_read_rc(count < 0 ? errno : 0);
 }
 
 enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t *ret_size)
@@ -148,7 +144,7 @@ enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t 
         *ret_size = (size_t)written;
         return RC_OK;
     }
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? RC_AGAIN : RC_CLOSED;
+    return socket_write_rc(errno);
 }
 
 void socket_shutdown_write(int fd)

@@ -8,6 +8,7 @@
 #include "base/rc.h"
 #include "io/address.h"
 
+#include <errno.h>
 #include <sys/uio.h>
 
 #define SOCKET_ADDRESS_TEXT 64 /* "[ipv6]:port" with its NUL */
@@ -36,6 +37,17 @@ MUST_USE enum rc socket_read(int fd, void *to, size_t size, size_t *ret_size);
  * RC_AGAIN   nothing was taken
  * RC_CLOSED  the peer is gone */
 MUST_USE enum rc socket_write(int fd, const struct iovec *pieces, unsigned count, size_t *ret_size);
+
+/* What they make of an error; that of reading no bytes is 0. */
+static inline enum rc socket_read_rc(int error)
+{
+    return error == EAGAIN || error == EINTR ? RC_AGAIN : RC_CLOSED;
+}
+
+static inline enum rc socket_write_rc(int error)
+{
+    return error == EAGAIN || error == EINTR || error == ENOBUFS ? RC_AGAIN : RC_CLOSED;
+}
 
 /* Ends our side; what is in flight is still delivered. */
 void socket_shutdown_write(int fd);

@@ -17,6 +17,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum config_io {
+    IO_AUTO,
+    IO_EPOLL,
+    IO_URING,
+    IO_COUNT,
+};
+
 enum config_durability {
     DURABILITY_FSYNC,  /* acknowledged and visible once it is on disk */
     DURABILITY_OS,     /* once the operating system has it: survives kill -9, not a power loss */
@@ -68,6 +75,7 @@ struct config {
     uint64_t partitions; /* taken when the data directory is made */
     uint64_t node;
     enum config_durability durability;
+    enum config_io io;
     uint64_t segment_bytes;
     bool repair;
     struct config_list allowed_origins;

@@ -5,10 +5,12 @@
 #include <stdio.h>
 
 static const char *const durability_choices[] = {"fsync", "os", "memory"};
+static const char *const io_choices[] = {"auto", "epoll", "uring"};
 static const char *const level_choices[] = {"debug", "info", "warn", "error"};
 static const char *const format_choices[] = {"auto", "text", "json"};
 static const char *const deflate_choices[] = {"off", "context", "shared"};
 static_assert(sizeof(durability_choices) / sizeof(char *) == DURABILITY_COUNT, "one text each");
+static_assert(sizeof(io_choices) / sizeof(char *) == IO_COUNT, "one text each");
 static_assert(sizeof(level_choices) / sizeof(char *) == LEVEL_COUNT, "one text each");
 static_assert(sizeof(format_choices) / sizeof(char *) == LOG_FORMAT_COUNT, "one text each");
 static_assert(sizeof(deflate_choices) / sizeof(char *) == DEFLATE_COUNT, "one text each");
@@ -61,6 +63,9 @@ const struct setting config_settings[] = {
     ENUM("durability", durability, "fsync", durability_choices,
          "When a message counts as stored: `fsync` once it is on disk, `os` once the operating "
          "system has it, `memory` without keeping anything through a stop."),
+    ENUM("io", io, "auto", io_choices,
+         "How sockets are read and written: `epoll` with a system call for each, `uring` with one "
+         "for many (io_uring); `auto` is `uring` where the system allows it."),
     SIZE("segment_bytes", segment_bytes, "16MiB", 4096, GIB, NULL,
          "The size of one file of a partition's log."),
     OTHER("repair", SETTING_BOOL, repair, "false",

@@ -33,6 +33,7 @@ static unsigned choice_of(const struct setting *setting, const struct config *co
     return value;
 }
 
+static_assert(sizeof(enum config_io) == sizeof(unsigned), "choice_of() reads it so");
 static_assert(sizeof(enum config_durability) == sizeof(unsigned), "choice_of() reads it so");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "choice_of() reads it so");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "choice_of() reads it so");

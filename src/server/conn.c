@@ -384,28 +384,19 @@ static void on_eof(struct conn *conn)
     conn_kill(conn, "the peer has gone");
 }
 
-static void conn_read(struct conn *conn)
+void conn_on_bytes(struct conn *conn, enum rc rc, uint8_t *data, size_t size)
 {
-    struct reactor *reactor = conn->reactor;
-    if (!conn_can_take(conn) || conn_in_size(conn) > 0) {
-        MARK("conn: it is not listened to for a while");
-        conn->reading = false; /* conn_turn() tells the loop */
-        conn_wake(conn);
-        return;
-    }
-    size_t size;
-    const enum rc rc = socket_read(conn->handler.fd, reactor->read_buffer, tune.read_bytes, &size);
-    if (rc == RC_AGAIN) {
+    if (conn->dead || rc == RC_AGAIN) {
         return;
     }
     if (rc != RC_OK) {
         on_eof(conn);
         return;
     }
-    conn->heard_ms = reactor->mono_ms;
+    conn->heard_ms = conn->reactor->mono_ms;
     conn->ping_sent = false;
     conn_out_take(conn);
-    conn_input(conn, reactor->read_buffer, size);
+    conn_input(conn, data, size);
     if (!conn->dead) {
         conn_work_rest(conn);
         conn_out_rest(conn);
@@ -413,10 +404,22 @@ static void conn_read(struct conn *conn)
     }
 }
 
-void conn_on_events(struct conn *conn, uint32_t events)
+/* It has something. Whether that is to be read now. */
+static bool wants_read(struct conn *conn)
+{
+    if (conn_can_take(conn) && conn_in_size(conn) == 0) {
+        return true;
+    }
+    MARK("conn: it is not listened to for a while");
+    conn->reading = false; /* its turn tells the loop */
+    conn_wake(conn);
+    return false;
+}
+
+bool conn_on_events(struct conn *conn, uint32_t events)
 {
     if (conn->dead) {
-        return;
+        return false;
     }
     if ((events & LOOP_WRITE) != 0) {
         conn->want_write = false;
@@ -428,12 +431,14 @@ void conn_on_events(struct conn *conn, uint32_t events)
     }
     if ((events & (LOOP_READ | LOOP_HANGUP)) != 0) {
         if (conn->reading) {
-            conn_read(conn);
-        } else if ((events & LOOP_HANGUP) != 0) {
+            return wants_read(conn);
+        }
+        if ((events & LOOP_HANGUP) != 0) {
             MARK("conn: gone while it is not listened to");
             conn_kill(conn, "the peer has gone");
         }
     }
+    return false;
 }
 
 /* ---- what others tell it --------------------------------------------------------------------- */

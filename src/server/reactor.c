@@ -45,6 +45,7 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     *reactor = (struct reactor){.server = server, .index = index, .spare_fd = -1};
     enum rc rc = loop_init(&reactor->loop); /* first: reactor_deinit() closes what it opens */
     const unsigned partitions = server->partitions;
+    burst_init(&reactor->burst);
     list_init(&reactor->dirty);
     timer_init(&reactor->upkeep);
     wire_scratch_init(&reactor->scratch);
@@ -59,6 +60,7 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
         (struct loop_handler){.fd = server->mesh.endpoints[index].wake_fd, .kind = HANDLER_WAKE};
     reactor->listen = (struct loop_handler){.fd = -1, .kind = HANDLER_LISTEN};
     reactor->read_buffer = mem_alloc(tune.read_bytes);
+    reactor->turns = conn_turns_new();
     reactor->parcels = mem_calloc(partitions, sizeof(struct mail_parcel *));
     reactor->parcel_sizes = mem_calloc(partitions, sizeof(size_t));
     reactor->credit_used = mem_calloc(partitions, sizeof(size_t));
@@ -68,9 +70,9 @@ enum rc reactor_init(struct reactor *reactor, struct server *server, unsigned in
     }
     reactor->replies = mem_calloc(server->threads, sizeof(struct mail_replies *));
     reactor->hosts = mem_calloc(partitions, sizeof(struct host *));
-    if (reactor->read_buffer == NULL || reactor->parcels == NULL || reactor->parcel_sizes == NULL ||
-        reactor->credit_used == NULL || reactor->blocked == NULL || reactor->replies == NULL ||
-        reactor->hosts == NULL) {
+    if (reactor->read_buffer == NULL || reactor->turns == NULL || reactor->parcels == NULL ||
+        reactor->parcel_sizes == NULL || reactor->credit_used == NULL || reactor->blocked == NULL ||
+        reactor->replies == NULL || reactor->hosts == NULL) {
         return RC_NOMEM;
     }
     if (rc == RC_OK) {
@@ -85,6 +87,7 @@ void reactor_deinit(struct reactor *reactor)
         mail_free(reactor->parcels[i] == NULL ? NULL : &reactor->parcels[i]->mail);
     }
     loop_deinit(&reactor->loop);
+    burst_deinit(&reactor->burst);
     feed_table_deinit(&reactor->feeds);
     wire_scratch_deinit(&reactor->scratch);
     ws_decoder_deinit(&reactor->decoder);
@@ -94,6 +97,7 @@ void reactor_deinit(struct reactor *reactor)
     buf_deinit(&reactor->encode);
     compress_deinit(&reactor->compress);
     mem_free(reactor->read_buffer);
+    mem_free(reactor->turns);
     mem_free(reactor->parcels);
     mem_free(reactor->parcel_sizes);
     mem_free(reactor->credit_used);
@@ -232,19 +236,56 @@ static void receive(struct reactor *reactor)
     }
 }
 
+/* How many sockets are read together. */
+static unsigned reads_together(void)
+{
+    const size_t parts = tune.read_bytes / tune.part_bytes;
+    return parts < 1 ? 1 : parts < BURST_MAX ? (unsigned)parts : BURST_MAX;
+}
+
+/* Reads the sockets of connections, all at once: each into a part of the one buffer. */
+static void read_together(struct reactor *reactor, struct loop_handler *const readers[],
+                          unsigned count)
+{
+    struct burst_op ops[BURST_MAX];
+    struct iovec parts[BURST_MAX];
+    ASSERT(count <= BURST_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        const size_t size = tune.read_bytes / count;
+        parts[i] = (struct iovec){reactor->read_buffer + i * size, size};
+        ops[i] = (struct burst_op){
+            .kind = BURST_READ, .fd = readers[i]->fd, .pieces = &parts[i], .count = 1};
+    }
+    burst_run(&reactor->burst, ops, count);
+    for (unsigned i = 0; i < count; i++) {
+        conn_on_bytes((struct conn *)readers[i], ops[i].rc, parts[i].iov_base, ops[i].size);
+    }
+}
+
 static void dispatch_ready(struct reactor *reactor)
 {
+    struct loop_handler *readers[BURST_MAX];
+    unsigned reader_count = 0;
     for (unsigned i = 0; i < reactor->loop.ready_count; i++) {
         const struct loop_ready *ready = &reactor->loop.ready[i];
         if (ready->handler == NULL) {
             continue;
         }
         switch ((enum handler_kind)ready->handler->kind) {
-        case HANDLER_CONN: conn_on_events((struct conn *)ready->handler, ready->events); break;
+        case HANDLER_CONN:
+            if (conn_on_events((struct conn *)ready->handler, ready->events)) {
+                readers[reader_count++] = ready->handler;
+            }
+            break;
         case HANDLER_LISTEN: accept_some(reactor); break;
         case HANDLER_WAKE: mesh_drain_wake(&reactor->server->mesh, reactor->index); break;
         }
+        if (reader_count == reads_together()) {
+            read_together(reactor, readers, reader_count);
+            reader_count = 0;
+        }
     }
+    read_together(reactor, readers, reader_count);
 }
 
 static void upkeep(struct reactor *reactor)

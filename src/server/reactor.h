@@ -4,17 +4,17 @@
  *
  *   reap      jobs that came back: commits are applied here, results and messages go into mail
  *   mail      from other reactors and from itself
- *   read      sockets that have bytes: frames, commands; publishes go into parcels
+ *   read      sockets that have bytes, some at a time: frames, commands; publishes go into parcels
  *   append    parcels leave; batches that filled are handed to the committer
- *   send      connections with something to send, each once: nothing is sent before it is durable,
- *             since only applied commands reach this phase
- *   trim      feeds let go of chunks; mail leaves
- *   sleep     until a socket, a deadline or the doorbell
+ *   send      connections with something to send, each once, some at a time: nothing is sent before
+ * it is durable, since only applied commands reach this phase trim      feeds let go of chunks;
+ * mail leaves sleep     until a socket, a deadline or the doorbell
  *
  * Thread: its own; started and joined by the main thread.  Memory: reactor_deinit() frees. */
 #ifndef SERVER_REACTOR_H
 #define SERVER_REACTOR_H
 
+#include "io/burst.h"
 #include "io/loop.h"
 #include "io/timer.h"
 #include "server/compress.h"
@@ -29,6 +29,7 @@
 struct server;
 struct host;
 struct conn;
+struct conn_turns;
 
 /* What loop handlers are. */
 enum handler_kind {
@@ -46,6 +47,7 @@ struct reactor {
     pthread_t thread;
     bool started;
     struct loop loop;
+    struct burst burst;
     struct loop_handler wake;
     struct loop_handler listen; /* the acceptor's (reactor 0) */
     struct timer_wheel timers;
@@ -70,6 +72,7 @@ struct reactor {
     struct wire_scratch scratch;
     struct buf encode;
     uint8_t *read_buffer;                      /* tune.read_bytes */
+    struct conn_turns *turns;                  /* of conns_flush() */
     struct buf spare_outs[REACTOR_SPARE_OUTS]; /* empty ones with memory, for who answers next */
     unsigned spare_out_count;
     struct ws_decoder decoder; /* of whoever is between frames: conn_ws.c */
@@ -113,8 +116,13 @@ void reactor_on_gone(struct reactor *reactor, struct mail_connection *mail);
 void conn_open(struct reactor *reactor, struct mail_connection *mail);
 struct conn *conn_find(struct reactor *reactor, uint64_t handle);
 uint64_t conn_handle(const struct conn *conn);
-void conn_on_events(struct conn *conn, uint32_t events);
+/* What the loop tells. True: its socket is to be read. */
+bool conn_on_events(struct conn *conn, uint32_t events);
+/* What came of that: as socket_read() tells. The bytes may be changed. */
+void conn_on_bytes(struct conn *conn, enum rc rc, uint8_t *data, size_t size);
 void conn_on_timer(struct timer *timer, struct reactor *reactor);
+/* What conns_flush() works with; freed by mem_free(). NULL: out of memory */
+MUST_USE struct conn_turns *conn_turns_new(void);
 /* The send phase: flushes all dirty connections. */
 void conns_flush(struct reactor *reactor);
 /* Lets the connections whose publish found no room try again. */

@@ -218,6 +218,42 @@ static enum rc reactors_init(struct instance *instance)
     return RC_OK;
 }
 
+static const char *uring_missing(enum rc rc)
+{
+    if (rc == RC_DENIED) {
+        return "the system forbids io_uring to this process (a container's rules, or "
+               "kernel.io_uring_disabled)";
+    }
+    if (rc == RC_NOT_FOUND) {
+        return "this kernel has no io_uring, or lacks what is needed of it";
+    }
+    return rc == RC_NOMEM ? "no memory for io_uring, or too little that may be locked"
+                          : "io_uring does not work here as it should";
+}
+
+/* Takes io_uring for the reactors' writes where that is wished and possible. */
+static enum rc io_choose(struct instance *instance)
+{
+    struct server *server = &instance->server;
+    const enum config_io wish = instance->config.io;
+    enum rc rc = RC_OK;
+    for (unsigned i = 0; rc == RC_OK && wish != IO_EPOLL && i < server->threads; i++) {
+        rc = burst_use_uring(&server->reactors[i].burst);
+    }
+    if (rc == RC_OK) {
+        return RC_OK;
+    }
+    if (wish == IO_URING) {
+        return failed(instance, "cannot use io_uring, and --io uring asks for it", rc,
+                      uring_missing(rc));
+    }
+    for (unsigned i = 0; i < server->threads; i++) {
+        burst_deinit(&server->reactors[i].burst);
+    }
+    log_event(LEVEL_INFO, "io_uring is not used", FIELD_TEXT("why", uring_missing(rc)));
+    return RC_OK;
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static enum rc listen_start(struct instance *instance)
@@ -331,7 +367,10 @@ static enum rc instance_open(struct instance *instance)
     if (rc == RC_OK) {
         rc = workers_init(instance);
     }
-    return rc == RC_OK ? reactors_init(instance) : rc;
+    if (rc == RC_OK) {
+        rc = reactors_init(instance);
+    }
+    return rc == RC_OK ? io_choose(instance) : rc;
 }
 
 static enum rc threads_start(struct server *server)
@@ -509,11 +548,13 @@ static void greet(const struct instance *instance)
     char pub[160];
     try_text(instance, "sub hello --from earliest", sub, sizeof(sub));
     try_text(instance, "pub hello 'Hello, world'", pub, sizeof(pub));
-    log_event(LEVEL_INFO, "listening", FIELD_TEXT("addr", instance->address),
-              FIELD_TEXT("data", memory ? "-" : config->data),
-              FIELD_TEXT("durability", config_durability_text(config->durability)),
-              FIELD_U64("threads", instance->server.threads),
-              FIELD_U64("partitions", instance->server.partitions));
+    log_event(
+        LEVEL_INFO, "listening", FIELD_TEXT("addr", instance->address),
+        FIELD_TEXT("data", memory ? "-" : config->data),
+        FIELD_TEXT("durability", config_durability_text(config->durability)),
+        FIELD_TEXT("io", burst_uses_uring(&instance->server.reactors[0].burst) ? "uring" : "epoll"),
+        FIELD_U64("threads", instance->server.threads),
+        FIELD_U64("partitions", instance->server.partitions));
     if (isatty(STDERR_FILENO) == 0) {
         log_event(on_loopback(instance) ? LEVEL_INFO : LEVEL_WARN, "access", FIELD_TEXT("who", who),
                   FIELD_TEXT("try", sub), FIELD_TEXT("and", pub));

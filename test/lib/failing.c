@@ -78,16 +78,48 @@ const char *failing_name(enum failing_call call)
 {
 #define NAME(call) [FAILING_##call] = #call
     static const char *const names[] = {
-        NAME(accept4),     NAME(bind),        NAME(epoll_create1),    NAME(epoll_ctl),
-        NAME(eventfd),     NAME(fdatasync),   NAME(fdopendir),        NAME(flock),
-        NAME(fstat64),     NAME(fstatat64),   NAME(fstatvfs64),       NAME(fsync),
-        NAME(ftruncate64), NAME(getaddrinfo), NAME(getrandom),        NAME(listen),
-        NAME(mem_alloc),   NAME(mem_calloc),  NAME(mem_calloc_lines), NAME(mem_realloc),
-        NAME(mem_strdup),  NAME(mkdir),       NAME(mkdirat),          NAME(open64),
-        NAME(openat64),    NAME(pread64),     NAME(pthread_create),   NAME(pthread_mutex_init),
-        NAME(pwrite64),    NAME(read),        NAME(readdir64),        NAME(recv),
-        NAME(renameat),    NAME(send),        NAME(sendmsg),          NAME(signalfd),
-        NAME(socket),      NAME(syncfs),      NAME(sysconf),          NAME(unlinkat),
+        NAME(accept4),
+        NAME(bind),
+        NAME(epoll_create1),
+        NAME(epoll_ctl),
+        NAME(eventfd),
+        NAME(fdatasync),
+        NAME(fdopendir),
+        NAME(flock),
+        NAME(fstat64),
+        NAME(fstatat64),
+        NAME(fstatvfs64),
+        NAME(fsync),
+        NAME(ftruncate64),
+        NAME(getaddrinfo),
+        NAME(getrandom),
+        NAME(io_uring_queue_init_params),
+        NAME(io_uring_submit),
+        NAME(listen),
+        NAME(mem_alloc),
+        NAME(mem_calloc),
+        NAME(mem_calloc_lines),
+        NAME(mem_realloc),
+        NAME(mem_strdup),
+        NAME(mkdir),
+        NAME(mkdirat),
+        NAME(open64),
+        NAME(openat64),
+        NAME(pread64),
+        NAME(pthread_create),
+        NAME(pthread_mutex_init),
+        NAME(pwrite64),
+        NAME(read),
+        NAME(readdir64),
+        NAME(recv),
+        NAME(renameat),
+        NAME(send),
+        NAME(sendmsg),
+        NAME(signalfd),
+        NAME(socket),
+        NAME(syncfs),
+        NAME(sysconf),
+        NAME(unlinkat),
         NAME(write),
     };
 #undef NAME
@@ -187,6 +219,32 @@ int __wrap_openat64(int at, const char *name, int flags, ...)
         return -1;
     }
     return __real_openat64(at, name, flags, mode);
+}
+
+/* liburing's tell their errors by what they return. */
+struct io_uring;
+struct io_uring_params;
+int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                                      struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                                      struct io_uring_params *params);
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                                      struct io_uring_params *params)
+{
+    int error = 0;
+    return due(FAILING_io_uring_queue_init_params, &error)
+               ? -error
+               : __real_io_uring_queue_init_params(entries, ring, params);
+}
+
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+    int error = 0;
+    return due(FAILING_io_uring_submit, &error) ? -error : __real_io_uring_submit(ring);
 }
 
 /* ---- the heap -------------------------------------------------------------------------------- */

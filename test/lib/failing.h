@@ -29,6 +29,8 @@ enum failing_call {
     FAILING_ftruncate64,
     FAILING_getaddrinfo,
     FAILING_getrandom,
+    FAILING_io_uring_queue_init_params,
+    FAILING_io_uring_submit,
     FAILING_listen,
     FAILING_mem_alloc,
     FAILING_mem_calloc,

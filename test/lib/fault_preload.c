@@ -1,4 +1,4 @@
-/* Faults of a disk, put between the server and the C library with LD_PRELOAD.
+/* Faults of a disk, and of io_uring, put between the server and the C library with LD_PRELOAD.
  *
  * FAULT_DIR names the folder concerned, FAULT_CONTROL a file of rules, which is read before each
  * call: a test switches faults on and off while the server runs. A line is a rule:
@@ -6,7 +6,8 @@
  *   <call> <text> <skip> <times> <errno> <delay_ms>
  *
  * call      read (pread), write (pwrite), sync (fdatasync, fsync), open (openat), create (openat
- *           with O_CREAT), rename, truncate, room (fstatvfs)
+ *           with O_CREAT), rename, truncate, room (fstatvfs), ring (io_uring_queue_init_params,
+ *           whose path is FAULT_DIR)
  *
  * text      stands in the path of the file concerned; * for all files
  *
@@ -23,11 +24,13 @@
  * fault has happened, or just watch calls.
  *
  * Thread: any.  Memory: none. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,4 +294,23 @@ int fstatvfs(int fd, struct statvfs *to)
         .f_bavail = full ? 0 : status.f_bavail,
     };
     return 0;
+}
+
+struct io_uring;
+struct io_uring_params;
+int io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                               struct io_uring_params *params);
+
+int io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                               struct io_uring_params *params)
+{
+    typedef int (*init_function)(unsigned, struct io_uring *, struct io_uring_params *);
+    const char *dir = getenv("FAULT_DIR");
+    const int error = dir == NULL ? 0 : fault("ring", dir);
+    if (error != 0) {
+        return -error;
+    }
+    const init_function real =
+        (init_function)(uintptr_t)dlsym(RTLD_NEXT, "io_uring_queue_init_params");
+    return real(entries, ring, params);
 }

@@ -13,9 +13,11 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 export const binary =
   process.env.E2E_BINARY ?? path.resolve(here, '..', '..', '..', 'build', 'seriatim');
 
-/** Our environment without settings of a server: a developer's own must not leak in. */
+/** Our environment without settings of a server: a developer's own must not leak in. With E2E_IO
+ *  every server runs with that `--io`, where a test does not say otherwise. */
 export const environment = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('SERIATIM_')));
+if (process.env.E2E_IO) environment.SERIATIM_IO = process.env.E2E_IO;
 
 const START_MS = 20_000;
 const STOP_MS = 20_000;
