@@ -67,7 +67,9 @@ enum rc websocket_header(struct bytes data, struct websocket_frame *ret_frame)
         }
         size = big_endian(data.data + 2, extended);
     }
-    if (size > FRAME_MAX) {
+    /* [WS 5.5] a control frame holds 125 bytes at most. */
+    const bool is_control = (data.data[0] & 0x08) != 0;
+    if (size > (is_control ? 125u : FRAME_MAX)) {
         return RC_PROTOCOL;
     }
     *ret_frame = (struct websocket_frame){.opcode = (enum ws_opcode)(data.data[0] & 0x0F),

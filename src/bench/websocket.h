@@ -28,7 +28,8 @@ struct websocket_frame {
 /* Its header alone, with payload.data where the payload begins and payload.size what it will be:
  * it need not be there. As below. */
 MUST_USE enum rc websocket_header(struct bytes data, struct websocket_frame *ret_frame);
-/* RC_AGAIN: not all there; RC_PROTOCOL: masked, fragmented, reserved bits, or over 64 MiB */
+/* RC_AGAIN: not all there; RC_PROTOCOL: masked, fragmented, reserved bits, or over 64 MiB (a
+ * control frame: 125 bytes) */
 MUST_USE enum rc websocket_frame(struct bytes data, struct websocket_frame *ret_frame);
 
 /* Room for a header of `payload_size` bytes with a mask, in a template: its size. */
