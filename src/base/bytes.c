@@ -2,6 +2,8 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
+
 #define BUF_CAPACITY_FIRST 64
 
 enum rc buf_reserve(struct buf *buf, size_t extra)
@@ -34,6 +36,38 @@ enum rc buf_append(struct buf *buf, struct bytes bytes)
     }
     buf_put(buf, bytes.data, bytes.size);
     return RC_OK;
+}
+
+#define FORMAT_GUESS 128u /* most texts are shorter: one pass does */
+
+enum rc buf_append_vformat(struct buf *buf, const char *format, va_list args)
+{
+    size_t room = FORMAT_GUESS;
+    for (;;) {
+        const enum rc rc = buf_reserve(buf, room);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        va_list again;
+        va_copy(again, args);
+        const int size = vsnprintf((char *)buf->data + buf->size, room, format, again);
+        va_end(again);
+        ASSERT(size >= 0);
+        if ((size_t)size < room) {
+            buf->size += (size_t)size;
+            return RC_OK;
+        }
+        room = (size_t)size + 1;
+    }
+}
+
+enum rc buf_append_format(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const enum rc rc = buf_append_vformat(buf, format, args);
+    va_end(args);
+    return rc;
 }
 
 void buf_consume(struct buf *buf, size_t count)

@@ -11,6 +11,7 @@
 #include "base/rc.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +93,11 @@ BYTES_ACCESS(64)
 MUST_USE enum rc buf_reserve(struct buf *buf, size_t extra);
 /* Copies `bytes` behind the end. RC_NOMEM as above. */
 MUST_USE enum rc buf_append(struct buf *buf, struct bytes bytes);
+/* Appends what printf() would say, without a NUL behind it. RC_NOMEM as above. */
+__attribute__((format(printf, 2, 3))) MUST_USE enum rc buf_append_format(struct buf *buf,
+                                                                         const char *format, ...);
+__attribute__((format(printf, 2, 0))) MUST_USE enum rc
+buf_append_vformat(struct buf *buf, const char *format, va_list args);
 /* Removes the first `count` bytes (count <= size); what is behind them moves to the front. */
 void buf_consume(struct buf *buf, size_t count);
 /* Empties, keeps the memory. */

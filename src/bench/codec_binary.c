@@ -6,8 +6,8 @@
  * What comes is read here field by field, and not by the server's own code: a unit that breaks its
  * form ends the run. */
 #include "bench/codec.h"
+#include "client/unit.h"
 #include "wire/binary_codec.h"
-#include "wire/binary_int.h"
 
 #define ID_BYTES 4u
 
@@ -149,54 +149,17 @@ static void binary_patch_id(uint8_t *at, uint64_t id)
 
 /* ---- in ------------------------------------------------------------------------------------ */
 
-/* Latched: once something is missing, `bad` stays and everything is empty. */
-struct unit {
-    struct bytes rest;
-    bool bad;
-};
-
-static struct bytes take(struct unit *u, uint64_t size)
-{
-    if (u->bad || size > u->rest.size) {
-        u->bad = true;
-        return (struct bytes){0};
-    }
-    const struct bytes piece = bytes_of(u->rest.data, (size_t)size);
-    u->rest = bytes_of(u->rest.data + size, u->rest.size - (size_t)size);
-    return piece;
-}
-
-static unsigned take_byte(struct unit *u)
-{
-    const struct bytes piece = take(u, 1);
-    return u->bad ? 0 : piece.data[0];
-}
-
-static uint64_t take_int(struct unit *u)
-{
-    uint64_t value = 0;
-    u->bad = u->bad || !binary_int_take(&u->rest, &value);
-    return u->bad ? 0 : value;
-}
-
-static struct bytes take_text(struct unit *u)
-{
-    return take(u, take_byte(u));
-}
-
-#define U64_BYTES 8u
-
 static void on_published(struct unit *u, unsigned flags, struct bench_event *event)
 {
     event->type = BENCH_EVENT_PUBLISHED;
-    event->id = take_int(u);
-    (void)take_text(u); /* the id says which channel */
-    (void)take(u, U64_BYTES);
-    event->seq = (flags & BINARY_PUBLISHED_SEQ) != 0 ? take_int(u) : 0;
-    (void)take(u, (flags & BINARY_PUBLISHED_MESSAGE_ID) != 0 ? U64_BYTES : 0);
-    event->count = (flags & BINARY_PUBLISHED_COUNT) != 0 ? take_int(u) : 1;
+    event->id = unit_take_int(u);
+    (void)unit_take_text(u); /* the id says which channel */
+    (void)unit_take(u, UNIT_U64_BYTES);
+    event->seq = (flags & BINARY_PUBLISHED_SEQ) != 0 ? unit_take_int(u) : 0;
+    (void)unit_take(u, (flags & BINARY_PUBLISHED_MESSAGE_ID) != 0 ? UNIT_U64_BYTES : 0);
+    event->count = (flags & BINARY_PUBLISHED_COUNT) != 0 ? unit_take_int(u) : 1;
     if ((flags & BINARY_PUBLISHED_RUN) != 0) {
-        const uint64_t publishes = take_int(u);
+        const uint64_t publishes = unit_take_int(u);
         u->bad = u->bad || publishes < 2;
         event->more = u->bad ? 0 : publishes - 1;
     }
@@ -207,27 +170,27 @@ static void on_subscribed(struct unit *u, unsigned flags, struct bench_event *ev
 {
     (void)flags;
     event->type = BENCH_EVENT_SUBSCRIBED;
-    event->id = take_int(u);
-    (void)take_text(u);
-    (void)take(u, U64_BYTES);
-    event->next = take_int(u);
+    event->id = unit_take_int(u);
+    (void)unit_take_text(u);
+    (void)unit_take(u, UNIT_U64_BYTES);
+    event->next = unit_take_int(u);
 }
 
 static void on_message(struct unit *u, unsigned flags, struct bench_event *event)
 {
     event->type = BENCH_EVENT_MESSAGE;
-    (void)take_text(u);
-    event->seq = take_int(u);
-    (void)take(u, U64_BYTES); /* message_id */
-    (void)take_int(u);        /* time */
+    (void)unit_take_text(u);
+    event->seq = unit_take_int(u);
+    (void)unit_take(u, UNIT_U64_BYTES); /* message_id */
+    (void)unit_take_int(u);             /* time */
     if ((flags & BINARY_MESSAGE_KEY) != 0) {
-        (void)take_text(u);
+        (void)unit_take_text(u);
     }
     if ((flags & BINARY_MESSAGE_PRODUCER) != 0) {
-        (void)take_text(u);
+        (void)unit_take_text(u);
     }
     if ((flags & BINARY_MESSAGE_NUMBERED) != 0) {
-        (void)take_int(u);
+        (void)unit_take_int(u);
     }
     event->payload = u->rest;
 }
@@ -237,7 +200,7 @@ static void on_connected(struct unit *u, unsigned flags, struct bench_event *eve
 {
     (void)flags;
     event->type = BENCH_EVENT_READY;
-    event->id = take_int(u);
+    event->id = unit_take_int(u);
     event->text = u->rest;
 }
 
@@ -249,7 +212,7 @@ static void refuse(struct bytes text, struct bench_event *event)
 static void on_error(struct unit *u, unsigned flags, struct bench_event *event)
 {
     (void)flags;
-    (void)take_int(u);
+    (void)unit_take_int(u);
     refuse(u->rest, event);
 }
 
@@ -299,10 +262,10 @@ static void binary_parse(struct bytes *rest, struct bench_event *ret_event)
 {
     *ret_event = (struct bench_event){.type = BENCH_EVENT_OTHER};
     struct unit message = {.rest = *rest};
-    struct unit u = {.rest = take(&message, take_int(&message))};
+    struct unit u = {.rest = unit_take(&message, unit_take_int(&message))};
     u.bad = message.bad;
-    const unsigned type = take_byte(&u);
-    const unsigned flags = take_byte(&u);
+    const unsigned type = unit_take_byte(&u);
+    const unsigned flags = unit_take_byte(&u);
     if (readers[type] != NULL) {
         readers[type](&u, flags, ret_event);
     }

@@ -4,26 +4,10 @@
 #include "client/pushed.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #define PUT(to, text) buf_append((to), BYTES_LITERAL(text))
 
 /* ---- out ----------------------------------------------------------------------------------- */
-
-static enum rc add_format(struct buf *to, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static enum rc add_format(struct buf *to, const char *format, ...)
-{
-    char text[BENCH_NAME_SIZE + 160];
-    va_list args;
-    va_start(args, format);
-    const int size = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    ASSERT(size >= 0 && (size_t)size < sizeof(text));
-    return buf_append(to, bytes_of(text, (size_t)size));
-}
 
 static enum rc json_connect(struct buf *to, bool cumulative)
 {
@@ -34,11 +18,11 @@ static enum rc json_connect(struct buf *to, bool cumulative)
 static enum rc json_subscribe(struct buf *to, const char *channel, uint64_t from)
 {
     if (from == BENCH_FROM_LATEST || from == BENCH_FROM_EARLIEST) {
-        return add_format(to,
-                          "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\",\"from\":\"%s\"}",
-                          channel, from == BENCH_FROM_LATEST ? "latest" : "earliest");
+        return buf_append_format(
+            to, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\",\"from\":\"%s\"}", channel,
+            from == BENCH_FROM_LATEST ? "latest" : "earliest");
     }
-    return add_format(
+    return buf_append_format(
         to, "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\",\"from\":{\"seq\":%" PRIu64 "}}",
         channel, from);
 }
@@ -73,11 +57,11 @@ static enum rc json_publish(struct bench_template *made, const char *prefix, str
         rc = PUT(to, ",\"id\":");
         made->id_at = to->size;
         if (rc == RC_OK) {
-            rc = add_format(to, "%" PRIu64, BENCH_ID_FIRST);
+            rc = buf_append_format(to, "%" PRIu64, BENCH_ID_FIRST);
         }
     }
     if (rc == RC_OK) {
-        rc = add_format(to, ",\"channel\":\"%s-", prefix);
+        rc = buf_append_format(to, ",\"channel\":\"%s-", prefix);
     }
     made->channel_at = to->size;
     if (rc == RC_OK) {

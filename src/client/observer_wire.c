@@ -3,7 +3,6 @@
 #include "client/observer_private.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define PAUSE_MS_MAX  60000u
@@ -20,20 +19,6 @@ void observer_on_ready(struct observer *observer, uint64_t now_ms)
     observer->retry_at_ms = now_ms;
 }
 
-static enum rc append_format(struct buf *to, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static enum rc append_format(struct buf *to, const char *format, ...)
-{
-    char text[WORKLOAD_NAME_SIZE + LEDGER_EPOCH_SIZE + 160];
-    va_list args;
-    va_start(args, format);
-    const int size = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    ASSERT(size > 0 && (size_t)size < sizeof(text));
-    return buf_append(to, bytes_of(text, (size_t)size));
-}
-
 static enum rc append_subscribe(const struct observer *o, struct buf *to)
 {
     char name[WORKLOAD_NAME_SIZE];
@@ -43,15 +28,16 @@ static enum rc append_subscribe(const struct observer *o, struct buf *to)
         (void)snprintf(window, sizeof(window), ",\"window\":%" PRIu64, o->window);
     }
     if (!o->begun) {
-        return append_format(to,
-                             "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\","
-                             "\"from\":\"earliest\",\"on_gap\":\"reset\"%s}",
-                             name, window);
+        return buf_append_format(to,
+                                 "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\","
+                                 "\"from\":\"earliest\",\"on_gap\":\"reset\"%s}",
+                                 name, window);
     }
-    return append_format(to,
-                         "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\","
-                         "\"from\":{\"epoch\":%.*s,\"seq\":%" PRIu64 "},\"on_gap\":\"reset\"%s}",
-                         name, (int)o->epoch_size, (const char *)o->epoch, o->next, window);
+    return buf_append_format(to,
+                             "{\"type\":\"subscribe\",\"id\":2,\"channel\":\"%s\","
+                             "\"from\":{\"epoch\":%.*s,\"seq\":%" PRIu64
+                             "},\"on_gap\":\"reset\"%s}",
+                             name, (int)o->epoch_size, (const char *)o->epoch, o->next, window);
 }
 
 enum rc observer_command(struct observer *observer, uint64_t now_ms, struct buf *to)
@@ -65,8 +51,8 @@ enum rc observer_command(struct observer *observer, uint64_t now_ms, struct buf 
         char name[WORKLOAD_NAME_SIZE];
         (void)workload_channel_name(o->ledger->workload, o->channel, name);
         o->acked = o->taken_last;
-        return append_format(to, "{\"type\":\"ack\",\"channel\":\"%s\",\"seq\":%" PRIu64 "}", name,
-                             o->acked);
+        return buf_append_format(to, "{\"type\":\"ack\",\"channel\":\"%s\",\"seq\":%" PRIu64 "}",
+                                 name, o->acked);
     }
     return RC_END;
 }
@@ -75,10 +61,10 @@ enum rc observer_history_command(struct observer *observer, uint64_t id, struct 
 {
     char name[WORKLOAD_NAME_SIZE];
     (void)workload_channel_name(observer->ledger->workload, observer->channel, name);
-    return append_format(to,
-                         "{\"type\":\"history\",\"id\":%" PRIu64 ",\"channel\":\"%s\","
-                         "\"from\":%" PRIu64 ",\"limit\":%u}",
-                         id, name, observer->next, HISTORY_LIMIT);
+    return buf_append_format(to,
+                             "{\"type\":\"history\",\"id\":%" PRIu64 ",\"channel\":\"%s\","
+                             "\"from\":%" PRIu64 ",\"limit\":%u}",
+                             id, name, observer->next, HISTORY_LIMIT);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */

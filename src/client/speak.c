@@ -6,8 +6,6 @@
 #include "wire/json_codec.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #define U64_BYTES 8u
 /* What json_encode_string() wants to have beside the string, and the end of a publish. */
@@ -117,47 +115,36 @@ static enum rc binary_subscribe(struct buf *to, const struct speak_subscribe *s)
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static enum rc addf(struct buf *to, const char *format, ...)
-{
-    char text[160];
-    va_list args;
-    va_start(args, format);
-    const int size = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    ASSERT(size >= 0 && (size_t)size < sizeof(text));
-    return buf_append(to, bytes_of(text, (size_t)size));
-}
-
 static enum rc json_connect(struct buf *to, const struct speak_connect *c)
 {
-    enum rc rc = addf(to, "{\"type\":\"connect\",\"id\":%" PRIu64, c->id);
+    enum rc rc = buf_append_format(to, "{\"type\":\"connect\",\"id\":%" PRIu64, c->id);
     if (rc == RC_OK && c->producer.size > 0) {
-        rc = addf(to, ",\"producer\":{\"id\":");
+        rc = buf_append_format(to, ",\"producer\":{\"id\":");
         if (rc == RC_OK) {
             rc = json_encode_string(to, c->producer);
         }
         if (rc == RC_OK) {
-            rc = addf(to, ",\"epoch\":%" PRIu64 "}", c->producer_epoch);
+            rc = buf_append_format(to, ",\"epoch\":%" PRIu64 "}", c->producer_epoch);
         }
     }
     if (rc == RC_OK && c->token.size > 0) {
-        rc = addf(to, ",\"token\":");
+        rc = buf_append_format(to, ",\"token\":");
         if (rc == RC_OK) {
             rc = json_encode_string(to, c->token);
         }
     }
-    return rc == RC_OK ? addf(to, "}") : rc;
+    return rc == RC_OK ? buf_append_format(to, "}") : rc;
 }
 
 /* `{"type":"…","id":…,"channel":"…"`; id 0: none. */
 static enum rc json_begin(struct buf *to, const char *type, uint64_t id, struct bytes channel)
 {
-    enum rc rc = addf(to, "{\"type\":\"%s\"", type);
+    enum rc rc = buf_append_format(to, "{\"type\":\"%s\"", type);
     if (rc == RC_OK && id > 0) {
-        rc = addf(to, ",\"id\":%" PRIu64, id);
+        rc = buf_append_format(to, ",\"id\":%" PRIu64, id);
     }
     if (rc == RC_OK) {
-        rc = addf(to, ",\"channel\":");
+        rc = buf_append_format(to, ",\"channel\":");
     }
     return rc == RC_OK ? json_encode_string(to, channel) : rc;
 }
@@ -166,13 +153,15 @@ static enum rc json_from(struct buf *to, const struct speak_subscribe *s)
 {
     char epoch[WIRE_EPOCH_TEXT_SIZE];
     switch (s->from) {
-    case WIRE_FROM_LATEST: return addf(to, ",\"from\":\"latest\"");
-    case WIRE_FROM_EARLIEST: return addf(to, ",\"from\":\"earliest\"");
-    case WIRE_FROM_SEQ: return addf(to, ",\"from\":{\"seq\":%" PRIu64 "}", s->seq);
+    case WIRE_FROM_LATEST: return buf_append_format(to, ",\"from\":\"latest\"");
+    case WIRE_FROM_EARLIEST: return buf_append_format(to, ",\"from\":\"earliest\"");
+    case WIRE_FROM_SEQ: return buf_append_format(to, ",\"from\":{\"seq\":%" PRIu64 "}", s->seq);
     case WIRE_FROM_EPOCH_SEQ:
         wire_epoch_text(s->epoch, epoch);
-        return addf(to, ",\"from\":{\"epoch\":\"%s\",\"seq\":%" PRIu64 "}", epoch, s->seq);
-    case WIRE_FROM_TIME: return addf(to, ",\"from\":{\"time\":%" PRIu64 "}", s->time_ms);
+        return buf_append_format(to, ",\"from\":{\"epoch\":\"%s\",\"seq\":%" PRIu64 "}", epoch,
+                                 s->seq);
+    case WIRE_FROM_TIME:
+        return buf_append_format(to, ",\"from\":{\"time\":%" PRIu64 "}", s->time_ms);
     }
     UNREACHABLE();
 }
@@ -184,15 +173,16 @@ static enum rc json_subscribe(struct buf *to, const struct speak_subscribe *s)
         rc = json_from(to, s);
     }
     if (rc == RC_OK && s->on_gap_reset) {
-        rc = addf(to, ",\"on_gap\":\"reset\"");
+        rc = buf_append_format(to, ",\"on_gap\":\"reset\"");
     }
     if (rc == RC_OK && s->when_slow != WIRE_CATCH_UP) {
-        rc = addf(to, ",\"when_slow\":\"%s\"", s->when_slow == WIRE_SKIP ? "skip" : "conflate");
+        rc = buf_append_format(to, ",\"when_slow\":\"%s\"",
+                               s->when_slow == WIRE_SKIP ? "skip" : "conflate");
     }
     if (rc == RC_OK && s->window > 0) {
-        rc = addf(to, ",\"window\":%" PRIu32, s->window);
+        rc = buf_append_format(to, ",\"window\":%" PRIu32, s->window);
     }
-    return rc == RC_OK ? addf(to, "}") : rc;
+    return rc == RC_OK ? buf_append_format(to, "}") : rc;
 }
 
 /* ---- either -------------------------------------------------------------------------------- */
@@ -233,7 +223,7 @@ enum rc speak_ack(enum wire_codec codec, struct buf *to, struct bytes channel, u
     }
     enum rc rc = json_begin(to, "ack", 0, channel);
     if (rc == RC_OK) {
-        rc = addf(to, ",\"seq\":%" PRIu64 "}", seq);
+        rc = buf_append_format(to, ",\"seq\":%" PRIu64 "}", seq);
     }
     return whole(to, before, rc);
 }
@@ -250,7 +240,7 @@ enum rc speak_unsubscribe(enum wire_codec codec, struct buf *to, uint64_t id, st
     }
     enum rc rc = json_begin(to, "unsubscribe", id, channel);
     if (rc == RC_OK) {
-        rc = addf(to, "}");
+        rc = buf_append_format(to, "}");
     }
     return whole(to, before, rc);
 }
@@ -272,7 +262,7 @@ enum rc speak_history(enum wire_codec codec, struct buf *to, uint64_t id, struct
     }
     enum rc rc = json_begin(to, "history", id, channel);
     if (rc == RC_OK) {
-        rc = addf(to, ",\"from\":%" PRIu64 ",\"limit\":%" PRIu32 "}", from, limit);
+        rc = buf_append_format(to, ",\"from\":%" PRIu64 ",\"limit\":%" PRIu32 "}", from, limit);
     }
     return whole(to, before, rc);
 }
@@ -316,8 +306,8 @@ enum rc speak_publish(enum wire_codec codec, struct buf *to, const struct speak_
     }
     enum rc rc = json_begin(to, "publish", publish->id, publish->channel);
     if (rc == RC_OK) {
-        rc = addf(to, ",\"producer_seq\":%" PRIu64 "%s", publish->number,
-                  batch ? ",\"batch\":[" : ",");
+        rc = buf_append_format(to, ",\"producer_seq\":%" PRIu64 "%s", publish->number,
+                               batch ? ",\"batch\":[" : ",");
     }
     if (rc == RC_OK) {
         rc = buf_reserve(to, publish->size + JSON_ROOM);

@@ -102,9 +102,10 @@ enum rc journal_add_put(struct journal *journal, uint32_t channel, const struct 
     return rc;
 }
 
-enum rc journal_add_done(struct journal *journal, uint32_t channel, uint64_t head)
+static enum rc add_head(struct journal *journal, enum entry_type type, uint32_t channel,
+                        uint64_t head)
 {
-    const enum rc rc = begin_entry(journal, ENTRY_DONE, 12);
+    const enum rc rc = begin_entry(journal, type, 12);
     if (rc == RC_OK) {
         buf_put_u32(&journal->added, channel);
         buf_put_u64(&journal->added, head);
@@ -112,14 +113,14 @@ enum rc journal_add_done(struct journal *journal, uint32_t channel, uint64_t hea
     return rc;
 }
 
+enum rc journal_add_done(struct journal *journal, uint32_t channel, uint64_t head)
+{
+    return add_head(journal, ENTRY_DONE, channel, head);
+}
+
 enum rc journal_add_drop(struct journal *journal, uint32_t channel, uint64_t head)
 {
-    const enum rc rc = begin_entry(journal, ENTRY_DROP, 12);
-    if (rc == RC_OK) {
-        buf_put_u32(&journal->added, channel);
-        buf_put_u64(&journal->added, head);
-    }
-    return rc;
+    return add_head(journal, ENTRY_DROP, channel, head);
 }
 
 /* Writes the block at the end of `file`. */

@@ -1,7 +1,6 @@
 #include "server/config_text.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 void config_text_add(struct config_text *text, struct bytes bytes)
 {
@@ -12,22 +11,12 @@ void config_text_add(struct config_text *text, struct bytes bytes)
 
 void config_text_addf(struct config_text *text, const char *format, ...)
 {
-    va_list args;
-    va_start(args, format);
-    const int size = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    ASSERT(size >= 0);
-
     if (text->rc == RC_OK) {
-        text->rc = buf_reserve(text->to, (size_t)size + 1);
+        va_list args;
+        va_start(args, format);
+        text->rc = buf_append_vformat(text->to, format, args);
+        va_end(args);
     }
-    if (text->rc != RC_OK) {
-        return;
-    }
-    va_start(args, format);
-    (void)vsnprintf((char *)text->to->data + text->to->size, (size_t)size + 1, format, args);
-    va_end(args);
-    text->to->size += (size_t)size;
 }
 
 void config_text_add_foreign(struct config_text *text, struct bytes bytes, size_t size_max)

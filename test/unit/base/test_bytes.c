@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -153,9 +154,27 @@ static void a_short_read_latches_and_everything_after_it_is_zero(void **state)
     assert_int_equal(reader_take(&reader, 1).size, 0);
 }
 
+/* Shorter than the first guess, as long, and longer. */
+static void a_format_of_any_length_is_appended(void **state)
+{
+    (void)state;
+    static const int widths[] = {0, 1, 126, 127, 128, 129, 5000};
+    for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+        struct buf buf = {0};
+        char want[5010];
+        const int size = snprintf(want, sizeof(want), "ab%*s%d", widths[i], "", 7);
+        assert_int_equal(buf_append(&buf, BYTES_LITERAL("ab")), RC_OK);
+        assert_int_equal(buf_append_format(&buf, "%*s%d", widths[i], "", 7), RC_OK);
+        assert_int_equal(buf.size, size);
+        assert_memory_equal(buf.data, want, buf.size);
+        buf_deinit(&buf);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_format_of_any_length_is_appended),
         cmocka_unit_test(empty_ranges_are_equal_whatever_they_point_to),
         cmocka_unit_test(copies_of_nothing_touch_nothing),
         cmocka_unit_test(loads_read_back_what_stores_wrote_little_endian),
