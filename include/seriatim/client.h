@@ -84,7 +84,7 @@ struct seriatim_published {
     const char *channel;
     uint64_t producer_seq; /* the number it had; 0 where it never got one (DISK) */
     uint64_t seq;          /* OK: its number in the channel; 0: a duplicate that is too old */
-    uint64_t epoch;        /* OK: of that number */
+    const char *epoch;     /* OK: of that number; else "" */
     bool duplicate;        /* OK: an earlier try had already been stored */
     bool recovered;        /* it was in the outbox when the client started; `user` is NULL */
     const char *code;      /* REFUSED: the server's error code, else "" */
@@ -227,7 +227,7 @@ enum seriatim_when_slow { SERIATIM_CATCH_UP = 0, SERIATIM_SKIP = 1, SERIATIM_CON
 struct seriatim_message {
     const char *channel;
     uint64_t seq;
-    uint64_t epoch; /* (epoch, seq + 1) is the position to resume from once it is handled */
+    const char *epoch; /* (epoch, seq + 1) is the position to resume from once it is handled */
     uint64_t message_id;
     uint64_t time_ms; /* since 1970 */
     const void *data;
@@ -247,7 +247,7 @@ struct seriatim_gap {
     uint64_t from;      /* the first one; 0: not known */
     uint64_t to;        /* the last one; below `from` where the history itself has changed */
     uint64_t next;      /* the seq that comes next */
-    uint64_t epoch;     /* of `next` */
+    const char *epoch;  /* of `next` */
 };
 
 enum seriatim_subscription_state {
@@ -263,8 +263,8 @@ struct seriatim_subscription_news {
     const char *code;            /* the server's word for it, or "" */
     const char *text;            /* for people, or "" */
     uint64_t next;               /* the seq that is next, or was asked for; 0: not known yet */
-    uint64_t epoch;
-    uint64_t earliest; /* GAP: what there is */
+    const char *epoch;           /* of `next`; "": not known yet */
+    uint64_t earliest;           /* GAP: what there is */
     uint64_t latest;
 };
 
@@ -272,8 +272,8 @@ struct seriatim_subscribe {
     size_t size; /* sizeof(struct seriatim_subscribe) */
     const char *channel;
     enum seriatim_from from;
-    uint64_t seq; /* SEQ, POSITION: from 1 */
-    uint64_t epoch;
+    uint64_t seq;      /* SEQ, POSITION: from 1 */
+    const char *epoch; /* POSITION: as it was told; at most 15 bytes */
     uint64_t time_ms;
     /* How many messages the server sends ahead of what was handled; 0: the connection alone pushes
      * back. Up to 1000000. Beside it, what comes too early is kept up to the same number (1024). */

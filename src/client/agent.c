@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "client/link.h"
+#include "wire/utf8.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -59,6 +60,23 @@ static void sub_free(struct agent *a, struct agent_sub *sub)
     receive_deinit(&sub->receive);
     a->last_ = a->last_ == sub ? NULL : a->last_;
     mem_free(sub);
+}
+
+static void epoch_keep(char to[static REPLY_EPOCH_SIZE], const char *epoch)
+{
+    const size_t size = strlen(epoch);
+    ASSERT(size < REPLY_EPOCH_SIZE);
+    bytes_copy((uint8_t *)to, (const uint8_t *)epoch, size + 1);
+}
+
+bool agent_epoch_valid(enum wire_codec codec, const char *epoch)
+{
+    uint64_t number;
+    const struct bytes text = epoch == NULL ? (struct bytes){0} : bytes_of_text(epoch);
+    if (text.size == 0 || text.size >= REPLY_EPOCH_SIZE || !utf8_valid(text)) {
+        return false;
+    }
+    return codec == WIRE_JSON || wire_epoch_parse(text, &number);
 }
 
 void agent_deinit(struct agent *agent)
@@ -119,7 +137,10 @@ enum rc agent_subscribe(struct agent *agent, const struct agent_subscribe *s,
     bytes_copy(sub->name_, s->channel.data, s->channel.size);
     sub->from_ = (uint8_t)s->from;
     sub->from_value_ = s->from == WIRE_FROM_TIME ? s->time_ms : s->seq;
-    sub->epoch = s->epoch;
+    if (s->from == WIRE_FROM_EPOCH_SEQ) {
+        ASSERT(agent_epoch_valid(agent->options_.codec, s->epoch));
+        epoch_keep(sub->epoch, s->epoch);
+    }
     sub->window_ = s->window;
     sub->on_gap_reset_ = s->on_gap_reset;
     sub->when_slow_ = (uint8_t)s->when_slow;
@@ -201,9 +222,9 @@ static void tell_gap(struct agent *a, struct agent_sub *sub, const struct agent_
 }
 
 /* What is before `next` needs no ack any more. */
-static void begin_at(struct agent_sub *sub, uint64_t epoch, uint64_t next)
+static void begin_at(struct agent_sub *sub, const char *epoch, uint64_t next)
 {
-    sub->epoch = epoch;
+    epoch_keep(sub->epoch, epoch);
     sub->has_cursor = true;
     receive_begin(&sub->receive, next);
     sub->acked_ = next - 1;
@@ -420,7 +441,7 @@ static enum rc on_history(struct agent *a, struct agent_sub *sub, struct reply *
         return RC_OK;
     }
     sub->asked_ = 0;
-    if (reply->epoch != sub->epoch) {
+    if (strcmp(reply->epoch, sub->epoch) != 0) {
         wait_longer(a, sub, 0, now_ms); /* another history: ask for a position in it anew */
         tell_state(a, sub);
         return RC_OK;
@@ -475,7 +496,10 @@ static enum rc on_error(struct agent *a, const struct reply *reply, uint64_t now
         return broken(a, "the server complains: %s", news.text);
     }
     if (sub == NULL) {
-        return RC_OK; /* of one that was given up */
+        return reply->id > OTHER_IDS && reply->id <= a->next_id_
+                   ? RC_OK /* of one that was given up */
+                   : broken(a, "the server refused number %" PRIu64 ", which is not open",
+                            reply->id);
     }
     news.earliest = client_message_integer_or_0(object, CLIENT_FIELD_EARLIEST);
     news.latest = client_message_integer_or_0(object, CLIENT_FIELD_LATEST);
@@ -616,7 +640,7 @@ static enum rc say_subscribe(struct agent *a, struct agent_sub *sub, struct buf 
         .from = sub->has_cursor ? WIRE_FROM_EPOCH_SEQ : sub->from_,
         .epoch = sub->epoch,
         .seq = sub->has_cursor ? sub->receive.next : sub->from_value_,
-        .time_ms = sub->from_value_,
+        .time_ms = sub->has_cursor ? 0 : sub->from_value_,
         .window = sub->window_,
         .on_gap_reset = sub->on_gap_reset_,
         .when_slow = sub->when_slow_,

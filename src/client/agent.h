@@ -35,13 +35,15 @@ struct agent_sub {
     struct list due_;  /* in agent.due_: has something to say */
     struct list wait_; /* in agent.waits_, until retry_at_ms_ */
     struct receive receive;
-    uint64_t epoch;
-    uint64_t acked_;
+    char epoch[REPLY_EPOCH_SIZE];
+    union {
+        uint64_t from_value_; /* before it has a cursor */
+        uint64_t acked_;      /* then */
+    };
     uint64_t heard_; /* the highest seq that was pushed, or told in a gap: no ack goes beyond it */
     uint64_t retry_at_ms_;
     uint64_t asked_; /* the id of the subscribe or history under way, 0: none */
-    uint64_t from_value_;
-    void *user; /* the owner's */
+    void *user;      /* the owner's */
     uint32_t window_;
     uint8_t from_;
     uint8_t when_slow_;
@@ -124,7 +126,7 @@ const char *agent_why(const struct agent *agent);
 struct agent_subscribe {
     struct bytes channel;
     enum wire_from from;
-    uint64_t epoch;
+    const char *epoch; /* WIRE_FROM_EPOCH_SEQ; see agent_epoch_valid() */
     uint64_t seq;
     uint64_t time_ms;
     uint32_t window;
@@ -132,6 +134,8 @@ struct agent_subscribe {
     enum wire_when_slow when_slow;
     void *user;
 };
+/* Whether a text may be said as an epoch in that codec. */
+bool agent_epoch_valid(enum wire_codec codec, const char *epoch);
 /* RC_EXISTS  there is one of that channel; RC_NOMEM */
 MUST_USE enum rc agent_subscribe(struct agent *agent, const struct agent_subscribe *subscribe,
                                  struct agent_sub **ret_sub);

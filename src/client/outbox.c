@@ -505,7 +505,7 @@ static enum rc check_seq(struct outbox *o, struct outbox_channel *c, uint64_t fi
         return result->duplicate ? RC_OK /* [P 5] a duplicate whose seq is no longer known */
                                  : broken(o, "the server said `published` without a seq");
     }
-    if (result->epoch == c->epoch_ && result->seq <= c->last_seq_) {
+    if (strcmp(result->epoch, c->epoch_) == 0 && result->seq <= c->last_seq_) {
         return broken(o,
                       "order is broken: number %" PRIu64 " got seq %" PRIu64
                       ", but the one before it has seq %" PRIu64,
@@ -531,14 +531,14 @@ static enum rc on_flight(struct outbox *o, struct outbox_flight *flight, uint64_
     }
     if (first <= c->head_ && end > c->head_) {
         struct outbox_result result = {.duplicate = reply->duplicate,
-                                       .seq = seq == 0 ? 0 : seq + (c->head_ - first),
-                                       .epoch = reply->epoch};
+                                       .seq = seq == 0 ? 0 : seq + (c->head_ - first)};
+        bytes_copy((uint8_t *)result.epoch, (const uint8_t *)reply->epoch, sizeof(result.epoch));
         const enum rc rc = check_seq(o, c, c->head_, &result);
         if (rc != RC_OK) {
             return rc;
         }
         if (result.seq != 0) {
-            c->epoch_ = reply->epoch;
+            bytes_copy((uint8_t *)c->epoch_, (const uint8_t *)reply->epoch, sizeof(c->epoch_));
             c->last_seq_ = result.seq + (end - c->head_ - 1);
         }
         leave(o, c, end, &result);

@@ -63,9 +63,9 @@ struct outbox_channel {
     uint64_t fresh_;
     uint64_t tail_;
     uint64_t pause_until_ms_;
-    uint64_t moved_ms_; /* while flights_ > 0: the last progress, or resend */
-    uint64_t wait_ms_;  /* until the next resend */
-    uint64_t epoch_;    /* of last_seq_ */
+    uint64_t moved_ms_;            /* while flights_ > 0: the last progress, or resend */
+    uint64_t wait_ms_;             /* until the next resend */
+    char epoch_[REPLY_EPOCH_SIZE]; /* of last_seq_ */
     uint64_t last_seq_;
     uint32_t flights_;
     uint16_t refusals_; /* in a row */
@@ -89,7 +89,7 @@ struct outbox_result {
     enum outbox_end end;
     bool duplicate; /* it was there already */
     uint64_t seq;   /* 0: not known (any more) */
-    uint64_t epoch;
+    char epoch[REPLY_EPOCH_SIZE];
     char code[40];
     char text[200];
 };

@@ -52,14 +52,19 @@ static uint64_t number_of(const struct client_message *m, enum client_field fiel
     return client_message_integer_or_0(m, field);
 }
 
-/* [P 15] an epoch is a number in base 32; what is none is no epoch of a server's. */
-static bool epoch_of(const struct client_message *m, uint64_t *ret_epoch)
+static bool epoch_of(const struct client_message *m, char to[static REPLY_EPOCH_SIZE])
 {
+    uint8_t room[REPLY_NAME_SIZE];
+    struct bytes epoch;
+    to[0] = '\0';
     if (!client_message_has(m, CLIENT_FIELD_EPOCH) ||
-        m->fields[CLIENT_FIELD_EPOCH].kind != JSON_KIND_STRING) {
+        !name_of(m, CLIENT_FIELD_EPOCH, room, &epoch) || epoch.size == 0 ||
+        epoch.size >= REPLY_EPOCH_SIZE || memchr(epoch.data, '\0', epoch.size) != NULL) {
         return false;
     }
-    return wire_epoch_parse(json_string_inner(&m->fields[CLIENT_FIELD_EPOCH]), ret_epoch);
+    bytes_copy((uint8_t *)to, epoch.data, epoch.size);
+    to[epoch.size] = '\0';
+    return true;
 }
 
 static enum reply_reason reason_of(const struct client_message *m)
@@ -149,7 +154,7 @@ static enum rc take_published(const struct client_message *m, struct reply *r)
                    : 1;
     r->publishes = 1;
     r->duplicate = client_message_true(m, CLIENT_FIELD_DUPLICATE);
-    return epoch_of(m, &r->epoch) && r->count > 0 ? RC_OK : RC_BAD;
+    return epoch_of(m, r->epoch) && r->count > 0 ? RC_OK : RC_BAD;
 }
 
 static enum rc take_subscribed(const struct client_message *m, struct reply *r)
@@ -166,7 +171,7 @@ static enum rc take_subscribed(const struct client_message *m, struct reply *r)
         r->reason = reason_of(&inside);
         r->reason = r->reason == REPLY_REASON_NONE ? REPLY_REASON_OTHER : r->reason;
     }
-    return epoch_of(m, &r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
+    return epoch_of(m, r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
 }
 
 static void take_bounds(const struct client_message *m, struct reply *r)
@@ -176,8 +181,7 @@ static void take_bounds(const struct client_message *m, struct reply *r)
     r->earliest = number_of(m, CLIENT_FIELD_EARLIEST);
     r->latest = number_of(m, CLIENT_FIELD_LATEST);
     r->reason = reason_of(m);
-    r->epoch = 0;
-    (void)epoch_of(m, &r->epoch);
+    (void)epoch_of(m, r->epoch);
 }
 
 static enum rc take_history(const struct client_message *m, struct reply *r)
@@ -192,7 +196,7 @@ static enum rc take_history(const struct client_message *m, struct reply *r)
                                                              : (struct bytes){0};
     const bool good = r->elements.size > 0 && r->elements.data[0] == '[' &&
                       (r->damaged.size == 0 || r->damaged.data[0] == '[');
-    return epoch_of(m, &r->epoch) && good ? RC_OK : RC_BAD;
+    return epoch_of(m, r->epoch) && good ? RC_OK : RC_BAD;
 }
 
 static enum rc take_by_type(const struct client_message *m, struct reply_room *room,
@@ -210,7 +214,7 @@ static enum rc take_by_type(const struct client_message *m, struct reply_room *r
     case CLIENT_RESET:
         r->next = number_of(m, CLIENT_FIELD_NEXT);
         r->reason = reason_of(m);
-        return epoch_of(m, &r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
+        return epoch_of(m, r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
     case CLIENT_HISTORY: return take_history(m, r);
     case CLIENT_UNSUBSCRIBED: take_bounds(m, r); return RC_OK;
     case CLIENT_ERROR:

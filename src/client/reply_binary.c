@@ -4,6 +4,13 @@
 #include "client/unit.h"
 #include "wire/binary_codec.h"
 
+/* [P 15] as in JSON */
+static void take_epoch(struct unit *u, struct reply *r)
+{
+    static_assert(WIRE_EPOCH_TEXT_SIZE <= REPLY_EPOCH_SIZE, "any number's text");
+    wire_epoch_text(unit_take_u64(u), r->epoch);
+}
+
 static enum reply_reason take_reason(struct unit *u)
 {
     const unsigned number = unit_take_byte(u);
@@ -15,7 +22,7 @@ static void on_published(struct unit *u, unsigned flags, struct reply *r)
     r->type = CLIENT_PUBLISHED;
     r->id = unit_take_int(u);
     r->channel = unit_take_text(u);
-    r->epoch = unit_take_u64(u);
+    take_epoch(u, r);
     r->has_seq = (flags & BINARY_PUBLISHED_SEQ) != 0;
     r->seq = r->has_seq ? unit_take_int(u) : 0;
     (void)unit_take(u, (flags & BINARY_PUBLISHED_MESSAGE_ID) != 0 ? UNIT_U64_BYTES : 0);
@@ -30,7 +37,7 @@ static void on_subscribed(struct unit *u, unsigned flags, struct reply *r)
     r->type = CLIENT_SUBSCRIBED;
     r->id = unit_take_int(u);
     r->channel = unit_take_text(u);
-    r->epoch = unit_take_u64(u);
+    take_epoch(u, r);
     r->next = unit_take_int(u);
     r->earliest = unit_take_int(u);
     r->latest = unit_take_int(u);
@@ -48,7 +55,7 @@ static void on_unsubscribed(struct unit *u, unsigned flags, struct reply *r)
     if (r->has_range) {
         r->from = unit_take_int(u);
         r->to = unit_take_int(u);
-        r->epoch = unit_take_u64(u);
+        take_epoch(u, r);
         r->earliest = unit_take_int(u);
         r->latest = unit_take_int(u);
     }
@@ -93,7 +100,7 @@ static void on_reset(struct unit *u, unsigned flags, struct reply *r)
     (void)flags;
     r->type = CLIENT_RESET;
     r->channel = unit_take_text(u);
-    r->epoch = unit_take_u64(u);
+    take_epoch(u, r);
     r->reason = take_reason(u);
     r->next = unit_take_int(u);
     u->bad = u->bad || r->next == 0;
@@ -104,7 +111,7 @@ static void on_history(struct unit *u, unsigned flags, struct reply *r)
     r->type = CLIENT_HISTORY;
     r->id = unit_take_int(u);
     r->channel = unit_take_text(u);
-    r->epoch = unit_take_u64(u);
+    take_epoch(u, r);
     r->earliest = unit_take_int(u);
     r->latest = unit_take_int(u);
     r->more = (flags & BINARY_HISTORY_MORE) != 0;

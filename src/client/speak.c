@@ -97,7 +97,10 @@ static enum rc binary_subscribe(struct buf *to, const struct speak_subscribe *s)
     put_text(to, s->channel);
     buf_put_u8(to, (uint8_t)s->from);
     if (s->from == WIRE_FROM_EPOCH_SEQ) {
-        buf_put_u64(to, s->epoch);
+        uint64_t epoch = 0;
+        const bool good = wire_epoch_parse(bytes_of_text(s->epoch), &epoch);
+        ASSERT(good);
+        buf_put_u64(to, epoch);
     }
     if (s->from == WIRE_FROM_SEQ || s->from == WIRE_FROM_EPOCH_SEQ) {
         put_int(to, s->seq);
@@ -151,15 +154,17 @@ static enum rc json_begin(struct buf *to, const char *type, uint64_t id, struct 
 
 static enum rc json_from(struct buf *to, const struct speak_subscribe *s)
 {
-    char epoch[WIRE_EPOCH_TEXT_SIZE];
+    enum rc rc;
     switch (s->from) {
     case WIRE_FROM_LATEST: return buf_append_format(to, ",\"from\":\"latest\"");
     case WIRE_FROM_EARLIEST: return buf_append_format(to, ",\"from\":\"earliest\"");
     case WIRE_FROM_SEQ: return buf_append_format(to, ",\"from\":{\"seq\":%" PRIu64 "}", s->seq);
     case WIRE_FROM_EPOCH_SEQ:
-        wire_epoch_text(s->epoch, epoch);
-        return buf_append_format(to, ",\"from\":{\"epoch\":\"%s\",\"seq\":%" PRIu64 "}", epoch,
-                                 s->seq);
+        rc = buf_append_format(to, ",\"from\":{\"epoch\":");
+        if (rc == RC_OK) {
+            rc = json_encode_string(to, bytes_of_text(s->epoch));
+        }
+        return rc == RC_OK ? buf_append_format(to, ",\"seq\":%" PRIu64 "}", s->seq) : rc;
     case WIRE_FROM_TIME:
         return buf_append_format(to, ",\"from\":{\"time\":%" PRIu64 "}", s->time_ms);
     }

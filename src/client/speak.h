@@ -24,7 +24,7 @@ struct speak_subscribe {
     uint64_t id;
     struct bytes channel;
     enum wire_from from;
-    uint64_t epoch; /* WIRE_FROM_EPOCH_SEQ */
+    const char *epoch; /* WIRE_FROM_EPOCH_SEQ; binary: the text of a number (wire_epoch_parse) */
     uint64_t seq;
     uint64_t time_ms;
     uint32_t window; /* 0: none */

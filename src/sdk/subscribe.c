@@ -81,7 +81,7 @@ static void on_state(void *ctx, struct agent_sub *sub, const struct agent_news *
         .code = n->code,
         .text = n->text,
         .next = agent_sub_next(sub),
-        .epoch = sub->has_cursor ? sub->epoch : 0,
+        .epoch = sub->has_cursor ? sub->epoch : "",
         .earliest = n->earliest,
         .latest = n->latest,
     };
@@ -105,7 +105,8 @@ const struct agent_ops sdk_agent_ops = {
 
 /* ---- the calls ----------------------------------------------------------------------------- */
 
-static enum seriatim_status check(const struct seriatim_subscribe *s)
+static enum seriatim_status check(const struct seriatim_client *client,
+                                  const struct seriatim_subscribe *s)
 {
     if (s == NULL || s->size < sizeof(*s) || s->channel == NULL || s->on_message == NULL) {
         return SERIATIM_BAD;
@@ -115,10 +116,11 @@ static enum seriatim_status check(const struct seriatim_subscribe *s)
         return SERIATIM_TOO_LARGE;
     }
     const bool by_seq = s->from == SERIATIM_SEQ || s->from == SERIATIM_POSITION;
-    const bool good = wire_channel_name_valid(bytes_of(s->channel, size)) &&
-                      s->from <= SERIATIM_TIME && s->when_slow <= SERIATIM_CONFLATE &&
-                      (!by_seq || (s->seq > 0 && s->seq <= WIRE_INTEGER_MAX)) &&
-                      s->time_ms <= WIRE_INTEGER_MAX;
+    const bool good =
+        wire_channel_name_valid(bytes_of(s->channel, size)) && s->from <= SERIATIM_TIME &&
+        s->when_slow <= SERIATIM_CONFLATE &&
+        (s->from != SERIATIM_POSITION || agent_epoch_valid(client->codec, s->epoch)) &&
+        (!by_seq || (s->seq > 0 && s->seq <= WIRE_INTEGER_MAX)) && s->time_ms <= WIRE_INTEGER_MAX;
     return good ? SERIATIM_OK : SERIATIM_BAD;
 }
 
@@ -168,7 +170,7 @@ enum seriatim_status seriatim_subscribe(struct seriatim_client *client,
                                         const struct seriatim_subscribe *s,
                                         struct seriatim_subscription **ret_subscription)
 {
-    const enum seriatim_status status = check(s);
+    const enum seriatim_status status = check(client, s);
     if (status != SERIATIM_OK) {
         return status;
     }

@@ -27,7 +27,8 @@
 #define MESSAGES_MAX 600u
 #define FRAMES_MAX   512u
 #define EPOCH        77u
-#define BAD_VALUE    13u /* messages that end so are refused for good */
+#define EPOCH_TEXT   "2d" /* the same in base 32 */
+#define BAD_VALUE    13u  /* messages that end so are refused for good */
 
 /* ---- the server ---------------------------------------------------------------------------- */
 
@@ -327,7 +328,7 @@ static void on_message(void *ctx, struct agent_sub *sub, const struct reply_mess
     assert_int_equal(m->producer_seq, wanted.producer_seq);
     assert_int_equal(m->message_id, wanted.message_id);
     assert_int_equal(m->time_ms, wanted.time_ms);
-    assert_int_equal(sub->epoch, EPOCH);
+    assert_string_equal(sub->epoch, EPOCH_TEXT);
 }
 
 static void on_gap(void *ctx, struct agent_sub *sub, const struct agent_gap *gap)
@@ -376,7 +377,7 @@ static void on_done(void *ctx, struct outbox_channel *channel, struct outbox_mes
     if (result->end == OUTBOX_PUBLISHED) {
         assert_true(result->seq >= 1 && result->seq <= ch->count);
         assert_int_equal(ch->values[result->seq - 1], value_of(&item));
-        assert_int_equal(result->epoch, EPOCH);
+        assert_string_equal(result->epoch, EPOCH_TEXT);
     } else {
         assert_int_equal(result->end, OUTBOX_REFUSED);
         assert_string_equal(result->code, "too_large");

@@ -3,6 +3,7 @@
  * Method: a command of the vectors, decoded by the server's JSON codec, is said by the client in
  * binary: byte for byte the vector; and in JSON: the server decodes the same from it. A reply comes
  * out of its binary and its JSON form as the same. No reply that is cut off passes. */
+#include "client/agent.h"
 #include "client/reply.h"
 #include "client/speak.h"
 #include "wire/json_codec.h"
@@ -76,10 +77,9 @@ static bool say(enum wire_codec codec, struct buf *to, const struct wire_command
                                           .producer_epoch = c->producer.epoch,
                                           .token = c->token,
                                           .cumulative = c->cumulative};
-    uint64_t epoch = 0;
-    if (c->type == WIRE_SUBSCRIBE && c->from == WIRE_FROM_EPOCH_SEQ) {
-        assert_true(wire_epoch_parse(c->epoch, &epoch));
-    }
+    char epoch[REPLY_EPOCH_SIZE] = "";
+    assert_true(c->epoch.size < sizeof(epoch));
+    bytes_copy((uint8_t *)epoch, c->epoch.data, c->epoch.size);
     const struct speak_subscribe subscribe = {.id = c->id,
                                               .channel = c->channel,
                                               .from = c->from,
@@ -219,14 +219,14 @@ static void compare_published(const struct reply *a, const struct reply *b, stru
     assert_int_equal(a->has_seq, b->has_seq);
     assert_int_equal(a->has_seq ? a->seq : 0, b->has_seq ? b->seq : 0);
     assert_int_equal(a->count, b->count);
-    assert_int_equal(a->epoch, b->epoch);
+    assert_string_equal(a->epoch, b->epoch);
     assert_int_equal(a->duplicate, b->duplicate);
     json_decref(json);
 }
 
 static void compare_bounds(const struct reply *a, const struct reply *b)
 {
-    assert_int_equal(a->epoch, b->epoch);
+    assert_string_equal(a->epoch, b->epoch);
     assert_int_equal(a->earliest, b->earliest);
     assert_int_equal(a->latest, b->latest);
 }
@@ -257,7 +257,7 @@ static void compare(struct reply *a, struct reply *b, struct bytes text, struct 
         assert_int_equal(a->reason, b->reason);
         break;
     case CLIENT_RESET:
-        assert_int_equal(a->epoch, b->epoch);
+        assert_string_equal(a->epoch, b->epoch);
         assert_int_equal(a->next, b->next);
         assert_int_equal(a->reason, b->reason);
         break;
@@ -308,9 +308,34 @@ static void a_reply_says_the_same_in_both_codecs_and_never_when_it_is_cut_off(vo
     reply_room_deinit(&room);
 }
 
+/* [P 2] In JSON an epoch is whatever the server says; in binary it is a number. */
+static void an_epoch_is_said_as_it_was_told(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {NULL, "", "\xff", "1234567890123456"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(agent_epoch_valid(WIRE_JSON, bad[i]));
+        assert_false(agent_epoch_valid(WIRE_BINARY, bad[i]));
+    }
+    assert_true(agent_epoch_valid(WIRE_JSON, "k3x"));
+    assert_true(agent_epoch_valid(WIRE_JSON, "a\"b\\"));
+    assert_false(agent_epoch_valid(WIRE_BINARY, "k3x"));
+    assert_true(agent_epoch_valid(WIRE_BINARY, "k3v"));
+    const struct speak_subscribe subscribe = {.id = 2,
+                                              .channel = BYTES_LITERAL("c"),
+                                              .from = WIRE_FROM_EPOCH_SEQ,
+                                              .epoch = "a\"b\\",
+                                              .seq = 3};
+    struct buf to = {0};
+    assert_int_equal(speak_subscribe(WIRE_JSON, &to, &subscribe), RC_OK);
+    assert_non_null(memmem(to.data, to.size, "\"epoch\":\"a\\\"b\\\\\"", 16));
+    buf_deinit(&to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_epoch_is_said_as_it_was_told),
         cmocka_unit_test(a_command_is_said_byte_for_byte),
         cmocka_unit_test(a_reply_says_the_same_in_both_codecs_and_never_when_it_is_cut_off),
     };

@@ -447,6 +447,13 @@ static void what_is_not_as_it_must_be_is_refused(void **state)
     s.window = 1000001;
     assert_int_equal(seriatim_subscribe(client, &s, NULL), SERIATIM_TOO_LARGE);
     s.window = 1;
+    s.from = SERIATIM_POSITION;
+    static const char *const epochs[] = {NULL, "", "\xff", "1234567890123456"};
+    for (size_t i = 0; i < sizeof(epochs) / sizeof(epochs[0]); i++) {
+        s.epoch = epochs[i];
+        assert_int_equal(seriatim_subscribe(client, &s, NULL), SERIATIM_BAD);
+    }
+    s.epoch = "k3x";
     s.on_message = NULL;
     assert_int_equal(seriatim_subscribe(client, &s, NULL), SERIATIM_BAD);
     seriatim_unsubscribe(client, NULL);
