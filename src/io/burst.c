@@ -11,8 +11,6 @@
 /* Fewer are made by calls: as measured, the ring only begins to gain there. */
 #define RING_MIN 4u
 
-static_assert(BURST_MAX <= 64, "a bit each");
-
 struct burst_ring {
     struct io_uring ring;
     struct msghdr heads[BURST_MAX]; /* of the writes under way that have several pieces */
@@ -103,10 +101,9 @@ static void op_settle(struct burst_op *op, int result)
     }
 }
 
-/* Takes the results. Returns which have one, a bit each. */
-static uint64_t ring_reap(struct burst_ring *ring, struct burst_op ops[])
+/* Takes the results that are there. Returns how many. */
+static unsigned ring_reap(struct burst_ring *ring, struct burst_op ops[])
 {
-    uint64_t done = 0;
     unsigned count = 0;
     unsigned head;
     struct io_uring_cqe *result;
@@ -114,25 +111,43 @@ static uint64_t ring_reap(struct burst_ring *ring, struct burst_op ops[])
     {
         ASSERT_HOT(result->user_data < BURST_MAX);
         op_settle(&ops[result->user_data], result->res);
-        done |= 1ull << result->user_data;
         count++;
     }
     io_uring_cq_advance(&ring->ring, count);
-    return done;
+    return count;
 }
 
-/* Returns which were made, a bit each. */
-static uint64_t ring_run(struct burst *burst, struct burst_op ops[], unsigned count)
+/* All results of the first `taken` of them, which the kernel has. It says them before it returns;
+ * should it not, they are waited for: made once more by a call, bytes would go out twice. */
+static bool ring_settle(struct burst_ring *ring, struct burst_op ops[], unsigned taken)
+{
+    for (unsigned i = 0; i < taken; i++) {
+        ops[i].rc = RC_CLOSED; /* where no result comes nobody knows what has gone out */
+        ops[i].size = 0;
+    }
+    unsigned count = ring_reap(ring, ops);
+    int error = 0;
+    while (count < taken && (error == 0 || error == -EINTR)) {
+        struct io_uring_cqe *result;
+        error = io_uring_wait_cqe(&ring->ring, &result);
+        count += ring_reap(ring, ops);
+    }
+    return count == taken;
+}
+
+/* Returns how many were made, from the first on. */
+static unsigned ring_run(struct burst *burst, struct burst_op ops[], unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         ring_put(burst->ring_, &ops[i], i);
     }
-    const bool good = ring_submit(burst->ring_);
-    const uint64_t done = ring_reap(burst->ring_, ops);
+    bool good = ring_submit(burst->ring_);
+    const unsigned taken = count - io_uring_sq_ready(&burst->ring_->ring); /* in order */
+    good = ring_settle(burst->ring_, ops, taken) && good;
     if (!good) {
         ring_close(burst); /* and with it what it has not taken */
     }
-    return done;
+    return taken;
 }
 
 /* ---- whether it is there --------------------------------------------------------------------- */
@@ -152,7 +167,7 @@ static bool works(struct burst *burst, int near_fd)
             {.kind = BURST_WRITE, .fd = near_fd, .pieces = halves, .count = 1},
             {.kind = BURST_WRITE, .fd = near_fd, .pieces = halves, .count = 2},
         };
-        if (ring_run(burst, ops, 3) != 7 || burst->ring_ == NULL || ops[0].rc != RC_AGAIN) {
+        if (ring_run(burst, ops, 3) != 3 || burst->ring_ == NULL || ops[0].rc != RC_AGAIN) {
             return false;
         }
         if (ops[1].rc != RC_OK || ops[2].rc != RC_OK) {
@@ -220,10 +235,7 @@ void burst_run(struct burst *burst, struct burst_op ops[], unsigned count)
 {
     ASSERT(count <= BURST_MAX);
     const bool by_ring = burst->ring_ != NULL && count >= RING_MIN;
-    const uint64_t done = by_ring ? ring_run(burst, ops, count) : 0;
-    for (unsigned i = 0; i < count; i++) {
-        if ((done & (1ull << i)) == 0) {
-            call(&ops[i]);
-        }
+    for (unsigned i = by_ring ? ring_run(burst, ops, count) : 0; i < count; i++) {
+        call(&ops[i]);
     }
 }

@@ -241,9 +241,14 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 
+void (*failing_before_submit)(struct io_uring *ring);
+
 int __wrap_io_uring_submit(struct io_uring *ring)
 {
     int error = 0;
+    if (failing_before_submit != NULL) {
+        failing_before_submit(ring);
+    }
     return due(FAILING_io_uring_submit, &error) ? -error : __real_io_uring_submit(ring);
 }
 

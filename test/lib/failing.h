@@ -73,6 +73,9 @@ uint64_t failing_calls(enum failing_call call);
 /* How many of them have failed. */
 uint64_t failing_hits(enum failing_call call);
 const char *failing_name(enum failing_call call);
+/* What is done to a ring before its entries are handed over; NULL: nothing. */
+struct io_uring;
+extern void (*failing_before_submit)(struct io_uring *ring);
 /* Blocks of the heap (base/mem) that nobody has given back. */
 int64_t failing_blocks(void);
 

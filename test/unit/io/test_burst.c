@@ -6,6 +6,7 @@
 #include "lib/failing.h"
 
 #include <errno.h>
+#include <liburing.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -260,6 +261,37 @@ static void a_ring_that_fails_is_given_up_and_nothing_is_lost(void **state)
     world_close(&world);
 }
 
+/* The kernel's workers make them, some time after it has them. */
+static void make_late(struct io_uring *ring)
+{
+    for (unsigned i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
+        ring->sq.sqes[i & *ring->sq.kring_mask].flags |= IOSQE_ASYNC;
+    }
+}
+
+static void what_is_made_late_is_made_once(void **state)
+{
+    struct world world;
+    struct burst_op ops[PAIRS];
+    const struct iovec piece = {"once", 4};
+    world_open(&world, state);
+    failing_before_submit = make_late;
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; i < PAIRS; i++) {
+            ops[i] = op_of(BURST_WRITE, world.near[i], &piece, 1);
+        }
+        burst_run(&world.burst, ops, PAIRS);
+        assert_true(burst_uses_uring(&world.burst));
+        for (unsigned i = 0; i < PAIRS; i++) {
+            assert_int_equal(ops[i].rc, RC_OK);
+            assert_int_equal(ops[i].size, 4);
+            far_gets(&world, i, "once");
+        }
+    }
+    failing_before_submit = NULL;
+    world_close(&world);
+}
+
 static void what_keeps_us_from_a_ring_is_named(void **state)
 {
     (void)state;
@@ -318,6 +350,7 @@ int main(void)
         BOTH(who_is_gone_is_told_and_harms_nobody),
         BOTH(as_many_as_there_may_be_again_and_again),
         RING(a_ring_that_fails_is_given_up_and_nothing_is_lost),
+        RING(what_is_made_late_is_made_once),
         RING(what_keeps_us_from_a_ring_is_named),
         RING(a_ring_that_does_not_do_what_it_should_is_not_taken),
     };
