@@ -17,7 +17,7 @@
  *   known     the last one that we have seen    whole: out of doubt, keeps its epoch
  *   known     anything else                     lost something: new epoch, producers resync
  *   unknown   0, or a record outside the span   new: first epoch of the base before the hole
- *             of positions cut out
+ *             of positions cut out                (unless a control record was lost, see below)
  *   unknown   in that span                      lost its beginning: first epoch of the new base
  *   any       no record until DOUBT_END         may have lost its end: new epoch
  *
@@ -25,7 +25,10 @@
  * out, what behind the hole was judged with it is judged anew without it, and numbers may move in a
  * channel that has lost no record of its own. Each record says how many such control records stand
  * before it, so the record behind a hole tells; then every channel gets a new epoch there, good up
- * to the hole. Holes too long for the count to tell (it is kept modulo 65536) count as such.
+ * to the hole. Holes too long for the count to tell (it is kept modulo 65536) count as such. What
+ * was lost may even have been the end of an earlier doubt: then a channel whose beginning had been
+ * cut out before it began anew, with no record before it, and must not come to the epoch of that
+ * beginning. So from there on no new channel gets an epoch of the base before the hole.
  *
  * While a hole is open TRIM and DOUBT_LIST records are passed over: they name channels by number,
  * and if a channel's first record fell into the hole later channels have other numbers now. A trim
@@ -418,6 +421,17 @@ static enum rc epochs_end(struct state *state, const struct record *record,
     return rc;
 }
 
+/* One that cannot be told any more was cut out. RC_NOMEM */
+static enum rc control_lost(struct state *state, const struct record *record,
+                            const struct apply_env *env)
+{
+    ASSERT(state->in_doubt && state->base_clean != 0);
+    ASSERT(!env->live);
+    MARK("doubt: a control record was lost, every channel gets a new epoch");
+    state->base_clean = state_base(state);
+    return epochs_end(state, record, env);
+}
+
 /* Behind a hole the numbers of channels may be others, so a trim cannot be followed. But what it
  * made a channel forget of its producers it still knows, and may judge them otherwise from here on:
  * so its seqs may be others. */
@@ -585,7 +599,7 @@ static enum rc apply_hole(struct state *state, const struct record *record,
         channel->in_doubt_ = true;
     }
     state->controls_in_doubt = true;
-    return hole.end_pos - hole.first_pos > CONTROLS_MASK ? epochs_end(state, record, env) : RC_OK;
+    return hole.end_pos - hole.first_pos > CONTROLS_MASK ? control_lost(state, record, env) : RC_OK;
 }
 
 /* Behind a hole: was a control record in it? See above. RC_CORRUPT, RC_NOMEM */
@@ -601,8 +615,7 @@ static enum rc controls_look(struct state *state, const struct record *record,
     if (!state->controls_in_doubt) {
         return RC_CORRUPT;
     }
-    MARK("doubt: a control record was lost, every channel gets a new epoch");
-    return epochs_end(state, record, env);
+    return control_lost(state, record, env);
 }
 
 static enum rc apply_body(struct state *state, const struct record *record,

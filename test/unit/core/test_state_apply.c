@@ -240,6 +240,30 @@ static void a_control_record_in_a_hole_ends_every_epoch(void **state)
     }
 }
 
+/* What was lost may have been the end of an earlier doubt. Then a channel that had lost all it was
+ * began anew behind that, with nothing before it, and its epoch of old is not its own any more. */
+static void behind_a_lost_control_record_no_channel_begins_as_if_nothing_was_lost(void **state)
+{
+    (void)state;
+    struct state s;
+    state_new(&s);
+    assert_int_equal(publish_with_controls(&s, 0, 0, 0), RC_OK);
+    const uint64_t old = epoch_of(&s, "a");
+    state_deinit(&s);
+    for (uint16_t lost = 0; lost <= 1; lost++) {
+        state_new(&s);
+        assert_int_equal(hole(&s, 0, 0, 5), RC_OK);
+        assert_int_equal(publish_with_controls(&s, 5, 0, lost), RC_OK);
+        assert_true((epoch_of(&s, "a") != old) == (lost > 0));
+        state_deinit(&s);
+    }
+    state_new(&s);
+    assert_int_equal(hole(&s, 0, 0, 65536), RC_OK);
+    assert_int_equal(publish_with_controls(&s, 65536, 0, 0), RC_OK);
+    assert_true(epoch_of(&s, "a") != old);
+    state_deinit(&s);
+}
+
 /* The count is kept modulo 65536: a hole that may hold so many ends every epoch by itself. */
 static void a_hole_too_long_to_count_in_ends_every_epoch(void **state)
 {
@@ -416,6 +440,7 @@ int main(void)
         cmocka_unit_test(an_unknown_channel_has_lost_its_beginning_if_that_stood_in_the_hole),
         cmocka_unit_test(behind_a_hole_trims_say_nothing_and_lists_speak_of_all),
         cmocka_unit_test(a_control_record_in_a_hole_ends_every_epoch),
+        cmocka_unit_test(behind_a_lost_control_record_no_channel_begins_as_if_nothing_was_lost),
         cmocka_unit_test(a_hole_too_long_to_count_in_ends_every_epoch),
         cmocka_unit_test(without_a_hole_a_wrong_count_of_control_records_is_corrupt),
         cmocka_unit_test(a_list_says_how_far_each_history_is_good),
