@@ -591,9 +591,9 @@ static void server_close(void)
     ram_disk_close(node.ram);
     net_server_gone(!may_have_lost() && !rot_world());
     disk_power_cycle(SIM_LOSE_NOTHING); /* the sync of all at a clean stop */
-    node.unsynced = false;
     const struct storage storage = disk_storage_sim();
-    datadir_unmark(&storage);
+    /* Where its mark could not be removed, a power failure makes it an unclean end. */
+    node.unsynced = datadir_unmark(&storage) != RC_OK && node.unsynced;
     if (heap_blocks(HEAP_SERVER) != 0) {
         trace_fail("P22 no leak", "%llu blocks are left after an orderly stop",
                    (unsigned long long)heap_blocks(HEAP_SERVER));

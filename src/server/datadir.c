@@ -212,9 +212,11 @@ enum rc datadir_doubt(const struct storage *storage, bool shown)
     return rc == RC_EXISTS ? RC_OK : rc;
 }
 
-void datadir_unmark(const struct storage *storage)
+enum rc datadir_unmark(const struct storage *storage)
 {
-    if (storage->ops->remove(storage->ctx, RUNNING) == RC_OK) {
-        (void)!storage->ops->sync_dir(storage->ctx, "");
+    const enum rc rc = storage->ops->remove(storage->ctx, RUNNING);
+    if (rc == RC_NOT_FOUND) {
+        return RC_OK;
     }
+    return rc == RC_OK ? storage->ops->sync_dir(storage->ctx, "") : rc;
 }

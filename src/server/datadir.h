@@ -38,7 +38,8 @@ MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config
  * synced) or if RUNNING names such a run. Nothing is synced for it: if the machine goes down as
  * well, RUNNING says so. Any thread. */
 MUST_USE enum rc datadir_doubt(const struct storage *storage, bool shown);
-/* A clean end: everything is on disk. */
-void datadir_unmark(const struct storage *storage);
+/* A clean end: everything is on disk. If it fails the mark may still be there, and the next start
+ * takes this end for an unclean one where that matters. */
+MUST_USE enum rc datadir_unmark(const struct storage *storage);
 
 #endif

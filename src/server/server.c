@@ -621,10 +621,11 @@ static void stop(struct instance *instance)
     const bool watched = watchdog_start(&watchdog, instance->signal_fd, left) == RC_OK;
     threads_stop(server);
     if (instance->disk != NULL) {
-        if (disk_sync(instance->disk) == RC_OK) {
-            datadir_unmark(&server->storage);
-        } else {
+        if (disk_sync(instance->disk) != RC_OK) {
             host_sync_failed(server);
+        } else if (datadir_unmark(&server->storage) != RC_OK) {
+            log_plain(LEVEL_WARN, "the mark of this run could not be removed: after a power failure "
+                                  "the next start may begin new epochs");
         }
     }
     if (watched) {

@@ -225,9 +225,32 @@ static void a_run_leaves_a_mark_until_it_ends_well(void **state)
     assert_false(world.dir.unclean);
     assert_memory_equal(file_text(&world, "RUNNING"), "fsync ", 6);
     assert_false(has_file(&world, "RUNNING.new"));
-    datadir_unmark(&world.storage);
+    assert_int_equal(datadir_unmark(&world.storage), RC_OK);
     assert_false(has_file(&world, "RUNNING"));
-    datadir_unmark(&world.storage); /* twice is once */
+    assert_int_equal(datadir_unmark(&world.storage), RC_OK); /* twice is once */
+    world_close(&world);
+}
+
+static enum rc remove_fails(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return RC_IO;
+}
+
+static void a_mark_that_cannot_be_removed_is_told(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    assert_int_equal(open_dir(&world, INCARNATION), RC_OK);
+    assert_int_equal(mark(&world), RC_OK);
+    struct storage_ops ops = *world.storage.ops;
+    ops.remove = remove_fails;
+    const struct storage failing = {.ops = &ops, .ctx = world.storage.ctx};
+    assert_int_equal(datadir_unmark(&failing), RC_IO);
+    assert_true(has_file(&world, "RUNNING"));
+    assert_int_equal(datadir_unmark(&world.storage), RC_OK);
     world_close(&world);
 }
 
@@ -257,7 +280,7 @@ static void only_a_lost_machine_without_fsync_is_an_unclean_end(void **state)
         assert_true(strlen(boot) > 10); /* this machine tells its boots apart */
         (void)snprintf(text, sizeof(text), "%s%s", cases[i].durability,
                        cases[i].here ? boot : " 01234567-89ab-cdef-0123-456789abcdef\n");
-        datadir_unmark(&world.storage);
+        assert_int_equal(datadir_unmark(&world.storage), RC_OK);
         if (cases[i].durability != NULL) {
             put_file(&world, "RUNNING", text);
         }
@@ -305,7 +328,7 @@ static void a_failed_sync_is_an_unclean_end_until_a_start_has_dealt_with_it(void
     assert_int_equal(datadir_doubt(&world.storage, false),
                      RC_OK); /* in a start that has not marked */
     assert_int_equal(datadir_mark(&world.storage, &world.config), RC_OK);
-    datadir_unmark(&world.storage);
+    assert_int_equal(datadir_unmark(&world.storage), RC_OK);
     assert_int_equal(mark(&world), RC_OK);
     assert_true(world.dir.unclean);
     world.dir = (struct datadir){0};
@@ -370,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_meta_file_that_is_not_ours_is_refused_and_left_alone),
         cmocka_unit_test(a_leftover_of_an_interrupted_start_is_no_obstacle),
         cmocka_unit_test(a_run_leaves_a_mark_until_it_ends_well),
+        cmocka_unit_test(a_mark_that_cannot_be_removed_is_told),
         cmocka_unit_test(only_a_lost_machine_without_fsync_is_an_unclean_end),
         cmocka_unit_test(a_mark_that_cannot_be_read_is_an_unclean_end),
         cmocka_unit_test(a_failed_sync_is_an_unclean_end_until_a_start_has_dealt_with_it),
