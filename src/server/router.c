@@ -211,7 +211,7 @@ static void on_detach(void *ctx, const struct feed *feed)
 }
 
 static enum rc on_read(void *ctx, struct session *session, const struct subscription *sub,
-                       uint32_t count_max)
+                       uint64_t from, uint32_t count_max)
 {
     struct reactor *reactor = ctx;
     struct bytes channel;
@@ -228,9 +228,9 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
     read->sub_id = sub->id;
     read->keeps = subscription_keeps(sub);
     read->has_from = true;
-    read->from = sub->cursor;
+    read->from = from;
     read->count_max = count_max;
-    read->bytes_max = tune.catch_up_bytes;
+    read->bytes_max = sub->flows ? tune.flow_bytes : tune.catch_up_bytes;
     read->deflated = session_deflated(session);
     send_owner(reactor, read->partition, &read->mail);
     return RC_OK;

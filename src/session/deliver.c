@@ -40,6 +40,47 @@ static const struct chunk *source(struct subscription *sub)
     return chunk;
 }
 
+static uint32_t read_count(uint64_t credit)
+{
+    ASSERT_HOT(credit > 0);
+    ASSERT_HOT(tune.read_count > 0);
+    return credit < tune.read_count ? (uint32_t)credit : tune.read_count;
+}
+
+/* Where the tail does not reach what follows the chunk, it is read while the chunk is being sent.
+ * Only for one that has flowed: a slow one would have it read for nothing. */
+static void ahead_begin(struct subscription *sub)
+{
+    ASSERT(sub->state == SUB_CATCHING_UP);
+    ASSERT(!sub->ahead && sub->chunk->then == NULL);
+    struct session *session = sub->session;
+    const struct session_env *env = session->env;
+    const uint64_t end = chunk_cursor(sub->chunk, sub->chunk->count);
+    const uint64_t left = credit(sub);
+    if (!sub->flows || sub->is_slow || session->read_count >= tune.session_reads ||
+        left <= end - sub->cursor || end >= sub->feed->next_seq ||
+        feed_chunk_of(sub->feed, end) != NULL) {
+        return;
+    }
+    if (env->ops->read(env->ctx, session, sub, end, read_count(left - (end - sub->cursor))) !=
+        RC_OK) {
+        return; /* out of memory: it is read when the cursor is there */
+    }
+    MARK("deliver: the log is read ahead of a cursor");
+    sub->ahead = true;
+    sub->tail_seq = sub->feed->next_seq;
+    session->read_count++;
+}
+
+/* The read ahead has come back, is the one that is waited for now, or has been used. */
+static void ahead_settle(struct subscription *sub)
+{
+    ASSERT(sub->session->read_count > 0);
+    ASSERT(sub->state == SUB_CATCHING_UP || sub->state == SUB_BEHIND);
+    sub->ahead = false;
+    sub->session->read_count--;
+}
+
 static void read_begin(struct subscription *sub)
 {
     ASSERT(sub->state == SUB_BEHIND);
@@ -50,12 +91,15 @@ static void read_begin(struct subscription *sub)
         MARK("deliver: the window is full, nothing is read ahead");
         return; /* the next acknowledgement wakes it */
     }
+    if (sub->ahead) {
+        MARK("deliver: a read that is not wanted any more is waited for");
+        return; /* it wakes it when it comes: one of its reads is under way at a time */
+    }
     if (sub->session->read_count >= tune.session_reads) {
         MARK("deliver: as many reads as one connection may have");
         return; /* it stays ready, and the next write tries again */
     }
-    const uint32_t count = left < tune.read_count ? (uint32_t)left : tune.read_count;
-    if (env->ops->read(env->ctx, sub->session, sub, count) == RC_OK) {
+    if (env->ops->read(env->ctx, sub->session, sub, sub->cursor, read_count(left)) == RC_OK) {
         MARK("deliver: a cursor behind reads the log");
         MARK_IF(subscription_keeps(sub) == WIRE_SKIP, "deliver: a slow one skips");
         MARK_IF(subscription_keeps(sub) == WIRE_CONFLATE, "deliver: a slow one conflates");
@@ -159,12 +203,41 @@ unsigned session_gather(struct session *session, struct session_slice slices[],
     return count;
 }
 
-/* A chunk that was read is used up: on to the feed if the cursor stands in it, else read on. */
+/* What was read ahead goes on where the chunk has ended. False: nothing was. */
+static bool go_on_ahead(struct subscription *sub, struct chunk *then)
+{
+    ASSERT(sub->state == SUB_CATCHING_UP);
+    ASSERT(then == NULL || !sub->ahead);
+    if (then != NULL) {
+        MARK("deliver: the next one had been read ahead");
+        ASSERT(then->first_seq == sub->cursor); /* I1 */
+        sub->chunk = then;
+        ahead_settle(sub);
+        ahead_begin(sub);
+        return true;
+    }
+    if (sub->ahead) {
+        MARK("deliver: the next one is being read already");
+        ahead_settle(sub);
+        subscription_move(sub, SUB_READING);
+        return true;
+    }
+    return false;
+}
+
+/* A chunk that was read is used up: on to the next one if it has been read ahead, to the feed if
+ * the cursor stands in it, else read on. */
 static void catch_up_done(struct subscription *sub)
 {
     ASSERT(sub->state == SUB_CATCHING_UP);
     ASSERT(sub->cursor == chunk_cursor(sub->chunk, sub->chunk->count));
+    struct chunk *then = sub->chunk->then;
+    sub->chunk->then = NULL;
     subscription_drop_chunk(sub);
+    sub->flows = !sub->session->stalled;
+    if (go_on_ahead(sub, then)) {
+        return;
+    }
     const struct feed *feed = sub->feed;
     ASSERT(sub->cursor <= feed->next_seq);
     const bool in_feed = sub->cursor == feed->next_seq || feed_chunk_of(feed, sub->cursor) != NULL;
@@ -269,6 +342,7 @@ void session_stalled(struct session *session)
     session->stalled = true; /* what is being read will not be kept either */
     for (at = session->ready.next; at != &session->ready; at = at->next) {
         struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
+        sub->flows = false;
         if (sub->state == SUB_CATCHING_UP) {
             MARK("deliver: what was read is not kept for a slow connection");
             subscription_drop_chunk(sub);
@@ -347,8 +421,32 @@ static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
         subscription_move(sub, SUB_BEHIND);
     } else {
         subscription_move(sub, SUB_CATCHING_UP);
+        ahead_begin(sub);
     }
     subscription_wake(sub);
+}
+
+/* A read ahead of the cursor has come back. What it could not read is told when the cursor is
+ * there: then it is read again. */
+static void on_read_ahead(struct subscription *sub, struct chunk *chunk)
+{
+    ASSERT(sub->ahead);
+    ASSERT(sub->state == SUB_CATCHING_UP || sub->state == SUB_BEHIND);
+    struct session *session = sub->session;
+    if (chunk != NULL && sub->state == SUB_CATCHING_UP && !session->stalled) {
+        ASSERT(chunk->first_seq == chunk_cursor(sub->chunk, sub->chunk->count)); /* I1 */
+        sub->chunk->then = chunk;
+        sub->ahead = false; /* it counts as a read as long as it is held */
+        return;
+    }
+    MARK_IF(chunk != NULL, "deliver: what was read ahead is not wanted any more");
+    MARK_IF(chunk == NULL, "deliver: nothing could be read ahead");
+    if (chunk != NULL) {
+        session->env->ops->chunk_unref(session->env->ctx, chunk);
+    }
+    sub->flows = false;
+    ahead_settle(sub);
+    subscription_wake(sub); /* it may have been waited for */
 }
 
 /* Its subscription has ended, or its session closes. */
@@ -374,6 +472,10 @@ enum rc session_on_read(struct session *session, const struct session_read *read
     const bool ended = sub == NULL || sub->id != read->sub_id;
     if (ended || session->state != SESSION_READY) {
         on_late_read(session, read, ended);
+        return RC_OK;
+    }
+    if (sub->ahead) {
+        on_read_ahead(sub, read->chunk);
         return RC_OK;
     }
     ASSERT(sub->state == SUB_READING);

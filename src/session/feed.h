@@ -14,6 +14,9 @@
  *                                  └──────────── CATCHING_UP ◀── READING
  *                                    chunk sent    chunk there
  *
+ * While a chunk is being sent the next one is read (`ahead`), once the connection has shown that it
+ * takes a whole one: then disk, encoding and socket work at the same time.
+ *
  * Thread: the owning reactor.  Memory: feeds end with their last subscription; chunks are counted
  * references given back through session_ops.chunk_unref. */
 #ifndef SESSION_FEED_H
@@ -40,6 +43,8 @@ struct chunk {
     const uint8_t *bytes;
     const struct chunk *deflated; /* the same messages for who takes them compressed, or NULL */
     const uint64_t *steps;        /* NULL: frame i is message first_seq + i */
+    struct chunk
+        *then; /* of one that was read: what has been read behind it, for the same cursor */
 };
 
 #define CHUNK_GAP (UINT64_C(1) << 63)
@@ -97,7 +102,7 @@ struct subscription {
     struct feed *feed;
     struct list feed_link;
     struct list ready_link; /* in session->ready while there may be something to send */
-    struct chunk *chunk;    /* CATCHING_UP: what was read, a reference of its own */
+    struct chunk *chunk;    /* CATCHING_UP: what was read, a reference of its own; and its `then` */
     uint64_t id;            /* as feed.id */
     uint64_t tail_seq;      /* where the feed ended when it was subscribed, or its last read began;
                              * what is below comes complete unless it is slow already */
@@ -106,11 +111,14 @@ struct subscription {
         uint64_t request_id; /* ATTACHING: of the subscribe command */
         uint64_t acked;      /* then: the highest seq acknowledged; first cursor - 1 at the start */
     };
-    uint32_t window; /* 0: none */
-    uint8_t state;   /* enum subscription_state */
-    bool on_gap_reset;
+    uint32_t window;   /* 0: none */
+    uint8_t state;     /* enum subscription_state */
     uint8_t when_slow; /* enum wire_when_slow */
-    bool is_slow;      /* BEHIND, READING, CATCHING_UP: it has fallen off the tail, not begun so */
+    bool on_gap_reset : 1;
+    bool is_slow : 1; /* BEHIND, READING, CATCHING_UP: it has fallen off the tail, not begun so */
+    bool flows : 1;   /* a whole chunk that was read has gone out, and nothing has stalled since */
+    bool ahead : 1;   /* a read of what follows `chunk` is under way; BEHIND: one that was, and is
+                       * not wanted any more when it comes back */
 };
 
 static_assert(sizeof(struct subscription) <= 104, "with the heap's 8 bytes no more than 112");

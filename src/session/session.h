@@ -52,7 +52,7 @@ struct session_read {
     uint64_t sub_id;
     struct bytes channel;
     enum rc rc;           /* RC_OK, or why nothing could be read */
-    struct chunk *chunk;  /* begins at the cursor; NULL: see below. A reference that is taken */
+    struct chunk *chunk;  /* begins where it was to; NULL: see below. A reference that is taken */
     bool trimmed;         /* retention has passed the cursor: go on at position.earliest */
     uint64_t damaged_end; /* > 0: the bytes up to this seq cannot be read; go on there */
     struct position position;
@@ -90,10 +90,11 @@ struct session_ops {
                        const struct command_message *messages, uint64_t tag, size_t size);
     enum rc (*subscribe)(void *ctx, struct session *session, const struct session_ask *ask);
     void (*detach)(void *ctx, const struct feed *feed);
-    /* Messages of the channel from sub->cursor on, at most `count_max`: of subscription_keeps(sub)
-     * the newest only, or the newest of each key, with the gaps between them. RC_NOMEM */
+    /* Messages of the channel from `from` on, at most `count_max`: of subscription_keeps(sub) the
+     * newest only, or the newest of each key, with the gaps between them. Reads of a subscription
+     * come back in the order in which they were asked for, unless retention passes one. RC_NOMEM */
     enum rc (*read)(void *ctx, struct session *session, const struct subscription *sub,
-                    uint32_t count_max);
+                    uint64_t from, uint32_t count_max);
     enum rc (*history)(void *ctx, struct session *session, const struct wire_command *command);
     enum rc (*digest)(void *ctx, struct session *session, const struct wire_command *command);
     /* There is something to send, or room to take more. */

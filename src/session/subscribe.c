@@ -13,7 +13,7 @@ static const unsigned sub_moves[SUB_STATE_COUNT] = {
     [SUB_FOLLOWING] = TO(BEHIND),
     [SUB_BEHIND] = TO(READING) | TO(FOLLOWING),
     [SUB_READING] = TO(CATCHING_UP) | TO(BEHIND) | TO(FOLLOWING),
-    [SUB_CATCHING_UP] = TO(BEHIND) | TO(FOLLOWING),
+    [SUB_CATCHING_UP] = TO(BEHIND) | TO(FOLLOWING) | TO(READING),
 };
 #undef TO
 
@@ -31,6 +31,7 @@ static void subscription_check(const struct subscription *sub)
     if (sub->state != SUB_CATCHING_UP) ASSERT(sub->chunk == NULL);
     if (sub->state == SUB_FOLLOWING) ASSERT(sub->cursor <= sub->feed->next_seq);
     if (sub->is_slow) ASSERT(sub->when_slow != WIRE_CATCH_UP);
+    if (sub->ahead) ASSERT(sub->state == SUB_CATCHING_UP || sub->state == SUB_BEHIND);
 }
 
 static bool holds_read(unsigned state)
@@ -82,8 +83,15 @@ void subscription_drop_chunk(struct subscription *sub)
     ASSERT(sub->chunk == NULL || holds_read(sub->state));
     if (sub->chunk != NULL) {
         const struct session_env *env = sub->session->env;
+        struct chunk *then = sub->chunk->then;
         env->ops->chunk_unref(env->ctx, sub->chunk);
         sub->chunk = NULL;
+        if (then != NULL) { /* read ahead, and a read of its own */
+            ASSERT(then->then == NULL && !sub->ahead);
+            env->ops->chunk_unref(env->ctx, then);
+            ASSERT(sub->session->read_count > 0);
+            sub->session->read_count--;
+        }
     }
 }
 

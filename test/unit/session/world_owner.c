@@ -296,7 +296,7 @@ static void on_detach(void *ctx, const struct feed *feed)
 }
 
 static enum rc on_read(void *ctx, struct session *session, const struct subscription *sub,
-                       uint32_t count_max)
+                       uint64_t from, uint32_t count_max)
 {
     struct world *w = ctx;
     ASSERT(count_max > 0);
@@ -309,7 +309,7 @@ static enum rc on_read(void *ctx, struct session *session, const struct subscrip
     }
     mail->handle = client_of(session)->handle;
     mail->read.sub_id = sub->id;
-    mail->from = sub->cursor;
+    mail->from = from;
     mail->count_max = count_max;
     mail->keeps = subscription_keeps(sub);
     w->marks.reads++;
