@@ -5,6 +5,7 @@
 #define BENCH_BARE_H
 
 #include "base/rc.h"
+#include "client/histogram.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,5 +29,22 @@ MUST_USE bool bench_bare_sync_open(const struct bench *bench, size_t size,
 /* The nanoseconds of one; 0: it failed. */
 uint64_t bench_bare_sync_once(struct bench_bare_sync *sync);
 void bench_bare_sync_close(struct bench_bare_sync *sync);
+
+/* A process that sends on what it receives, and nothing else, between so many pairs of loopback
+ * sockets with one message of `size` bytes under way in each. */
+struct bench_bare_relay {
+    size_t pairs;
+    size_t size;
+    uint64_t gap_ns; /* between a message's arrival and the next one; 0: none */
+    uint64_t run_ns;
+    struct bench_bare_sync *sync; /* not NULL: it writes and syncs before it sends on */
+};
+struct bench_bare_relay_result {
+    double cpu_ns;       /* of the relay, a message */
+    struct histogram ns; /* from sent to arrived */
+};
+/* False: it could not be measured. */
+MUST_USE bool bench_bare_relay(const struct bench_bare_relay *setup,
+                               struct bench_bare_relay_result *result);
 
 #endif

@@ -1,6 +1,6 @@
 /* pairs: so many publishers with a subscriber each, one message under way between the two.
  * lone: one such pair on an idle server, at a rate that leaves it idle, beside what fdatasync()
- * itself takes in the same folder.
+ * itself takes in the same folder. Beside both: what a process takes that only sends on.
  *
  * Latency counts from when a message was published (or due, with --rate) until its subscriber had
  * it. Without a rate a pair publishes again when the last message was acknowledged and delivered.
@@ -9,7 +9,9 @@
 #include "bench/bare.h"
 #include "bench/scenario.h"
 
-#define RECORD_HEAD 96u /* about what a record adds to its payload */
+#define RECORD_HEAD 96u            /* about what a record adds to its payload */
+#define FRAME_HEAD  50u            /* and a frame of the binary codec */
+#define RELAY_NS    (2 * BENCH_NS) /* at most */
 
 struct pair {
     struct bench_publisher publisher;
@@ -180,10 +182,30 @@ static void run(struct pairs *p)
     pairs_close(p, opened);
 }
 
+/* The same between as many sockets, by a process that does nothing but send on. */
+static void relay_rows(struct bench *bench, struct bench_bare_relay *setup, const char *p50_name,
+                       const char *p99_name, const char *cpu_name)
+{
+    struct bench_bare_relay_result *result = bench_alloc(bench, 1, sizeof(*result));
+    const uint64_t run_ns = bench->options->seconds * BENCH_NS;
+    setup->size = (size_t)bench->options->payload + FRAME_HEAD;
+    setup->run_ns = run_ns < RELAY_NS ? run_ns : RELAY_NS;
+    if (result != NULL && bench_going(bench) && bench_bare_relay(setup, result)) {
+        bench_row(bench, cpu_name, result->cpu_ns / 1e3, "us");
+        bench_row(bench, p50_name, (double)histogram_at(&result->ns, 5000) / 1e3, "us");
+        bench_row(bench, p99_name, (double)histogram_at(&result->ns, 9900) / 1e3, "us");
+    }
+    mem_free(result);
+}
+
 static void pairs_run(struct bench *bench)
 {
     struct pairs p = {.bench = bench, .count = bench->options->connections, .going = true};
     run(&p);
+    struct bench_bare_relay setup = {.pairs = p.count};
+    if (bench->options->rate == 0) {
+        relay_rows(bench, &setup, "bare_relay_us_p50", "bare_relay_us_p99", "bare_relay_cpu_us");
+    }
 }
 
 static void lone_run(struct bench *bench)
@@ -194,6 +216,11 @@ static void lone_run(struct bench *bench)
     p.probes = probes;
     run(&p);
     if (probes) {
+        const uint64_t rate = bench->options->rate;
+        struct bench_bare_relay setup = {
+            .pairs = 1, .gap_ns = rate == 0 ? 0 : BENCH_NS / rate, .sync = &p.sync};
+        relay_rows(bench, &setup, "bare_syncing_relay_us_p50", "bare_syncing_relay_us_p99",
+                   "bare_syncing_relay_cpu_us");
         bench_bare_sync_close(&p.sync);
     }
     const struct histogram *sync = p.sync_ns;

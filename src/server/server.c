@@ -624,8 +624,9 @@ static void stop(struct instance *instance)
         if (disk_sync(instance->disk) != RC_OK) {
             host_sync_failed(server);
         } else if (datadir_unmark(&server->storage) != RC_OK) {
-            log_plain(LEVEL_WARN, "the mark of this run could not be removed: after a power failure "
-                                  "the next start may begin new epochs");
+            log_plain(LEVEL_WARN,
+                      "the mark of this run could not be removed: after a power failure "
+                      "the next start may begin new epochs");
         }
     }
     if (watched) {

@@ -125,6 +125,8 @@ for (const codec of codecs) {
         assert.ok(run.told.account.sent > 20);
         assert.equal(run.told.account.delivered, run.told.account.sent);
         assert.equal(run.told.account.acknowledged, ack ? run.told.account.sent : 0);
+        assert.ok(run.told.figures.bare_relay_cpu_us > 0);
+        assert.ok(run.told.figures.bare_relay_us_p99 >= run.told.figures.bare_relay_us_p50);
       });
   }
 
@@ -134,6 +136,7 @@ for (const codec of codecs) {
     assert.ok(run.told.account.delivered >= 20);
     assert.ok(run.told.latency_ms.bare_fdatasync.count > 5);
     assert.ok(run.told.figures.ratio_to_fdatasync_p50 > 0);
+    assert.ok(run.told.figures.bare_syncing_relay_us_p50 > 0);
   });
 
   test(`idle in ${codec}: so many connections, and what each takes`, async () => {
