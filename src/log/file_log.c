@@ -360,6 +360,16 @@ static void seal_end(struct file_log *log, struct log_chore *chore)
     mem_free(seal);
 }
 
+/* One that is not whole counts for nothing: the log goes on in front of it. NULL is allowed. */
+static void checkpoint_forget(struct segment *segment)
+{
+    if (segment != NULL) {
+        ASSERT(segment->bytes >= segment->checkpoint_bytes);
+        segment->bytes -= segment->checkpoint_bytes;
+        segment->checkpoint_bytes = 0;
+    }
+}
+
 void file_log_chore_end(struct file_log *log, struct log_chore *chore)
 {
     struct segment *segment = NULL;
@@ -391,6 +401,8 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
         if (chore->rc == RC_OK) {
             catalogue_remove_below(log, chore->segment);
             log->owner.snapshot_stale = true;
+        } else if (chore->rc == RC_CORRUPT) {
+            checkpoint_forget(catalogue_find(log, chore->segment));
         }
         break;
     }

@@ -170,7 +170,7 @@ enum log_chore_kind {
     LOG_CHORE_PREPARE,    /* write the next segment ahead with zeros */
     LOG_CHORE_CHECKPOINT, /* write `state`, the state at the start of segment `segment` */
     LOG_CHORE_SURVEY,     /* tell which channels' messages the oldest sealed segments hold */
-    LOG_CHORE_REMOVE,     /* remove the segments below `segment` */
+    LOG_CHORE_REMOVE,     /* remove the segments below `segment`, if its checkpoint is whole */
 };
 struct log_survey_entry {
     uint64_t channel_id;

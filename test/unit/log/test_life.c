@@ -237,6 +237,57 @@ static void nothing_is_removed_in_front_of_a_segment_that_is_missing(void **stat
     sim_disk_close(disk);
 }
 
+static void rot_checkpoint(struct sim_disk *disk, uint64_t number)
+{
+    const struct log_name name = log_name_of(WORLD_FOLDER, number, ".ckp");
+    struct bytes bytes;
+    struct buf copy = {0};
+    assert_true(sim_disk_get(disk, name.text, &bytes));
+    assert_int_equal(buf_append(&copy, bytes), RC_OK);
+    copy.data[copy.size / 2] ^= 1;
+    sim_disk_put(disk, name.text, buf_bytes(&copy));
+    buf_deinit(&copy);
+}
+
+/* The first segment's checkpoint is where a start begins if nothing newer can be used. */
+static void nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(6);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 6);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    uint64_t rotten = 0;
+    for (int i = 0; i < 500 && rotten == 0; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+        rotten = file_log_retention_candidate(world.log, 1, 0);
+    }
+    assert_true(rotten > 1);
+    rot_checkpoint(disk, rotten);
+    struct file_log_stats before;
+    file_log_stats(world.log, &before);
+    assert_int_equal(world_retain(&world, 1), RC_CORRUPT);
+    struct file_log_stats after;
+    file_log_stats(world.log, &after);
+    assert_int_equal(after.segment_count, before.segment_count);
+    assert_true(after.bytes < before.bytes); /* it counts for nothing */
+    assert_int_equal(file_log_retention_candidate(world.log, 1, 0), 0);
+    world_close(&world); /* a start does not need it */
+    assert_int_equal(world_open(&world, false), RC_OK);
+    for (int i = 0; i < 500 && file_log_retention_candidate(world.log, 1, 0) <= rotten; i++) {
+        publish(&world, 4, 2);
+        assert_int_equal(world_chores(&world), RC_OK);
+    }
+    assert_int_equal(world_retain(&world, 1), RC_OK); /* the next whole one will do */
+    file_log_stats(world.log, &after);
+    assert_true(after.first_pos > 0);
+    world_close(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
 /* A read that was begun before a removal and done after it must not skip what is gone. */
 static void a_read_overtaken_by_a_removal_says_so(void **state)
 {
@@ -609,6 +660,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_waits_for_the_segments_below_it_to_be_sealed),
         cmocka_unit_test(removal_frees_segments_and_keeps_the_rest),
         cmocka_unit_test(nothing_is_removed_in_front_of_a_segment_that_is_missing),
+        cmocka_unit_test(nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole),
         cmocka_unit_test(a_read_overtaken_by_a_removal_says_so),
         cmocka_unit_test(a_read_of_more_than_is_copied_at_once_goes_on),
         cmocka_unit_test(a_batch_larger_than_a_segment_makes_a_larger_segment),
