@@ -196,7 +196,9 @@ static void config_set(const struct plan *plan)
         config->message_timeout_ms = plan->patience_ms * 2;
         config->write_timeout_ms = plan->patience_ms * 3;
     }
-    config->limit_channels = plan->channels + 2; /* two for the hostile one */
+    /* Two of the hostile one's four; all of them where damage may cost the others theirs, who then
+     * want them anew. */
+    config->limit_channels = plan->channels + (rot_world() ? 4 : 2);
 }
 
 static enum rc workers_init(struct server *server)
