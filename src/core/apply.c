@@ -34,6 +34,10 @@
  * and if a channel's first record fell into the hole later channels have other numbers now. A trim
  * passed over is only late: retention comes again.
  *
+ * A DOUBT_END ends what the holes before it began that it was made for: it has the base of that
+ * time. If a later repair has made another one in front of it, the base is another, what stands
+ * behind it was written when channels may have had other numbers, and the doubt goes on.
+ *
  * A publish that was refused once may be accepted when it is replayed behind a hole (what it was
  * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. */
 #include "base/hash.h"
@@ -427,7 +431,7 @@ static enum rc control_lost(struct state *state, const struct record *record,
 {
     ASSERT(state->in_doubt && state->base_clean != 0);
     ASSERT(!env->live);
-    MARK("doubt: a control record was lost, every channel gets a new epoch");
+    MARK("doubt: a control record was lost or is outlived, every channel gets a new epoch");
     state->base_clean = state_base(state);
     return epochs_end(state, record, env);
 }
@@ -486,6 +490,10 @@ static enum rc doubt_end(struct state *state, const struct record *record,
 {
     ASSERT(doubt->kind != DOUBT_LIST);
     ASSERT(doubt->entries.size == 0);
+    if (state->in_doubt && doubt->base != 0 && doubt->base != state_base(state)) {
+        MARK("doubt: a later hole outlives an end of doubt");
+        return control_lost(state, record, env);
+    }
     const enum rc rc = epochs_reserve(state);
     if (rc != RC_OK) {
         return rc;

@@ -31,6 +31,7 @@
 #define TRIM_HEAD_SIZE     16u
 #define SETTINGS_SIZE      16u
 #define DOUBT_HEAD_SIZE    16u
+#define DOUBT_BASE_SIZE    8u
 #define ENTRY_SIZE         16u
 
 static_assert(CHANNEL_NAME_BYTES_MAX <= UINT8_MAX, "a name's size fits its byte");
@@ -271,19 +272,22 @@ enum rc command_settings_decode(struct bytes body, struct command_settings *ret_
     return RC_OK;
 }
 
-enum rc command_doubt_encode(struct buf *to, enum doubt_kind kind, uint64_t salt,
+enum rc command_doubt_encode(struct buf *to, enum doubt_kind kind, uint64_t salt, uint64_t base,
                              const struct command_doubt_entry *entries, size_t count)
 {
     ASSERT(kind >= DOUBT_ALL && kind <= DOUBT_LIST);
     ASSERT(count <= COMMAND_ENTRIES_MAX);
-    ASSERT(kind == DOUBT_LIST || count == 0);
-    const enum rc rc = buf_reserve(to, DOUBT_HEAD_SIZE + count * ENTRY_SIZE);
+    ASSERT(kind == DOUBT_LIST ? base == 0 : base != 0 && count == 0);
+    const enum rc rc = buf_reserve(to, DOUBT_HEAD_SIZE + DOUBT_BASE_SIZE + count * ENTRY_SIZE);
     if (rc != RC_OK) {
         return rc;
     }
     buf_put_u32(to, (uint32_t)kind);
     buf_put_u32(to, (uint32_t)count);
     buf_put_u64(to, salt);
+    if (kind != DOUBT_LIST) {
+        buf_put_u64(to, base);
+    }
     for (size_t i = 0; i < count; i++) {
         buf_put_u64(to, entries[i].channel_id);
         buf_put_u64(to, entries[i].good_end);
@@ -297,6 +301,8 @@ enum rc command_doubt_decode(struct bytes body, struct command_doubt *ret_doubt)
     const uint32_t kind = reader_u32(&reader);
     const uint32_t count = reader_u32(&reader);
     const uint64_t salt = reader_u64(&reader);
+    /* Older logs have none. */
+    const uint64_t base = kind == DOUBT_LIST || reader.rest.size == 0 ? 0 : reader_u64(&reader);
     if (reader.failed || kind < DOUBT_ALL || kind > DOUBT_LIST || count > COMMAND_ENTRIES_MAX ||
         (kind != DOUBT_LIST && count != 0) || reader.rest.size != (size_t)count * ENTRY_SIZE) {
         return RC_CORRUPT;
@@ -309,8 +315,11 @@ enum rc command_doubt_decode(struct bytes body, struct command_doubt *ret_doubt)
         }
     }
     ASSERT(kind == DOUBT_LIST || reader.rest.size == 0);
-    *ret_doubt = (struct command_doubt){
-        .kind = (enum doubt_kind)kind, .salt = salt, .count = count, .entries = reader.rest};
+    *ret_doubt = (struct command_doubt){.kind = (enum doubt_kind)kind,
+                                        .salt = salt,
+                                        .base = base,
+                                        .count = count,
+                                        .entries = reader.rest};
     return RC_OK;
 }
 

@@ -91,12 +91,15 @@ struct command_doubt_entry {
 struct command_doubt {
     enum doubt_kind kind;
     uint64_t salt; /* so that the same position, written anew, gives other epochs */
+    uint64_t base; /* ALL, END: state_base() where it was appended; 0: not told (LIST, old logs) */
     uint32_t count;
     struct bytes entries; /* encoded; read with command_doubt_next() */
 };
 /* Entries strictly ascending by channel. RC_NOMEM */
+/* `base` 0 and entries: for DOUBT_LIST, and for it only. RC_NOMEM */
 MUST_USE enum rc command_doubt_encode(struct buf *to, enum doubt_kind kind, uint64_t salt,
-                                      const struct command_doubt_entry *entries, size_t count);
+                                      uint64_t base, const struct command_doubt_entry *entries,
+                                      size_t count);
 /* RC_CORRUPT */
 MUST_USE enum rc command_doubt_decode(struct bytes body, struct command_doubt *ret_doubt);
 /* As command_message_next(). */

@@ -269,8 +269,8 @@ static enum rc start_append(struct partition *p)
     if (p->start_doubt != 0 && filling_of(p)->count == 0) {
         buf_clear(&p->scratch);
         MARK("partition: doubt is appended");
-        rc = command_doubt_encode(&p->scratch, (enum doubt_kind)p->start_doubt, p->start_salt, NULL,
-                                  0);
+        rc = command_doubt_encode(&p->scratch, (enum doubt_kind)p->start_doubt, p->start_salt,
+                                  state_base(&p->state), NULL, 0);
         if (rc == RC_OK) {
             rc = append_command(p, RECORD_DOUBT, buf_bytes(&p->scratch));
         }
@@ -446,7 +446,7 @@ enum rc partition_doubt_list(struct partition *partition, const struct command_d
     ASSERT(count <= COMMAND_ENTRIES_MAX);
     const uint64_t salt = salt_draw(partition, now_ms);
     struct buf body = {0};
-    enum rc rc = command_doubt_encode(&body, DOUBT_LIST, salt, entries, count);
+    enum rc rc = command_doubt_encode(&body, DOUBT_LIST, salt, 0, entries, count);
     if (rc != RC_OK) {
         return rc;
     }

@@ -178,7 +178,7 @@ static void a_doubt_is_read_back_as_it_was_written(void **state)
     const struct command_doubt_entry entries[] = {{3, 100}, {7, 2}};
     struct buf body = {0};
     struct command_doubt doubt;
-    assert_int_equal(command_doubt_encode(&body, DOUBT_LIST, 42, entries, 2), RC_OK);
+    assert_int_equal(command_doubt_encode(&body, DOUBT_LIST, 42, 0, entries, 2), RC_OK);
     assert_int_equal(command_doubt_decode(buf_bytes(&body), &doubt), RC_OK);
     assert_true(doubt.kind == DOUBT_LIST && doubt.salt == 42 && doubt.count == 2);
     struct command_doubt_entry entry;
@@ -195,9 +195,13 @@ static void a_doubt_is_read_back_as_it_was_written(void **state)
     body.data[0] = 4;
     assert_int_equal(command_doubt_decode(buf_bytes(&body), &doubt), RC_CORRUPT);
     buf_clear(&body);
-    assert_int_equal(command_doubt_encode(&body, DOUBT_END, 1, NULL, 0), RC_OK);
+    assert_int_equal(command_doubt_encode(&body, DOUBT_END, 1, 9, NULL, 0), RC_OK);
     assert_int_equal(command_doubt_decode(buf_bytes(&body), &doubt), RC_OK);
     assert_int_equal(doubt.kind, DOUBT_END);
+    assert_int_equal(doubt.base, 9);
+    body.size -= sizeof(doubt.base); /* as older logs have it */
+    assert_int_equal(command_doubt_decode(buf_bytes(&body), &doubt), RC_OK);
+    assert_int_equal(doubt.base, 0);
     buf_deinit(&body);
 }
 

@@ -245,7 +245,7 @@ static void append_doubt(struct world *w, const struct command_doubt_entry *entr
 {
     struct buf body = {0};
     struct log_batch batch = {0};
-    assert_int_equal(command_doubt_encode(&body, DOUBT_LIST, 5, entries, count), RC_OK);
+    assert_int_equal(command_doubt_encode(&body, DOUBT_LIST, 5, 0, entries, count), RC_OK);
     batch_begin(&batch, 3, w->next_pos, w->next_hash, controls_of(w));
     assert_int_equal(batch_append(&batch, RECORD_DOUBT, 0, buf_bytes(&body)), RC_OK);
     assert_int_equal(buf_append(&w->log, buf_bytes(&batch.bytes)), RC_OK);

@@ -88,14 +88,21 @@ static enum rc hole(struct state *state, uint64_t pos, uint64_t first, uint64_t 
     return apply(state, RECORD_HOLE, pos, 0, bytes_of(body, sizeof(body)));
 }
 
-static enum rc doubt(struct state *state, uint64_t pos, enum doubt_kind kind,
-                     const struct command_doubt_entry *entries, size_t count)
+/* As it was appended where the base was `base`. */
+static enum rc doubt_of(struct state *state, uint64_t pos, enum doubt_kind kind, uint64_t base,
+                        const struct command_doubt_entry *entries, size_t count)
 {
     struct buf body = {0};
-    assert_int_equal(command_doubt_encode(&body, kind, 99, entries, count), RC_OK);
+    assert_int_equal(command_doubt_encode(&body, kind, 99, base, entries, count), RC_OK);
     const enum rc rc = apply(state, RECORD_DOUBT, pos, 0, buf_bytes(&body));
     buf_deinit(&body);
     return rc;
+}
+
+static enum rc doubt(struct state *state, uint64_t pos, enum doubt_kind kind,
+                     const struct command_doubt_entry *entries, size_t count)
+{
+    return doubt_of(state, pos, kind, kind == DOUBT_LIST ? 0 : state_base(state), entries, count);
 }
 
 static uint64_t epoch_of(const struct state *state, const char *name)
@@ -180,6 +187,47 @@ static void behind_a_hole_trims_say_nothing_and_lists_speak_of_all(void **state)
     assert_int_equal(state_position(&s, BYTES_LITERAL("a")).earliest, 2);
     buf_deinit(&body);
     state_deinit(&s);
+}
+
+/* A repair has lost something behind "b", and a list says that "b" has, by its number. A later one
+ * loses "a", so "b" has another number when it comes to the list again. */
+static void a_later_hole_in_front_outlives_the_end_of_a_doubt(void **state)
+{
+    (void)state;
+    static const enum doubt_kind kinds[] = {DOUBT_END, DOUBT_ALL};
+    for (size_t i = 0; i < 2; i++) {
+        struct state s;
+        const struct command_doubt_entry b_by_number = {2, 1};
+        state_new(&s);
+        assert_int_equal(publish(&s, 0, 0, (struct publish){.channel = "a"}), RC_OK);
+        assert_int_equal(publish(&s, 1, 0, (struct publish){.channel = "b"}), RC_OK);
+        const uint64_t first = epoch_of(&s, "b");
+        assert_int_equal(hole(&s, 2, 2, 3), RC_OK);
+        const uint64_t base = state_base(&s);
+        assert_int_equal(doubt_of(&s, 3, kinds[i], base, NULL, 0), RC_OK);
+        assert_false(s.in_doubt);
+        assert_int_equal(doubt(&s, 4, DOUBT_LIST, &b_by_number, 1), RC_OK);
+        const uint64_t listed = epoch_of(&s, "b");
+        assert_true(listed != first);
+        state_deinit(&s);
+
+        state_new(&s);
+        assert_int_equal(hole(&s, 0, 0, 1), RC_OK);
+        assert_int_equal(publish(&s, 1, 0, (struct publish){.channel = "b"}), RC_OK);
+        assert_int_equal(hole(&s, 2, 2, 3), RC_OK);
+        assert_int_equal(doubt_of(&s, 3, kinds[i], base, NULL, 0), RC_OK);
+        assert_true(s.in_doubt);
+        assert_int_equal(doubt(&s, 4, DOUBT_LIST, &b_by_number, 1), RC_OK);
+        assert_true(epoch_of(&s, "b") != first && epoch_of(&s, "b") != listed);
+        assert_int_equal(publish(&s, 5, 0, (struct publish){.channel = "c"}), RC_OK);
+        struct state clean;
+        state_new(&clean);
+        assert_true(epoch_of(&s, "c") != epoch_of(&clean, "c"));
+        state_deinit(&clean);
+        assert_int_equal(doubt(&s, 6, DOUBT_END, NULL, 0), RC_OK);
+        assert_false(s.in_doubt);
+        state_deinit(&s);
+    }
 }
 
 static uint64_t hash_of(const struct state *state)
@@ -380,7 +428,7 @@ static void a_failing_allocation_leaves_the_state_as_it_was(void **state)
     const struct command_message message = {.data = BYTES_LITERAL("1")};
     const struct command_doubt_entry entries[] = {{1, 1}, {2, 1}};
     assert_int_equal(command_publish_encode(&body, &head, &message), RC_OK);
-    assert_int_equal(command_doubt_encode(&list, DOUBT_LIST, 3, entries, 2), RC_OK);
+    assert_int_equal(command_doubt_encode(&list, DOUBT_LIST, 3, 0, entries, 2), RC_OK);
     const struct command_trim_entry trim = {2, 2};
     struct buf trims = {0};
     assert_int_equal(command_trim_encode(&trims, 1, &trim, 1), RC_OK);
@@ -440,6 +488,7 @@ int main(void)
         cmocka_unit_test(an_unknown_channel_has_lost_its_beginning_if_that_stood_in_the_hole),
         cmocka_unit_test(behind_a_hole_trims_say_nothing_and_lists_speak_of_all),
         cmocka_unit_test(a_control_record_in_a_hole_ends_every_epoch),
+        cmocka_unit_test(a_later_hole_in_front_outlives_the_end_of_a_doubt),
         cmocka_unit_test(behind_a_lost_control_record_no_channel_begins_as_if_nothing_was_lost),
         cmocka_unit_test(a_hole_too_long_to_count_in_ends_every_epoch),
         cmocka_unit_test(without_a_hole_a_wrong_count_of_control_records_is_corrupt),
