@@ -115,9 +115,11 @@ enum next {
     NEXT_NONE,       /* this is the last segment */
     NEXT_CHAINS,     /* its header continues the chain */
     NEXT_HEADERLESS, /* its header is bad, its first record continues the chain */
-    NEXT_TORN, /* it is the last one, its header is bad, and at most one batch is in it, our next */
+    NEXT_TORN,  /* it is the last one and has the next number, its header is bad, and at most one
+                 * batch  is in it, our next */
     NEXT_OTHER, /* its header is whole, but does not continue the chain */
-    NEXT_BAD,   /* its header is bad, and later batches are in it, or segments behind it */
+    NEXT_BAD, /* its header is bad, and later batches are in it, or segments behind it or missing in
+               * front of it */
 };
 
 enum decision {
@@ -245,6 +247,19 @@ uint64_t walk_slack(const struct walk *walk)
     return walk->file == NULL ? 0 : walk->scan.file_size / RECORD_HEADER_SIZE;
 }
 
+/* Whether the next segment may be one that a crash has interrupted the making of: with none in
+ * front there was no roll, and a roll takes the next number, so otherwise some are missing. */
+static bool may_be_torn(const struct walk *walk)
+{
+    ASSERT(walk->next_item < walk->listing->count);
+    const uint64_t number = walk->listing->items[walk->next_item].number;
+    const bool rolled = walk->file != NULL;
+    const bool missing = rolled && number != walk->listing->items[walk_item(walk)].number + 1;
+    const bool last = walk->next_item + 1 == walk->listing->count;
+    MARK_IF(missing && last, "walk: segments are missing in front of one with a bad header");
+    return rolled && last && !missing;
+}
+
 /* The next segment's header is bad: what do its records say, and at which position do they begin,
  * as far as that is known? A whole record at its head that is not the next one tells that it was
  * not a crash: that leaves a mix of a record and zeros, never another record. */
@@ -274,9 +289,7 @@ static enum rc judge_headerless(struct walk *walk, struct scan *scan, enum next 
         return rc;
     }
     ASSERT(scan->at == SEGMENT_HEADER_SIZE - 8);
-    const bool last = walk->next_item + 1 == walk->listing->count;
-    /* With no segment in front there was no roll that a crash could have interrupted. */
-    const bool torn = last && !other && !behind.later_batch && walk->file != NULL;
+    const bool torn = may_be_torn(walk) && !other && !behind.later_batch;
     *ret_next = torn ? NEXT_TORN : NEXT_BAD;
     if (!torn && behind.found) {
         *ret_next_pos = behind.first.first_pos;
@@ -302,8 +315,7 @@ static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_
         return RC_OK;
     }
     if (found->size < SEGMENT_HEADER_SIZE || found->size > SEGMENT_BYTES_MAX) {
-        const bool last = walk->next_item + 1 == walk->listing->count;
-        *ret_next = last && walk->file != NULL ? NEXT_TORN : NEXT_BAD;
+        *ret_next = may_be_torn(walk) ? NEXT_TORN : NEXT_BAD;
         return RC_OK;
     }
     ASSERT(!found->header_whole);

@@ -326,6 +326,38 @@ static void a_missing_segment_is_refused_and_repaired(void **state)
     }
 }
 
+/* The last segment is as a crash leaves one that it has interrupted the making of; but that has the
+ * next number, and here one is missing: all in it was acknowledged. */
+static void a_segment_missing_in_front_of_a_torn_one_is_no_crash(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, false, true);
+    for (int cut = 0; cut < 2; cut++) {
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, 1);
+        const struct log_name missing = seg(base.last_segment - 1);
+        const struct log_name torn = seg(base.last_segment);
+        assert_true(sim_disk_delete(disk, missing.text));
+        struct bytes bytes;
+        assert_true(sim_disk_get(disk, torn.text, &bytes));
+        struct buf zeros = {0};
+        assert_int_equal(buf_reserve(&zeros, bytes.size), RC_OK);
+        bytes_zero(zeros.data, bytes.size);
+        sim_disk_put(disk, torn.text, bytes_of(zeros.data, cut == 1 ? 10 : bytes.size));
+        buf_deinit(&zeros);
+        assert_int_equal(world_open(&world, false), RC_CORRUPT);
+        world_close(&world);
+        world_forget_damages(&world);
+        world.lossy = true;
+        assert_int_equal(world_open(&world, true), RC_OK);
+        assert_true(has_damage(&world, false));
+        check_is_sound(&world);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
 static void segments_of_another_history_are_refused_even_by_repair(void **state)
 {
     (void)state;
@@ -735,6 +767,7 @@ int main(void)
         cmocka_unit_test(an_index_that_is_lost_is_built_again_from_an_older_checkpoint),
         cmocka_unit_test(a_survey_passes_over_a_lost_index_only_where_all_will_be_trimmed),
         cmocka_unit_test(a_missing_segment_is_refused_and_repaired),
+        cmocka_unit_test(a_segment_missing_in_front_of_a_torn_one_is_no_crash),
         cmocka_unit_test(segments_of_another_history_are_refused_even_by_repair),
         cmocka_unit_test(a_segment_twice_or_out_of_place_is_refused),
         cmocka_unit_test(zeroed_and_swapped_sectors_are_named),
