@@ -542,6 +542,18 @@ static bool next_is_torn(void)
     return look.segments.at[look.segments.count - 1] > look.last_segment;
 }
 
+/* What was cut off behind room for a record's header in zeros passes for zeros: an earlier damage
+ * may have made them of what stood there. */
+static bool cut_is_seen(struct bytes bytes, uint64_t size)
+{
+    for (uint64_t at = size < RECORD_HEADER_SIZE ? 0 : size - RECORD_HEADER_SIZE; at < size; at++) {
+        if (bytes.data[at] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Within a record. Of the segment with the last batch only if its header tells how long it was, and
  * nobody goes on writing into it. */
 static void segment_cut(bool before_start)
@@ -562,7 +574,7 @@ static void segment_cut(bool before_start)
     if (count > 0 && !alone) {
         const struct place *place = &places[sim_below(count)];
         const uint64_t size = place->at + sim_below(place->size);
-        if (!last || header.size_ahead > size) {
+        if (!last || (header.size_ahead > size && cut_is_seen(bytes, size))) {
             sim_disk_shorten(disk_inner(), name.text, size);
             did(FAULT_SEGMENT_CUT, name.text, size, bytes.size - size);
         }
