@@ -225,6 +225,15 @@ static bool go_on_ahead(struct subscription *sub, struct chunk *then)
     return false;
 }
 
+/* Not one that compresses for itself: that takes a little at a time. */
+static bool takes_whole_chunks(const struct session *session)
+{
+    ASSERT_HOT(session->state == SESSION_READY);
+    const bool compresses = session->deflater != NULL && !session->deflated;
+    MARK_IF(compresses, "deliver: nothing is read ahead for one that compresses for itself");
+    return !session->stalled && !compresses;
+}
+
 /* A chunk that was read is used up: on to the next one if it has been read ahead, to the feed if
  * the cursor stands in it, else read on. */
 static void catch_up_done(struct subscription *sub)
@@ -234,7 +243,7 @@ static void catch_up_done(struct subscription *sub)
     struct chunk *then = sub->chunk->then;
     sub->chunk->then = NULL;
     subscription_drop_chunk(sub);
-    sub->flows = !sub->session->stalled;
+    sub->flows = takes_whole_chunks(sub->session);
     if (go_on_ahead(sub, then)) {
         return;
     }
