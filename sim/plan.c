@@ -32,6 +32,7 @@ static void draw_tune(struct tune *to)
     to->feeds_bytes = tuned(usual->feeds_bytes, 1000, 3000, 10000);
     to->tail_bytes = tuned(usual->tail_bytes, 100, 1000, 4000);
     to->catch_up_bytes = tuned(usual->catch_up_bytes, 100, 1000, 4000);
+    to->deflate_bytes = to->tail_bytes < usual->tail_bytes ? to->tail_bytes : usual->deflate_bytes;
     const bool usual_reads = to->catch_up_bytes == usual->catch_up_bytes;
     to->flow_bytes = usual_reads ? usual->flow_bytes : 3 * to->catch_up_bytes;
     to->out_bytes = tuned(usual->out_bytes, 100, 1000, 10000);

@@ -29,6 +29,8 @@ struct tune {
     size_t read_bytes;     /* taken from sockets at a time: from one, or of each … */
     size_t part_bytes;     /* … at least so much, of as many as that allows */
     size_t flush_bytes;    /* gathered for one write */
+    size_t
+        deflate_bytes; /* [I12] compressed for all in one turn: some ms; the rest goes out plain */
     unsigned flush_rounds; /* writes of one connection in one turn */
     unsigned accepts;      /* of one turn */
     unsigned newcomers;    /* sockets of one turn that have not said who they are: so a crowd that

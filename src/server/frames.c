@@ -99,14 +99,17 @@ enum rc shared_chunk_add_gap(struct shared_chunk *chunk, uint64_t to, const char
     return frame_end(chunk, rc, (to + 1) | CHUNK_GAP);
 }
 
-static enum rc deflate_all(struct shared_chunk *chunk, struct deflater *deflater)
+static enum rc deflate_all(struct shared_chunk *chunk, struct deflater *deflater, size_t *left)
 {
     const struct chunk *plain = &chunk->chunk;
     enum rc rc = buf_reserve(&chunk->deflated_ends_, plain->count * sizeof(uint32_t));
     for (uint32_t i = 0; rc == RC_OK && i < plain->count; i++) {
         const uint32_t at = chunk_at(plain, i);
-        rc = ws_message_reframe(&chunk->deflated_bytes_, deflater,
-                                bytes_of(plain->bytes + at, plain->ends[i] - at));
+        const uint32_t size = plain->ends[i] - at;
+        MARK_IF(*left == 0, "deflate: enough for a turn, the rest goes out plain");
+        rc = ws_message_reframe(&chunk->deflated_bytes_, *left == 0 ? NULL : deflater,
+                                bytes_of(plain->bytes + at, size));
+        *left -= size < *left ? size : *left;
         ASSERT(chunk->deflated_bytes_.size <= plain->ends[i]); /* not compressed where it grows */
         if (rc == RC_OK) {
             buf_put_u32(&chunk->deflated_ends_, (uint32_t)chunk->deflated_bytes_.size);
@@ -125,15 +128,16 @@ static bool has_large(const struct chunk *chunk, size_t size)
     return false;
 }
 
-void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater)
+void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater, size_t *left)
 {
     const struct deflater_options *options = deflater_options(deflater);
     ASSERT(chunk->chunk.deflated == NULL && !options->takeover);
-    if (shared_chunk_skipped(chunk) || !has_large(&chunk->chunk, options->min_bytes)) {
-        MARK("deflate: nothing in a chunk is large enough");
+    if (*left == 0 || shared_chunk_skipped(chunk) ||
+        !has_large(&chunk->chunk, options->min_bytes)) {
+        MARK_IF(*left > 0, "deflate: nothing in a chunk is large enough");
         return;
     }
-    if (deflate_all(chunk, deflater) != RC_OK) {
+    if (deflate_all(chunk, deflater, left) != RC_OK) {
         MARK("deflate: no memory to compress a chunk, it goes out plain");
         buf_deinit(&chunk->deflated_bytes_);
         buf_deinit(&chunk->deflated_ends_);

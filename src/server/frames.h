@@ -41,8 +41,9 @@ MUST_USE enum rc shared_chunk_add_gap(struct shared_chunk *chunk, uint64_t to, c
 void shared_chunk_skip(struct shared_chunk *chunk, uint32_t count);
 /* The run is complete: compresses its messages, each by itself, for those who take them so. Where
  * none is large enough, or memory is short, there is nothing of the kind. `deflater` keeps no
- * context. */
-void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater);
+ * context. [I12] `*left` bytes of messages are compressed and taken off, the last of them whole;
+ * what follows stands as it is. */
+void shared_chunk_deflate(struct shared_chunk *chunk, struct deflater *deflater, size_t *left);
 static inline bool shared_chunk_skipped(const struct shared_chunk *chunk)
 {
     return chunk->chunk.count > 0 && chunk->chunk.ends == NULL;

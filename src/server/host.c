@@ -228,7 +228,7 @@ static void topic_send(struct host *host, struct topic *topic, enum wire_codec c
     struct shared_chunk *chunk = topic->open[codec];
     topic->open[codec] = NULL;
     if (chunk != NULL && topic->deflated[codec] != 0) {
-        shared_chunk_deflate(chunk, host->reactor->compress.deflater);
+        shared_chunk_deflate(chunk, host->reactor->compress.deflater, &host->reactor->deflate_left);
     }
     for (unsigned to = 0; chunk != NULL && to < host->server->threads; to++) {
         if ((topic->watchers[codec] >> to & 1u) == 0) {

@@ -455,7 +455,8 @@ static void read_run(struct job *job)
     }
     if (read->deflated && !read->goes_on && read->chunk != NULL && read->count > 0) {
         struct deflater *deflater = read->host->reactor->compress.read_deflater;
-        shared_chunk_deflate(read->chunk, deflater);
+        size_t left = SIZE_MAX; /* a read is bounded, and keeps no reactor from its work */
+        shared_chunk_deflate(read->chunk, deflater, &left);
         deflater_rest(deflater);
     }
 }

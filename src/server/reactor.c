@@ -410,6 +410,7 @@ static void accept_when_started(struct reactor *reactor)
 void reactor_turn(struct reactor *reactor)
 {
     accept_when_started(reactor);
+    reactor->deflate_left = tune.deflate_bytes;
     reap(reactor);
     receive(reactor);
     if (reactor->room_made) {

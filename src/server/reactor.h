@@ -77,7 +77,8 @@ struct reactor {
     unsigned spare_out_count;
     struct ws_decoder decoder; /* of whoever is between frames: conn_ws.c */
     struct compress compress;
-    size_t inflated; /* bytes of messages, of the connection whose input is being taken */
+    size_t deflate_left; /* [I12] of messages that this turn may still compress for all */
+    size_t inflated;     /* bytes of messages, of the connection whose input is being taken */
 
     struct mail_parcel **parcels;  /* by partition: filling */
     size_t *parcel_sizes;          /* by partition: what the last parcel held */

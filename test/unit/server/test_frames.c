@@ -112,7 +112,8 @@ static void a_run_is_compressed_for_all_message_by_message(void **state)
             assert_int_equal(shared_chunk_add(shared, &next, &scratch), RC_OK);
         }
         mem_fault_set(k, 0);
-        shared_chunk_deflate(shared, deflater);
+        size_t left = SIZE_MAX;
+        shared_chunk_deflate(shared, deflater, &left);
         mem_fault_set(0, 0);
         check(shared, MESSAGES);
         const struct chunk *deflated = shared->chunk.deflated;
@@ -150,12 +151,46 @@ static void nothing_is_compressed_where_nothing_is_large_enough_or_all_is_skippe
     assert_non_null(shared);
     const struct wire_message next = message(shared);
     assert_int_equal(shared_chunk_add(shared, &next, &scratch), RC_OK);
-    shared_chunk_deflate(shared, deflater);
+    size_t left = SIZE_MAX;
+    shared_chunk_deflate(shared, deflater, &left);
     assert_null(shared->chunk.deflated);
     shared_chunk_skip(shared, 1);
-    shared_chunk_deflate(shared, deflater);
+    shared_chunk_deflate(shared, deflater, &left);
     assert_null(shared->chunk.deflated);
     assert_int_equal(deflater_memory(deflater), 0);
+    shared_chunk_unref(shared);
+    deflater_free(deflater);
+    buf_deinit(&scratch);
+}
+
+/* [I12] A turn compresses so much; what is beyond goes out as it is, under its number. */
+static void of_a_long_run_only_so_much_is_compressed(void **state)
+{
+    (void)state;
+    const struct deflater_options options = {
+        .window_bits = 12, .memory_level = 3, .min_bytes = 200};
+    struct deflater *deflater = NULL;
+    struct shared_chunk *shared = shared_chunk_new(WIRE_JSON, BYTES_LITERAL("orders"), 1);
+    struct buf scratch = {0};
+    assert_int_equal(deflater_new(&options, &deflater), RC_OK);
+    assert_non_null(shared);
+    while (shared->chunk.count < MESSAGES) {
+        const struct wire_message next = message(shared);
+        assert_int_equal(shared_chunk_add(shared, &next, &scratch), RC_OK);
+    }
+    const uint32_t half = MESSAGES / 2;
+    size_t left = shared->chunk.ends[half - 1] + 1; /* one byte of the next one is enough for it */
+    shared_chunk_deflate(shared, deflater, &left);
+    assert_int_equal(left, 0);
+    check(shared, MESSAGES);
+    const struct chunk *deflated = shared->chunk.deflated;
+    assert_non_null(deflated);
+    assert_int_equal(deflated->count, MESSAGES);
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        const uint32_t size = shared->chunk.ends[i] - chunk_at(&shared->chunk, i);
+        const bool large = size > options.min_bytes + 4;
+        assert_int_equal(deflated->bytes[chunk_at(deflated, i)], large && i <= half ? 0xC1 : 0x81);
+    }
     shared_chunk_unref(shared);
     deflater_free(deflater);
     buf_deinit(&scratch);
@@ -166,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_that_finds_no_memory_leaves_the_run_as_it_was),
         cmocka_unit_test(a_run_is_compressed_for_all_message_by_message),
+        cmocka_unit_test(of_a_long_run_only_so_much_is_compressed),
         cmocka_unit_test(nothing_is_compressed_where_nothing_is_large_enough_or_all_is_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
