@@ -28,6 +28,7 @@ help:
 	@echo 'make e2e                the real server from outside, with a WebSocket client'
 	@echo 'make sdk                the JavaScript client in short; what `make test` runs'
 	@echo 'make sdk-long KILLS=20 SEEDS=3000   its worlds and its kills at length'
+	@echo 'make sdk-runtimes       its publisher killed under Bun and Deno (installed for that)'
 	@echo 'make sdk-browser ROUNDS=20      reloads, crashes, offline, two tabs in Chromium'
 	@echo 'make examples [ARGS=...]        a chat and an order board, in a browser, with a server'
 	@echo 'make sdk-bench          messages a second that it publishes and receives'
@@ -98,6 +99,11 @@ sdk-build: deps-test build/build.ninja
 sdk-long: sdk-build
 	@SDK_KILLS=$(KILLS) SDK_SEEDS=$(SEEDS) node --test sdk/js/test/world.test.mjs \
 	    sdk/js/test/e2e.test.mjs
+
+sdk-runtimes: sdk-build
+	@for runtime in "bun" "deno run --allow-all"; do \
+	    SDK_RUNTIME="$$runtime" npm exec --yes --package=bun@1 --package=deno@2 -- node --test \
+	        --test-name-pattern "killed in mid-publish" sdk/js/test/e2e.test.mjs || exit 1; done
 
 sdk-browser: sdk-build
 	@tools/install-deps.sh browser
@@ -180,5 +186,5 @@ clean:
 
 .PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench bench-peers
-.PHONY: examples sdk sdk-build sdk-long sdk-browser sdk-bench
+.PHONY: examples sdk sdk-build sdk-long sdk-runtimes sdk-browser sdk-bench
 .PHONY: bench-locks perf-gate perf-baseline format clean

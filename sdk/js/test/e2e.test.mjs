@@ -15,6 +15,8 @@ import { assertComplete, Seen, until } from './lib/judge.mjs';
 import { Proxy } from './lib/proxy.mjs';
 
 const KILLS = Number(process.env.SDK_KILLS ?? 3);
+// What runs the publisher that is killed: `make sdk-runtimes` tries others.
+const RUNTIME = process.env.SDK_RUNTIME?.split(' ') ?? [process.execPath];
 const here = path.dirname(fileURLToPath(import.meta.url));
 const quick = { baseMs: 20, capMs: 300 };
 
@@ -227,8 +229,9 @@ for (const codec of ['json', 'binary']) {
       const outbox = path.join(temporaryDir(), 'outbox');
       const stored = new Map();
       const run = (count) => {
-        const child = spawn(process.execPath, [path.join(here, 'lib', 'restarted.mjs'), server.ws,
-          channel, outbox, String(count), codec], { stdio: ['ignore', 'pipe', 'inherit'] });
+        const args = [...RUNTIME, path.join(here, 'lib', 'restarted.mjs'), server.ws, channel, outbox,
+          String(count), codec];
+        const child = spawn(args[0], args.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
         let text = '';
         child.stdout.on('data', (d) => {
           text += d;
