@@ -1,5 +1,7 @@
 #include "client/reply.h"
 
+#include "base/digest.h"
+#include "client/reply_quick.h"
 #include "wire/base64.h"
 
 static const char *const reason_texts[] = {
@@ -80,23 +82,28 @@ static enum reply_reason reason_of(const struct client_message *m)
     return REPLY_REASON_OTHER;
 }
 
-/* `"message_id":"7218…"`: its digits; 0 where it is something else, as strings may be. */
-static uint64_t message_id_of(const struct client_message *m)
+uint64_t reply_message_id(struct bytes text)
 {
-    if (!client_message_has(m, CLIENT_FIELD_MESSAGE_ID) ||
-        m->fields[CLIENT_FIELD_MESSAGE_ID].kind != JSON_KIND_STRING) {
-        return 0;
-    }
-    const struct bytes text = json_string_inner(&m->fields[CLIENT_FIELD_MESSAGE_ID]);
     uint64_t id = 0;
     for (size_t i = 0; i < text.size; i++) {
         const unsigned digit = (unsigned)text.data[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(id, 10u, &id) ||
-            __builtin_add_overflow(id, digit, &id)) {
+        /* Nineteen digits have room for sure. */
+        if (digit > 9 || i >= 20 || (i == 19 && id > (UINT64_MAX - digit) / 10)) {
             return 0;
         }
+        id = id * 10 + digit;
     }
     return id;
+}
+
+/* `"message_id":"7218…"`, without its quotes. */
+static struct bytes id_text_of(const struct client_message *m, struct reply_room *room)
+{
+    struct bytes text;
+    return client_message_has(m, CLIENT_FIELD_MESSAGE_ID) &&
+                   name_of(m, CLIENT_FIELD_MESSAGE_ID, room->message_id, &text)
+               ? text
+               : (struct bytes){0};
 }
 
 static enum rc take_payload(const struct client_message *m, struct reply_room *room,
@@ -131,11 +138,12 @@ static enum rc take_message(const struct client_message *m, struct reply_room *r
 {
     *to = (struct reply_message){
         .seq = number_of(m, CLIENT_FIELD_SEQ),
-        .message_id = message_id_of(m),
+        .id_text = id_text_of(m, room),
         .time_ms = number_of(m, CLIENT_FIELD_TIME),
         .producer_seq = number_of(m, CLIENT_FIELD_PRODUCER_SEQ),
         .has_key = client_message_has(m, CLIENT_FIELD_KEY),
     };
+    to->message_id = reply_message_id(to->id_text);
     if (to->seq == 0 || (to->has_key && !name_of(m, CLIENT_FIELD_KEY, room->key, &to->key))) {
         return RC_BAD;
     }
@@ -146,8 +154,11 @@ static enum rc take_message(const struct client_message *m, struct reply_room *r
     return take_payload(m, room, to);
 }
 
-static enum rc take_published(const struct client_message *m, struct reply *r)
+static enum rc take_published(const struct client_message *m, struct reply_room *room,
+                              struct reply *r)
 {
+    r->id_text = id_text_of(m, room);
+    r->message_id = reply_message_id(r->id_text);
     r->has_seq = client_message_integer(m, CLIENT_FIELD_SEQ, &r->seq);
     r->count = client_message_has(m, CLIENT_FIELD_MESSAGE_COUNT)
                    ? number_of(m, CLIENT_FIELD_MESSAGE_COUNT)
@@ -157,11 +168,17 @@ static enum rc take_published(const struct client_message *m, struct reply *r)
     return epoch_of(m, r->epoch) && r->count > 0 ? RC_OK : RC_BAD;
 }
 
+static void take_ends(const struct client_message *m, struct reply *r)
+{
+    r->earliest = r->latest = 0;
+    r->has_earliest = client_message_integer(m, CLIENT_FIELD_EARLIEST, &r->earliest);
+    r->has_latest = client_message_integer(m, CLIENT_FIELD_LATEST, &r->latest);
+}
+
 static enum rc take_subscribed(const struct client_message *m, struct reply *r)
 {
     r->next = number_of(m, CLIENT_FIELD_NEXT);
-    r->earliest = number_of(m, CLIENT_FIELD_EARLIEST);
-    r->latest = number_of(m, CLIENT_FIELD_LATEST);
+    take_ends(m, r);
     r->reason = REPLY_REASON_NONE;
     struct client_message inside;
     if (client_message_has(m, CLIENT_FIELD_RESET)) {
@@ -186,8 +203,7 @@ static void take_bounds(const struct client_message *m, struct reply *r)
 
 static enum rc take_history(const struct client_message *m, struct reply *r)
 {
-    r->earliest = number_of(m, CLIENT_FIELD_EARLIEST);
-    r->latest = number_of(m, CLIENT_FIELD_LATEST);
+    take_ends(m, r);
     r->more = client_message_true(m, CLIENT_FIELD_MORE);
     r->elements = client_message_has(m, CLIENT_FIELD_MESSAGES)
                       ? m->fields[CLIENT_FIELD_MESSAGES].raw
@@ -199,11 +215,21 @@ static enum rc take_history(const struct client_message *m, struct reply *r)
     return epoch_of(m, r->epoch) && good ? RC_OK : RC_BAD;
 }
 
+/* Without a digest it is one that says nothing: who asked is to be told. */
+static enum rc take_digest(const struct client_message *m, struct reply *r)
+{
+    const struct json_value *value = &m->fields[CLIENT_FIELD_DIGEST];
+    r->has_seq = client_message_integer(m, CLIENT_FIELD_SEQ, &r->seq);
+    r->has_digest = client_message_has(m, CLIENT_FIELD_DIGEST) && value->kind == JSON_KIND_STRING &&
+                    digest_parse(json_string_inner(value), &r->digest);
+    return epoch_of(m, r->epoch) ? RC_OK : RC_BAD;
+}
+
 static enum rc take_by_type(const struct client_message *m, struct reply_room *room,
                             struct reply *r)
 {
     switch (m->type) {
-    case CLIENT_PUBLISHED: return take_published(m, r);
+    case CLIENT_PUBLISHED: return take_published(m, room, r);
     case CLIENT_SUBSCRIBED: return take_subscribed(m, r);
     case CLIENT_MESSAGE: {
         const enum rc rc = take_message(m, room, &r->message);
@@ -219,8 +245,8 @@ static enum rc take_by_type(const struct client_message *m, struct reply_room *r
     case CLIENT_UNSUBSCRIBED: take_bounds(m, r); return RC_OK;
     case CLIENT_ERROR:
     case CLIENT_GOAWAY: r->object = *m; return RC_OK;
+    case CLIENT_DIGEST: return take_digest(m, r);
     case CLIENT_CONNECTED:
-    case CLIENT_DIGEST:
     case CLIENT_OTHER: return RC_OK;
     }
     UNREACHABLE();
@@ -230,7 +256,7 @@ static bool has_channel(enum client_type type)
 {
     return type == CLIENT_PUBLISHED || type == CLIENT_SUBSCRIBED || type == CLIENT_UNSUBSCRIBED ||
            type == CLIENT_MESSAGE || type == CLIENT_GAP || type == CLIENT_RESET ||
-           type == CLIENT_HISTORY;
+           type == CLIENT_HISTORY || type == CLIENT_DIGEST;
 }
 
 static enum rc take_text(struct bytes text, struct reply_room *room, struct reply *r)
@@ -258,6 +284,9 @@ enum rc reply_take(enum wire_codec codec, struct bytes *rest, struct reply_room 
     }
     const struct bytes text = *rest;
     *rest = (struct bytes){0};
+    if (reply_quick(text, ret_reply)) {
+        return RC_OK;
+    }
     return take_text(text, room, ret_reply);
 }
 
@@ -293,6 +322,9 @@ enum rc reply_next_element(enum wire_codec codec, struct reply *reply, struct re
 {
     if (codec == WIRE_BINARY) {
         return reply_next_element_binary(reply, ret_message);
+    }
+    if (reply_quick_element(&reply->elements, ret_message)) {
+        return RC_OK;
     }
     struct bytes text;
     const enum rc rc = next_in_array(&reply->elements, &text);

@@ -28,6 +28,7 @@ struct reply_message {
     struct bytes channel;
     uint64_t seq;
     uint64_t message_id;
+    struct bytes id_text; /* JSON: message_id as it was said; size 0 in binary, or not said */
     uint64_t time_ms;
     struct bytes key;
     struct bytes producer; /* size 0: none */
@@ -43,21 +44,27 @@ struct reply_message {
 
 struct reply {
     enum client_type type;
-    enum reply_reason reason;     /* subscribed: of a reset; unsubscribed, gap, reset, error gap */
-    uint64_t id;                  /* 0: none */
-    struct bytes channel;         /* all but error and goaway */
-    char epoch[REPLY_EPOCH_SIZE]; /* published, subscribed, history, unsubscribed, reset, error gap
-                                   */
-    uint64_t seq;                 /* published: of the first; has_seq */
-    uint64_t count;               /* published: messages */
-    uint64_t publishes;           /* published: how many publishes it answers */
-    uint64_t next;                /* subscribed, reset */
-    uint64_t earliest;            /* subscribed, unsubscribed, history, error gap */
+    enum reply_reason reason; /* subscribed: of a reset; unsubscribed, gap, reset, error gap */
+    uint64_t id;              /* 0: none */
+    struct bytes channel;     /* all but error and goaway */
+    /* published, subscribed, history, digest, unsubscribed, reset, error gap */
+    char epoch[REPLY_EPOCH_SIZE];
+    uint64_t seq;         /* published: of the first; has_seq. digest: of which message */
+    uint64_t message_id;  /* published: of the first, 0: not told */
+    struct bytes id_text; /* as in a message */
+    uint64_t digest;      /* digest: has_digest */
+    uint64_t count;       /* published: messages */
+    uint64_t publishes;   /* published: how many publishes it answers */
+    uint64_t next;        /* subscribed, reset */
+    uint64_t earliest;    /* subscribed, unsubscribed, history, error gap */
     uint64_t latest;
     uint64_t from; /* gap; unsubscribed with has_range */
     uint64_t to;
     bool has_seq;
+    bool has_earliest; /* subscribed, history: JSON may lack them */
+    bool has_latest;
     bool has_range;
+    bool has_digest;
     bool duplicate;
     bool more;                    /* history */
     struct bytes damaged;         /* history; see reply_next_damaged() */
@@ -73,6 +80,7 @@ struct reply_room {
     uint8_t channel[REPLY_NAME_SIZE];
     uint8_t key[REPLY_NAME_SIZE];
     uint8_t producer[REPLY_NAME_SIZE];
+    uint8_t message_id[REPLY_NAME_SIZE];
     struct buf data;
 };
 void reply_room_deinit(struct reply_room *room);
@@ -93,6 +101,8 @@ MUST_USE enum rc reply_next_damaged(enum wire_codec codec, struct reply *reply,
                                     struct wire_range *ret_range);
 
 const char *reply_reason_text(enum reply_reason reason);
+/* The number that a message_id's digits say; 0: it is something else, as it may be. */
+uint64_t reply_message_id(struct bytes text);
 
 /* The binary half, of reply_binary.c. */
 MUST_USE enum rc reply_take_unit(struct bytes *rest, struct reply *ret_reply);

@@ -25,7 +25,8 @@ static void on_published(struct unit *u, unsigned flags, struct reply *r)
     take_epoch(u, r);
     r->has_seq = (flags & BINARY_PUBLISHED_SEQ) != 0;
     r->seq = r->has_seq ? unit_take_int(u) : 0;
-    (void)unit_take(u, (flags & BINARY_PUBLISHED_MESSAGE_ID) != 0 ? UNIT_U64_BYTES : 0);
+    r->message_id = (flags & BINARY_PUBLISHED_MESSAGE_ID) != 0 ? unit_take_u64(u) : 0;
+    r->id_text = (struct bytes){0};
     r->count = (flags & BINARY_PUBLISHED_COUNT) != 0 ? unit_take_int(u) : 1;
     r->publishes = (flags & BINARY_PUBLISHED_RUN) != 0 ? unit_take_int(u) : 1;
     r->duplicate = (flags & BINARY_PUBLISHED_DUPLICATE) != 0;
@@ -41,6 +42,7 @@ static void on_subscribed(struct unit *u, unsigned flags, struct reply *r)
     r->next = unit_take_int(u);
     r->earliest = unit_take_int(u);
     r->latest = unit_take_int(u);
+    r->has_earliest = r->has_latest = true;
     r->reason = (flags & BINARY_SUBSCRIBED_RESET) != 0 ? take_reason(u) : REPLY_REASON_NONE;
     u->bad = u->bad || r->next == 0;
 }
@@ -66,6 +68,7 @@ static void take_message(struct unit *u, unsigned flags, struct reply_message *m
 {
     m->seq = unit_take_int(u);
     m->message_id = unit_take_u64(u);
+    m->id_text = (struct bytes){0};
     m->time_ms = unit_take_int(u);
     m->has_key = (flags & BINARY_MESSAGE_KEY) != 0;
     m->key = m->has_key ? unit_take_text(u) : (struct bytes){0};
@@ -114,6 +117,7 @@ static void on_history(struct unit *u, unsigned flags, struct reply *r)
     take_epoch(u, r);
     r->earliest = unit_take_int(u);
     r->latest = unit_take_int(u);
+    r->has_earliest = r->has_latest = true;
     r->more = (flags & BINARY_HISTORY_MORE) != 0;
     r->damaged = (struct bytes){0};
     if ((flags & BINARY_HISTORY_DAMAGED) != 0) {
@@ -127,6 +131,18 @@ static void on_history(struct unit *u, unsigned flags, struct reply *r)
     }
     r->elements = u->rest;
     u->rest = (struct bytes){0};
+}
+
+static void on_digest(struct unit *u, unsigned flags, struct reply *r)
+{
+    (void)flags;
+    r->type = CLIENT_DIGEST;
+    r->id = unit_take_int(u);
+    r->channel = unit_take_text(u);
+    take_epoch(u, r);
+    r->seq = unit_take_int(u);
+    r->digest = unit_take_u64(u);
+    r->has_seq = r->has_digest = true;
 }
 
 /* The JSON object that is the rest of the unit. */
@@ -155,15 +171,11 @@ typedef void reader(struct unit *u, unsigned flags, struct reply *r);
 
 /* By type; of the others we know nothing, nor do we ask for any. */
 static reader *const readers[UINT8_MAX + 1] = {
-    [BINARY_ERROR] = on_error,
-    [BINARY_PUBLISHED] = on_published,
-    [BINARY_SUBSCRIBED] = on_subscribed,
-    [BINARY_UNSUBSCRIBED] = on_unsubscribed,
-    [BINARY_HISTORY_REPLY] = on_history,
-    [BINARY_MESSAGE] = on_message,
-    [BINARY_GAP] = on_gap,
-    [BINARY_RESET] = on_reset,
-    [BINARY_GOAWAY] = on_goaway,
+    [BINARY_ERROR] = on_error,           [BINARY_PUBLISHED] = on_published,
+    [BINARY_SUBSCRIBED] = on_subscribed, [BINARY_UNSUBSCRIBED] = on_unsubscribed,
+    [BINARY_HISTORY_REPLY] = on_history, [BINARY_DIGEST_REPLY] = on_digest,
+    [BINARY_MESSAGE] = on_message,       [BINARY_GAP] = on_gap,
+    [BINARY_RESET] = on_reset,           [BINARY_GOAWAY] = on_goaway,
 };
 
 enum rc reply_take_unit(struct bytes *rest, struct reply *ret_reply)
