@@ -299,6 +299,57 @@ seriatim_subscribe(struct seriatim_client *client, const struct seriatim_subscri
 SERIATIM_API void seriatim_unsubscribe(struct seriatim_client *client,
                                        struct seriatim_subscription *subscription);
 
+/* ---- history and digests ------------------------------------------------------------------- */
+
+/* The answer to a question. */
+struct seriatim_answer {
+    enum seriatim_status status; /* OK; GAP: not there (any more), `code` gap; REFUSED; PROTOCOL */
+    const char *channel;
+    const char *code;  /* the server's error, else "" */
+    const char *text;  /* for people, else "" */
+    const char *epoch; /* OK: of what it answers, else "" */
+    uint64_t earliest; /* history, GAP: what there is */
+    uint64_t latest;
+    bool more;       /* history: there is more behind the last message told */
+    uint64_t seq;    /* digest: of which message */
+    uint64_t digest; /* digest */
+};
+
+struct seriatim_history {
+    size_t size; /* sizeof(struct seriatim_history) */
+    const char *channel;
+    uint64_t from;  /* the seq of the first message wanted, from 1 */
+    uint32_t limit; /* messages, up to 1000; 0: 1000. A server may give fewer, and says `more` */
+    void *user;
+    /* Not NULL. Each message, in the server's order, which is not looked at; then the answer. If
+     * the connection breaks or memory runs short in between, they come again from the first one. */
+    void (*on_message)(void *user, const struct seriatim_message *message);
+    /* NULL: not told. Messages that the server could not read, before the one behind them. */
+    void (*on_gap)(void *user, const struct seriatim_gap *gap);
+    void (*on_answer)(void *user, const struct seriatim_answer *answer); /* not NULL */
+};
+
+/* Asks for a page of a channel's history, now or as soon as there is a connection, and again for as
+ * long as the server cannot answer: until on_answer, or the client's end.
+ * BAD, TOO_LARGE (a name), NOMEM */
+SERIATIM_API enum seriatim_status seriatim_history(struct seriatim_client *client,
+                                                   const struct seriatim_history *history);
+
+struct seriatim_digest {
+    size_t size; /* sizeof(struct seriatim_digest) */
+    const char *channel;
+    uint64_t seq; /* of which message; 0: the newest */
+    void *user;
+    void (*on_answer)(void *user, const struct seriatim_answer *answer); /* not NULL */
+};
+
+/* Asks in the same way for the digest of a message: one number for all of the channel up to it
+ * (docs/PROTOCOL.md, "Digests"), by which two clients, or a client and the server, find out whether
+ * they have seen the same.
+ * BAD, TOO_LARGE (a name), NOMEM */
+SERIATIM_API enum seriatim_status seriatim_digest(struct seriatim_client *client,
+                                                  const struct seriatim_digest *digest);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "client/link.h"
-#include "wire/utf8.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -32,11 +31,6 @@ static void sub_move(struct agent_sub *sub, enum agent_sub_state next)
     sub->state = (uint8_t)next;
 }
 
-struct bytes agent_sub_name(const struct agent_sub *sub)
-{
-    return bytes_of(sub->name_, sub->name_size_);
-}
-
 static struct bytes key_of(const void *value)
 {
     return agent_sub_name(value);
@@ -49,6 +43,7 @@ enum rc agent_init(struct agent *agent, const struct agent_options *options)
     map_init(&agent->subs_, options->seed, key_of);
     list_init(&agent->due_);
     list_init(&agent->waits_);
+    asks_init(&agent->asks, options->asks_ops, options->ctx);
     return outbox_init(&agent->outbox, options->outbox_ops, options->ctx, options->publish_window,
                        options->batch_max, options->seed);
 }
@@ -69,16 +64,6 @@ static void epoch_keep(char to[static REPLY_EPOCH_SIZE], const char *epoch)
     bytes_copy((uint8_t *)to, (const uint8_t *)epoch, size + 1);
 }
 
-bool agent_epoch_valid(enum wire_codec codec, const char *epoch)
-{
-    uint64_t number;
-    const struct bytes text = epoch == NULL ? (struct bytes){0} : bytes_of_text(epoch);
-    if (text.size == 0 || text.size >= REPLY_EPOCH_SIZE || !utf8_valid(text)) {
-        return false;
-    }
-    return codec == WIRE_JSON || wire_epoch_parse(text, &number);
-}
-
 void agent_deinit(struct agent *agent)
 {
     size_t at = 0;
@@ -94,6 +79,7 @@ void agent_deinit(struct agent *agent)
         sub_free(agent, sub);
     }
     map_deinit(&agent->subs_);
+    asks_deinit(&agent->asks);
     outbox_deinit(&agent->outbox);
     reply_room_deinit(&agent->room_);
 }
@@ -111,6 +97,13 @@ __attribute__((format(printf, 2, 3))) static enum rc broken(struct agent *a, con
 const char *agent_why(const struct agent *agent)
 {
     return agent->why_;
+}
+
+static void tell_said(const struct agent *a, const struct client_said *said)
+{
+    if (a->tap_ != NULL) {
+        a->tap_->said(a->tap_->ctx, said);
+    }
 }
 
 /* ---- subscriptions ------------------------------------------------------------------------- */
@@ -138,7 +131,7 @@ enum rc agent_subscribe(struct agent *agent, const struct agent_subscribe *s,
     sub->from_ = (uint8_t)s->from;
     sub->from_value_ = s->from == WIRE_FROM_TIME ? s->time_ms : s->seq;
     if (s->from == WIRE_FROM_EPOCH_SEQ) {
-        ASSERT(agent_epoch_valid(agent->options_.codec, s->epoch));
+        ASSERT(speak_epoch_valid(agent->options_.codec, s->epoch));
         epoch_keep(sub->epoch, s->epoch);
     }
     sub->window_ = s->window;
@@ -545,6 +538,7 @@ void agent_on_lost(struct agent *agent)
         }
     }
     struct list to_tell;
+    asks_on_lost(&agent->asks);
     list_init(&to_tell);
     while ((sub = map_next(&agent->subs_, &at)) != NULL) {
         if (sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED) {
@@ -589,8 +583,23 @@ static enum rc take_for(struct agent *a, struct agent_sub *sub, struct reply *re
     UNREACHABLE();
 }
 
+/* Whether it answers a question. */
+static enum rc take_answer(struct agent *a, struct reply *reply, uint64_t now_ms, bool *ret_taken)
+{
+    const enum rc rc = asks_take(&a->asks, a->options_.codec, reply, &a->room_,
+                                 prng_next(&a->outbox.prng_), now_ms, ret_taken);
+    return rc == RC_BAD ? broken(a, "the server sent a history that makes no sense") : rc;
+}
+
 static enum rc take_one(struct agent *a, struct reply *reply, uint64_t now_ms)
 {
+    bool taken = false;
+    if (reply->id > OTHER_IDS) {
+        const enum rc rc = take_answer(a, reply, now_ms, &taken);
+        if (taken || rc != RC_OK) {
+            return rc;
+        }
+    }
     const bool for_outbox = (reply->type == CLIENT_PUBLISHED || reply->type == CLIENT_ERROR) &&
                             outbox_owns(&a->outbox, reply->id);
     if (for_outbox || reply->type == CLIENT_PUBLISHED) {
@@ -621,7 +630,11 @@ enum rc agent_take(struct agent *agent, struct bytes frame, uint64_t now_ms)
         rc = reply_take(agent->options_.codec, &rest, &agent->room_, &agent->reply_);
         if (rc == RC_BAD) {
             rc = broken(agent, "the server sent something that is no message of the protocol");
-        } else if (rc == RC_OK && agent->reply_.type == CLIENT_MESSAGE) {
+        }
+        if (rc == RC_OK && agent->tap_ != NULL) {
+            agent->tap_->heard(agent->tap_->ctx, &agent->reply_);
+        }
+        if (rc == RC_OK && agent->reply_.type == CLIENT_MESSAGE) {
             on_message(agent, &agent->reply_.message);
         } else if (rc == RC_OK) {
             rc = take_one(agent, &agent->reply_, now_ms);
@@ -647,8 +660,15 @@ static enum rc say_subscribe(struct agent *a, struct agent_sub *sub, struct buf 
     };
     const enum rc rc = speak_subscribe(a->options_.codec, to, &subscribe);
     if (rc == RC_OK) {
+        const struct client_said said = {
+            .what = CLIENT_SAID_SUBSCRIBE,
+            .channel = subscribe.channel,
+            .id = subscribe.id,
+            .number = agent_sub_next(sub),
+        };
         sub->asked_ = subscribe.id;
         sub_move(sub, AGENT_SUB_ASKED);
+        tell_said(a, &said);
     }
     return rc;
 }
@@ -672,6 +692,19 @@ static enum rc say_history(struct agent *a, struct agent_sub *sub, struct buf *t
     return rc;
 }
 
+static enum rc say_ack(struct agent *a, struct agent_sub *sub, struct buf *to)
+{
+    const struct client_said said = {
+        .what = CLIENT_SAID_ACK, .channel = agent_sub_name(sub), .number = ack_of(sub)};
+    const enum rc rc = speak_ack(a->options_.codec, to, said.channel, said.number);
+    if (rc == RC_OK) {
+        sub->acked_ = said.number;
+        sub->say_ack_ = false;
+        tell_said(a, &said);
+    }
+    return rc;
+}
+
 /* One command of the subscription that is due first; it stays due while it has more. */
 static enum rc say_one(struct agent *a, struct agent_sub *sub, struct buf *to)
 {
@@ -689,14 +722,22 @@ static enum rc say_one(struct agent *a, struct agent_sub *sub, struct buf *to)
     if (sub->state == AGENT_SUB_WAITING) {
         rc = say_subscribe(a, sub, to);
     } else if (sub->state == AGENT_SUB_LIVE && sub->say_ack_) {
-        rc = speak_ack(a->options_.codec, to, name, ack_of(sub));
-        sub->acked_ = rc == RC_OK ? ack_of(sub) : sub->acked_;
-        sub->say_ack_ = rc != RC_OK;
+        rc = say_ack(a, sub, to);
     } else if (sub->state == AGENT_SUB_LIVE && sub->say_history_) {
         rc = say_history(a, sub, to);
     }
     if (rc == RC_OK && !sub->say_ack_ && !sub->say_history_) {
         list_remove(&sub->due_);
+    }
+    return rc;
+}
+
+static enum rc say_question(struct agent *a, struct buf *to)
+{
+    const struct client_said said = {.what = CLIENT_SAID_QUESTION, .id = ++a->next_id_};
+    const enum rc rc = asks_next(&a->asks, a->options_.codec, said.id, to);
+    if (rc == RC_OK) {
+        tell_said(a, &said);
     }
     return rc;
 }
@@ -711,6 +752,8 @@ enum rc agent_next(struct agent *agent, uint64_t now_ms, struct buf *to)
     while (rc == RC_OK && to->size - before < enough) {
         if (!list_empty(&agent->due_)) {
             rc = say_one(agent, CONTAINER_OF(agent->due_.next, struct agent_sub, due_), to);
+        } else if (agent->ready_ && asks_due(&agent->asks)) {
+            rc = say_question(agent, to);
         } else if (agent->ready_) {
             /* Whatever stands before it, the frame as a whole is no larger than the server takes.
              */
@@ -735,12 +778,15 @@ void agent_step(struct agent *agent, uint64_t now_ms)
             }
         }
     }
+    asks_step(&agent->asks, now_ms);
     outbox_step(&agent->outbox, now_ms);
 }
 
 uint64_t agent_deadline_ms(const struct agent *agent)
 {
+    const uint64_t asks_ms = asks_deadline_ms(&agent->asks);
     uint64_t deadline = outbox_deadline_ms(&agent->outbox);
+    deadline = asks_ms < deadline ? asks_ms : deadline;
     for (const struct list *at = agent->waits_.next; at != &agent->waits_; at = at->next) {
         const struct agent_sub *sub = CONTAINER_OF(at, struct agent_sub, wait_);
         deadline = sub->retry_at_ms_ < deadline ? sub->retry_at_ms_ : deadline;

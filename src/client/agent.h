@@ -16,6 +16,7 @@
 #ifndef CLIENT_AGENT_H
 #define CLIENT_AGENT_H
 
+#include "client/ask.h"
 #include "client/outbox.h"
 #include "client/receive.h"
 
@@ -88,12 +89,15 @@ struct agent_options {
     uint64_t seed;
     const struct agent_ops *ops;
     const struct outbox_ops *outbox_ops;
-    void *ctx; /* of both */
+    const struct asks_ops *asks_ops; /* NULL: nothing is ever asked */
+    void *ctx;                       /* of all */
 };
 
 struct agent {
     struct agent_options options_;
     struct outbox outbox;
+    struct asks asks;
+    const struct client_tap *tap_;
     struct map subs_;
     struct list due_;
     struct list waits_;
@@ -109,6 +113,13 @@ struct agent {
 /* RC_NOMEM */
 MUST_USE enum rc agent_init(struct agent *agent, const struct agent_options *options);
 void agent_deinit(struct agent *agent);
+
+/* From now on it is told all that goes over the connection. NULL: nobody is; borrowed. */
+static inline void agent_set_tap(struct agent *agent, const struct client_tap *tap)
+{
+    agent->tap_ = tap;
+    agent->outbox.tap = tap;
+}
 
 /* A new connection. `frame_bytes`: what the server takes at once, 0: not known. */
 void agent_on_ready(struct agent *agent, uint64_t frame_bytes);
@@ -126,7 +137,7 @@ const char *agent_why(const struct agent *agent);
 struct agent_subscribe {
     struct bytes channel;
     enum wire_from from;
-    const char *epoch; /* WIRE_FROM_EPOCH_SEQ; see agent_epoch_valid() */
+    const char *epoch; /* WIRE_FROM_EPOCH_SEQ; see speak_epoch_valid() */
     uint64_t seq;
     uint64_t time_ms;
     uint32_t window;
@@ -134,14 +145,15 @@ struct agent_subscribe {
     enum wire_when_slow when_slow;
     void *user;
 };
-/* Whether a text may be said as an epoch in that codec. */
-bool agent_epoch_valid(enum wire_codec codec, const char *epoch);
 /* RC_EXISTS  there is one of that channel; RC_NOMEM */
 MUST_USE enum rc agent_subscribe(struct agent *agent, const struct agent_subscribe *subscribe,
                                  struct agent_sub **ret_sub);
 /* No callback follows. The memory is the agent's. */
 void agent_unsubscribe(struct agent *agent, struct agent_sub *sub);
-struct bytes agent_sub_name(const struct agent_sub *sub);
+static inline struct bytes agent_sub_name(const struct agent_sub *sub)
+{
+    return bytes_of(sub->name_, sub->name_size_);
+}
 /* The seq that is next, or was asked for; 0: nothing definite. */
 uint64_t agent_sub_next(const struct agent_sub *sub);
 /* Each subscription that is not closed, in any order: start with *at = 0; NULL at the end. */

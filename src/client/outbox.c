@@ -281,6 +281,14 @@ static struct outbox_flight *flight_at(const struct outbox *o, uint64_t id)
 static void begin_flight(struct outbox *o, struct outbox_channel *c, uint64_t first, uint32_t count,
                          uint64_t now_ms)
 {
+    if (o->tap != NULL) {
+        const struct client_said said = {.what = CLIENT_SAID_PUBLISH,
+                                         .channel = outbox_channel_name(c),
+                                         .id = o->flight_end_,
+                                         .number = first,
+                                         .count = count};
+        o->tap->said(o->tap->ctx, &said);
+    }
     *flight_at(o, o->flight_end_++) = (struct outbox_flight){c, first, count};
     o->in_flight_ += count;
     if (c->flights_++ == 0) {

@@ -33,6 +33,7 @@
 #include "base/prng.h"
 #include "client/reply.h"
 #include "client/speak.h"
+#include "client/tap.h"
 
 #define OUTBOX_RESEND_FIRST_MS 1000u
 #define OUTBOX_RESEND_LAST_MS  30000u
@@ -112,6 +113,7 @@ struct outbox_flight {
 };
 
 struct outbox {
+    const struct client_tap *tap; /* is told of each publish that is said; NULL: nobody is */
     const struct outbox_ops *ops_;
     void *ctx_;
     struct map channels_;

@@ -1,9 +1,11 @@
 #include "client/speak.h"
 
+#include "client/reply.h"
 #include "wire/base64.h"
 #include "wire/binary_codec.h"
 #include "wire/binary_int.h"
 #include "wire/json_codec.h"
+#include "wire/utf8.h"
 
 #include <inttypes.h>
 
@@ -201,6 +203,16 @@ static enum rc whole(struct buf *to, size_t before, enum rc rc)
     return rc;
 }
 
+bool speak_epoch_valid(enum wire_codec codec, const char *epoch)
+{
+    uint64_t number;
+    const struct bytes text = epoch == NULL ? (struct bytes){0} : bytes_of_text(epoch);
+    if (text.size == 0 || text.size >= REPLY_EPOCH_SIZE || !utf8_valid(text)) {
+        return false;
+    }
+    return codec == WIRE_JSON || wire_epoch_parse(text, &number);
+}
+
 enum rc speak_connect(enum wire_codec codec, struct buf *to, const struct speak_connect *connect)
 {
     return whole(to, to->size,
@@ -268,6 +280,31 @@ enum rc speak_history(enum wire_codec codec, struct buf *to, uint64_t id, struct
     enum rc rc = json_begin(to, "history", id, channel);
     if (rc == RC_OK) {
         rc = buf_append_format(to, ",\"from\":%" PRIu64 ",\"limit\":%" PRIu32 "}", from, limit);
+    }
+    return whole(to, before, rc);
+}
+
+enum rc speak_digest(enum wire_codec codec, struct buf *to, uint64_t id, struct bytes channel,
+                     bool has_seq, uint64_t seq)
+{
+    const size_t before = to->size;
+    if (codec == WIRE_BINARY) {
+        const enum rc rc = begin(to, BINARY_DIGEST, has_seq ? BINARY_DIGEST_SEQ : 0, id,
+                                 text_size(channel) + (has_seq ? binary_int_size(seq) : 0));
+        if (rc == RC_OK) {
+            put_text(to, channel);
+        }
+        if (rc == RC_OK && has_seq) {
+            put_int(to, seq);
+        }
+        return rc;
+    }
+    enum rc rc = json_begin(to, "digest", id, channel);
+    if (rc == RC_OK && has_seq) {
+        rc = buf_append_format(to, ",\"seq\":%" PRIu64, seq);
+    }
+    if (rc == RC_OK) {
+        rc = buf_append_format(to, "}");
     }
     return whole(to, before, rc);
 }

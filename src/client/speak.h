@@ -10,6 +10,9 @@
 
 #include "wire/command.h"
 
+/* Whether a text may be said as an epoch in that codec. */
+bool speak_epoch_valid(enum wire_codec codec, const char *epoch);
+
 struct speak_connect {
     uint64_t id;
     struct bytes producer; /* size 0: none */
@@ -40,6 +43,9 @@ MUST_USE enum rc speak_unsubscribe(enum wire_codec codec, struct buf *to, uint64
                                    struct bytes channel);
 MUST_USE enum rc speak_history(enum wire_codec codec, struct buf *to, uint64_t id,
                                struct bytes channel, uint64_t from, uint32_t limit);
+/* `has_seq` false: of the newest message. */
+MUST_USE enum rc speak_digest(enum wire_codec codec, struct buf *to, uint64_t id,
+                              struct bytes channel, bool has_seq, uint64_t seq);
 
 /* A publish is said in pieces: its head, then as many messages as that names. `size` of the head
  * is the sum of speak_item_size() of them. The room is taken by the head; what follows cannot fail.

@@ -455,6 +455,7 @@ static void client_free(struct seriatim_client *client)
         while ((sub = agent_next_sub(&client->agent, &at)) != NULL) {
             mem_free(sub->user);
         }
+        sdk_forget_asks(client);
         agent_deinit(&client->agent);
     }
     journal_close(client->journal);
@@ -492,6 +493,7 @@ static enum seriatim_status set_up(struct seriatim_client *client, const char **
         .seed = random_number(),
         .ops = &sdk_agent_ops,
         .outbox_ops = &sdk_outbox_ops,
+        .asks_ops = &sdk_asks_ops,
         .ctx = client,
     };
     enum rc rc = agent_init(&client->agent, &agent);

@@ -120,6 +120,14 @@ MUST_USE enum rc sdk_recover(struct seriatim_client *client, bool named);
 
 /* sdk/subscribe.c */
 extern const struct agent_ops sdk_agent_ops;
+/* In the words of the public header; everything is borrowed. */
+struct seriatim_message sdk_message(const char *channel, const char *epoch,
+                                    const struct reply_message *message);
+
+/* sdk/ask.c */
+extern const struct asks_ops sdk_asks_ops;
+/* Forgets what was asked, without a word. */
+void sdk_forget_asks(struct seriatim_client *client);
 
 /* sdk/client.c */
 uint64_t sdk_now_ms(void);

@@ -18,14 +18,13 @@ static const char *text_or_null(struct bytes text, bool there)
     return there ? (const char *)text.data : NULL;
 }
 
-static void on_message(void *ctx, struct agent_sub *sub, const struct reply_message *m)
+struct seriatim_message sdk_message(const char *channel, const char *epoch,
+                                    const struct reply_message *m)
 {
-    (void)ctx;
-    const struct seriatim_subscription *s = sub->user;
-    const struct seriatim_message message = {
-        .channel = name_of(sub),
+    return (struct seriatim_message){
+        .channel = channel,
         .seq = m->seq,
-        .epoch = sub->epoch,
+        .epoch = epoch,
         .message_id = m->message_id,
         .time_ms = m->time_ms,
         .data = m->data.data,
@@ -37,6 +36,13 @@ static void on_message(void *ctx, struct agent_sub *sub, const struct reply_mess
         .producer_size = m->producer.size,
         .producer_seq = m->producer_seq,
     };
+}
+
+static void on_message(void *ctx, struct agent_sub *sub, const struct reply_message *m)
+{
+    (void)ctx;
+    const struct seriatim_subscription *s = sub->user;
+    const struct seriatim_message message = sdk_message(name_of(sub), sub->epoch, m);
     s->on_message(s->user, &message);
 }
 
@@ -119,7 +125,7 @@ static enum seriatim_status check(const struct seriatim_client *client,
     const bool good =
         wire_channel_name_valid(bytes_of(s->channel, size)) && s->from <= SERIATIM_TIME &&
         s->when_slow <= SERIATIM_CONFLATE &&
-        (s->from != SERIATIM_POSITION || agent_epoch_valid(client->codec, s->epoch)) &&
+        (s->from != SERIATIM_POSITION || speak_epoch_valid(client->codec, s->epoch)) &&
         (!by_seq || (s->seq > 0 && s->seq <= WIRE_INTEGER_MAX)) && s->time_ms <= WIRE_INTEGER_MAX;
     return good ? SERIATIM_OK : SERIATIM_BAD;
 }

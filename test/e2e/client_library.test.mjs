@@ -154,6 +154,24 @@ for (const codec of ['binary', 'json']) {
   });
 }
 
+test('history comes by pages, and the digest of it is the server\'s', async () => {
+  const server = await Server.start();
+  const channel = channelName();
+  const client = await Client.connect(server.ws);
+  for (let n = 1; n <= 8; n += 1) await client.publish(channel, { n });
+  await client.close();
+  const digest = await (await fetch(`${server.http}/v1/channels/${channel}/digest`)).json();
+  const message = (n) => `m ${n} {"n":${n}}`;
+  const wanted = [1, 2, 3].map(message).concat('h 1 8 1', [4, 5, 6].map(message), 'h 1 8 1',
+    [7, 8].map(message), 'h 1 8 0', `d 8 ${digest.digest}`, 'e 14 gap');
+  for (const codec of ['binary', 'json']) {
+    const reader = new Actor('history', server.ws, channel, codec);
+    assert.equal((await reader.ended).code, 0, reader.errors);
+    assert.deepEqual(reader.lines, wanted, codec);
+  }
+  await server.stop();
+});
+
 test('what waits in the outbox is listed, kept without a server, and sent later', async () => {
   const port = await freePort();
   const url = `ws://127.0.0.1:${port}/v1/ws`;

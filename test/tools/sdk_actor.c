@@ -6,6 +6,9 @@
  *       "end"      everything was
  *   sdk_actor subscribe URL CHANNEL COUNT WINDOW CODEC THREAD
  *       "m SEQ DATA"  a message; "g FROM TO"  a gap
+ *   sdk_actor history URL CHANNEL CODEC       all of it, by pages of 3, then its digest
+ *       "m SEQ DATA"  a message; "h EARLIEST LATEST MORE"  the end of a page; "d SEQ DIGEST"
+ *       "e STATUS CODE"  an answer that says no
  *   sdk_actor pending URL OUTBOX      "p CHANNEL NUMBER DATA" for each that waits; nothing is sent
  *
  * Each line is written at once. Status 1 and a word on standard error: it failed. */
@@ -162,6 +165,76 @@ static int subscribe(char **argv)
     return 0;
 }
 
+static void on_element(void *user, const struct seriatim_message *m)
+{
+    struct actor *actor = user;
+    say("m %" PRIu64 " %.*s\n", m->seq, (int)m->data_size, (const char *)m->data);
+    actor->wanted = m->seq + 1;
+}
+
+static void on_digest(void *user, const struct seriatim_answer *answer)
+{
+    struct actor *actor = user;
+    if (answer->status == SERIATIM_OK) {
+        say("d %" PRIu64 " %016" PRIx64 "\n", answer->seq, answer->digest);
+    } else {
+        say("e %d %s\n", (int)answer->status, answer->code);
+    }
+    actor->over = ++actor->count == 2;
+}
+
+static struct seriatim_client *asking; /* the client of ask_page(), in callbacks */
+static const char *asked;              /* its channel */
+
+static void ask_page(struct actor *actor);
+
+static void on_answer(void *user, const struct seriatim_answer *answer)
+{
+    say("h %" PRIu64 " %" PRIu64 " %d\n", answer->earliest, answer->latest, answer->more);
+    if (answer->more) {
+        ask_page(user);
+        return;
+    }
+    struct seriatim_digest digest = {
+        .size = sizeof(digest), .channel = asked, .user = user, .on_answer = on_digest};
+    if (seriatim_digest(asking, &digest) != SERIATIM_OK) {
+        die("not asked");
+    }
+    digest.seq = answer->latest + 1000;
+    if (seriatim_digest(asking, &digest) != SERIATIM_OK) {
+        die("not asked");
+    }
+}
+
+static void ask_page(struct actor *actor)
+{
+    const struct seriatim_history page = {.size = sizeof(page),
+                                          .channel = asked,
+                                          .from = actor->wanted,
+                                          .limit = 3,
+                                          .user = actor,
+                                          .on_message = on_element,
+                                          .on_answer = on_answer};
+    if (seriatim_history(asking, &page) != SERIATIM_OK) {
+        die("not asked");
+    }
+}
+
+static int history(char **argv)
+{
+    struct actor actor = {.wanted = 1};
+    asked = argv[3];
+    asking = open_client(&actor, argv[2], NULL, argv[4], false);
+    ask_page(&actor);
+    while (!actor.over) {
+        struct pollfd fd = {.fd = seriatim_client_fd(asking), .events = POLLIN};
+        (void)poll(&fd, 1, -1);
+        (void)seriatim_client_turn(asking);
+    }
+    (void)seriatim_client_close(asking, 0);
+    return 0;
+}
+
 static bool show(void *user, const struct seriatim_pending *p)
 {
     (void)user;
@@ -186,6 +259,9 @@ int main(int argc, char **argv)
     }
     if (argc == 8 && strcmp(argv[1], "subscribe") == 0) {
         return subscribe(argv);
+    }
+    if (argc == 5 && strcmp(argv[1], "history") == 0) {
+        return history(argv);
     }
     if (argc == 4 && strcmp(argv[1], "pending") == 0) {
         return pending(argv);

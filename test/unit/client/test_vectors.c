@@ -314,13 +314,13 @@ static void an_epoch_is_said_as_it_was_told(void **state)
     (void)state;
     static const char *const bad[] = {NULL, "", "\xff", "1234567890123456"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_false(agent_epoch_valid(WIRE_JSON, bad[i]));
-        assert_false(agent_epoch_valid(WIRE_BINARY, bad[i]));
+        assert_false(speak_epoch_valid(WIRE_JSON, bad[i]));
+        assert_false(speak_epoch_valid(WIRE_BINARY, bad[i]));
     }
-    assert_true(agent_epoch_valid(WIRE_JSON, "k3x"));
-    assert_true(agent_epoch_valid(WIRE_JSON, "a\"b\\"));
-    assert_false(agent_epoch_valid(WIRE_BINARY, "k3x"));
-    assert_true(agent_epoch_valid(WIRE_BINARY, "k3v"));
+    assert_true(speak_epoch_valid(WIRE_JSON, "k3x"));
+    assert_true(speak_epoch_valid(WIRE_JSON, "a\"b\\"));
+    assert_false(speak_epoch_valid(WIRE_BINARY, "k3x"));
+    assert_true(speak_epoch_valid(WIRE_BINARY, "k3v"));
     const struct speak_subscribe subscribe = {.id = 2,
                                               .channel = BYTES_LITERAL("c"),
                                               .from = WIRE_FROM_EPOCH_SEQ,

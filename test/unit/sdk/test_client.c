@@ -8,6 +8,7 @@
 #include "wire/codec.h"
 #include "wire/json_codec.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <seriatim/client.h>
@@ -95,6 +96,37 @@ static void push_all(struct world *w, struct bytes channel)
     }
 }
 
+static void serve_history(struct world *w, const struct wire_command *c)
+{
+    char text[400];
+    assert_int_equal(c->limit, 1000);
+    (void)snprintf(text, sizeof(text),
+                   "{\"type\":\"history\",\"id\":%" PRIu64 ",\"channel\":\"c\",\"epoch\":\"9\","
+                   "\"earliest\":1,\"latest\":9,\"messages\":[{\"seq\":%" PRIu64
+                   ",\"message_id\":\"5\",\"time\":6,\"key\":\"k\",\"data\":1}],"
+                   "\"damaged\":[{\"from\":%" PRIu64 ",\"to\":9}],\"more\":true}",
+                   c->id, c->history_from, c->history_from + 1);
+    peer_say(&w->peer, text);
+}
+
+static void serve_digest(struct world *w, const struct wire_command *c)
+{
+    char text[300];
+    if (c->has_seq) {
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"gap\",\"message\":\"no\","
+                       "\"reason\":\"trimmed\",\"epoch\":\"9\",\"earliest\":3,\"latest\":9}",
+                       c->id);
+    } else {
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"digest\",\"id\":%" PRIu64
+                       ",\"channel\":\"c\",\"epoch\":\"9\",\"seq\":9,"
+                       "\"digest\":\"000000000000000a\"}",
+                       c->id);
+    }
+    peer_say(&w->peer, text);
+}
+
 static void serve(struct world *w, const struct wire_command *c)
 {
     struct wire_subscribed subscribed = {.id = c->id, .channel = c->channel, .epoch = 9};
@@ -112,8 +144,8 @@ static void serve(struct world *w, const struct wire_command *c)
         break;
     case WIRE_UNSUBSCRIBE: w->subscribed = false; break;
     case WIRE_ACK: break;
-    case WIRE_HISTORY:
-    case WIRE_DIGEST:
+    case WIRE_HISTORY: serve_history(w, c); break;
+    case WIRE_DIGEST: serve_digest(w, c); break;
     case WIRE_PING: fail(); break;
     }
     push_all(w, BYTES_LITERAL("c"));
@@ -523,6 +555,152 @@ static void memory_that_runs_out_at_the_beginning_is_told(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* ---- history and digests ------------------------------------------------------------------- */
+
+struct answers {
+    uint64_t messages;
+    uint64_t gaps;
+    uint64_t answers;
+    struct seriatim_answer last;
+};
+
+static void on_page(void *user, const struct seriatim_message *m)
+{
+    struct answers *a = user;
+    assert_int_equal(m->seq, 4);
+    assert_string_equal(m->channel, "c");
+    assert_string_equal(m->epoch, "9");
+    assert_int_equal(m->message_id, 5);
+    assert_int_equal(m->key_size, 1);
+    a->messages++;
+}
+
+static void on_page_gap(void *user, const struct seriatim_gap *gap)
+{
+    struct answers *a = user;
+    assert_int_equal(a->messages, 1);
+    assert_int_equal(gap->from, 5);
+    assert_int_equal(gap->to, 9);
+    assert_int_equal(gap->next, 10);
+    assert_string_equal(gap->reason, "damaged");
+    a->gaps++;
+}
+
+static void on_answer(void *user, const struct seriatim_answer *answer)
+{
+    struct answers *a = user;
+    a->answers++;
+    a->last = *answer;
+    assert_string_equal(answer->channel, "c");
+    assert_string_equal(answer->code, answer->status == SERIATIM_OK ? "" : "gap");
+}
+
+static void play_until(struct world *w, struct seriatim_client *client, const uint64_t *count,
+                       uint64_t wanted)
+{
+    while (*count < wanted) {
+        turn_server(w);
+        assert_int_equal(seriatim_client_turn(client), SERIATIM_OK);
+    }
+    assert_int_equal(*count, wanted);
+}
+
+static void history_and_digests_are_asked_for_and_answered(void **state)
+{
+    (void)state;
+    static struct world w;
+    struct answers a = {0};
+    open_world(&w);
+    struct seriatim_client *client = open_client(&w, false, 0);
+    const struct seriatim_history page = {.size = sizeof(page),
+                                          .channel = "c",
+                                          .from = 4,
+                                          .user = &a,
+                                          .on_message = on_page,
+                                          .on_gap = on_page_gap,
+                                          .on_answer = on_answer};
+    const struct seriatim_digest digest = {
+        .size = sizeof(digest), .channel = "c", .user = &a, .on_answer = on_answer};
+    struct seriatim_digest gone = digest;
+    gone.seq = 1;
+    assert_int_equal(seriatim_history(client, &page), SERIATIM_OK); /* before it is connected */
+    play_until(&w, client, &a.answers, 1);
+    assert_int_equal(a.last.status, SERIATIM_OK);
+    assert_int_equal(a.messages, 1);
+    assert_int_equal(a.gaps, 1);
+    assert_int_equal(a.last.earliest, 1);
+    assert_int_equal(a.last.latest, 9);
+    assert_true(a.last.more);
+    assert_int_equal(seriatim_digest(client, &digest), SERIATIM_OK);
+    play_until(&w, client, &a.answers, 2);
+    assert_int_equal(a.last.status, SERIATIM_OK);
+    assert_int_equal(a.last.seq, 9);
+    assert_int_equal(a.last.digest, 10);
+    assert_int_equal(seriatim_digest(client, &gone), SERIATIM_OK);
+    play_until(&w, client, &a.answers, 3);
+    assert_int_equal(a.last.status, SERIATIM_GAP);
+    assert_int_equal(a.last.earliest, 3);
+    /* What is not answered when the client ends is forgotten without a word. */
+    struct seriatim_history quiet = page;
+    quiet.on_gap = NULL;
+    assert_int_equal(seriatim_history(client, &quiet), SERIATIM_OK);
+    assert_int_equal(seriatim_client_close(client, 0), SERIATIM_OK);
+    assert_int_equal(a.answers, 3);
+    close_world(&w);
+}
+
+static void questions_that_are_not_as_they_must_be_are_refused(void **state)
+{
+    (void)state;
+    static struct world w;
+    char name[300];
+    (void)memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    open_world(&w);
+    struct seriatim_client *client = open_client(&w, false, 0);
+    const struct seriatim_history page = {.size = sizeof(page),
+                                          .channel = "c",
+                                          .from = 1,
+                                          .on_message = on_page,
+                                          .on_answer = on_answer};
+    const struct seriatim_digest digest = {
+        .size = sizeof(digest), .channel = "c", .on_answer = on_answer};
+    struct seriatim_history h[] = {page, page, page, page, page, page, page};
+    struct seriatim_digest d[] = {digest, digest, digest, digest};
+    h[0].size--;
+    h[1].channel = NULL;
+    h[2].channel = "a\nb";
+    h[3].from = 0;
+    h[4].limit = 1001;
+    h[5].on_message = NULL;
+    h[6].on_answer = NULL;
+    d[0].size--;
+    d[1].channel = "";
+    d[2].seq = UINT64_MAX;
+    d[3].on_answer = NULL;
+    for (size_t i = 0; i < 7; i++) {
+        assert_int_equal(seriatim_history(client, &h[i]), SERIATIM_BAD);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(seriatim_digest(client, &d[i]), SERIATIM_BAD);
+    }
+    h[0] = page;
+    h[0].channel = name;
+    assert_int_equal(seriatim_history(client, &h[0]), SERIATIM_TOO_LARGE);
+    d[0] = digest;
+    d[0].channel = name;
+    assert_int_equal(seriatim_digest(client, &d[0]), SERIATIM_TOO_LARGE);
+    for (uint64_t k = 1; k <= 2; k++) {
+        mem_fault_set(k, 0);
+        assert_int_equal(seriatim_history(client, &page), SERIATIM_NOMEM);
+        mem_fault_set(k, 0);
+        assert_int_equal(seriatim_digest(client, &digest), SERIATIM_NOMEM);
+        mem_fault_set(0, 0);
+    }
+    assert_int_equal(seriatim_client_close(client, 0), SERIATIM_OK);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +708,8 @@ int main(void)
         cmocka_unit_test(others_get_in_while_the_client_turns),
         cmocka_unit_test(a_client_that_is_turned_says_when_and_what_waits),
         cmocka_unit_test(what_is_not_as_it_must_be_is_refused),
+        cmocka_unit_test(history_and_digests_are_asked_for_and_answered),
+        cmocka_unit_test(questions_that_are_not_as_they_must_be_are_refused),
         cmocka_unit_test(options_that_cannot_be_are_refused_with_the_reason),
         cmocka_unit_test(memory_that_runs_out_at_the_beginning_is_told),
     };
