@@ -157,7 +157,8 @@ void agent_unsubscribe(struct agent *agent, struct agent_sub *sub)
     ASSERT(sub->state != AGENT_SUB_CLOSED);
     /* The server knows of it only then; else its memory waits there all the same, since this may be
      * one of its own callbacks. */
-    sub->say_ack_ = sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED;
+    sub->say_ack_ = sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED ||
+                    (sub->state == AGENT_SUB_ENDED && sub->say_ack_);
     void *out = map_remove(&agent->subs_, agent_sub_name(sub));
     ASSERT(out == sub);
     sub_move(sub, AGENT_SUB_CLOSED);
@@ -366,6 +367,7 @@ static void end(struct agent *a, struct agent_sub *sub, struct agent_news *news)
     list_remove(&sub->due_);
     list_remove(&sub->wait_);
     sub->asked_ = 0;
+    sub->say_ack_ = news->broken; /* then it was not the server that has ended it */
     news->state = AGENT_SUB_ENDED;
     tell(a, sub, news);
 }
@@ -547,9 +549,9 @@ void agent_on_lost(struct agent *agent)
             }
             sub_move(sub, AGENT_SUB_WAITING);
             sub->asked_ = 0;
-            sub->say_ack_ = false;
             sub->say_history_ = false;
         }
+        sub->say_ack_ = false;
     }
     /* Only now, since a callback may change what was gone through. */
     while ((node = list_pop_front(&to_tell)) != NULL) {

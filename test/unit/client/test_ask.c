@@ -1,5 +1,6 @@
 /* client/ask and the tap: questions are asked again until they are answered, and answered once;
- * what goes over a connection is told before the client judges it.
+ * what goes over a connection is told before the client judges it. And what is said of a
+ * subscription that the client has ended.
  * Method: an agent, and a server's words said by hand. */
 #include "client/agent.h"
 
@@ -80,9 +81,11 @@ static void on_gap(void *ctx, struct agent_sub *sub, const struct agent_gap *gap
 
 static void on_state(void *ctx, struct agent_sub *sub, const struct agent_news *news)
 {
-    (void)ctx;
+    struct world *w = ctx;
     (void)sub;
-    (void)news;
+    if (news->state == AGENT_SUB_ENDED) {
+        note(w->told, "%s ", news->broken ? "ended" : "refused");
+    }
 }
 
 static void on_goaway(void *ctx, uint64_t after_ms)
@@ -494,6 +497,71 @@ static void each_publish_is_told_with_its_numbers(void **state)
     close_world(&w);
 }
 
+/* ---- a subscription that has ended --------------------------------------------------------- */
+
+/* Order is broken: the client ends it, and the server does not know. */
+static struct agent_sub *broken_subscription(struct world *w)
+{
+    struct agent_sub *sub;
+    const struct agent_subscribe ask = {.channel = BYTES_LITERAL("c"), .from = WIRE_FROM_EARLIEST};
+    assert_int_equal(agent_subscribe(&w->agent, &ask, &sub), RC_OK);
+    uint64_t id = says(w, 0, "subscribe");
+    assert_int_equal(hears(w, 0,
+                           "{\"type\":\"subscribed\",\"id\":@,\"channel\":\"c\",\"epoch\":\"2d\","
+                           "\"next\":1,\"earliest\":1,\"latest\":0}",
+                           id),
+                     RC_OK);
+    take(w, MESSAGE(2));
+    for (int i = 0; i < 5; i++) {
+        id = says(w, 0, "\"history\"");
+        assert_int_equal(hears(w, 0, HISTORY("\"messages\":[]"), id), RC_OK);
+    }
+    told(w, "ended ");
+    (void)says(w, 0, NULL);
+    return sub;
+}
+
+static void what_the_client_has_ended_is_ended_at_the_server_when_it_is_closed(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        struct world w;
+        struct agent_sub *again;
+        const struct agent_subscribe ask = {.channel = BYTES_LITERAL("c"),
+                                            .from = WIRE_FROM_LATEST};
+        open_world(&w);
+        struct agent_sub *sub = broken_subscription(&w);
+        if (lost == 1) { /* then it has ended there by itself */
+            agent_on_lost(&w.agent);
+            agent_on_ready(&w.agent, 0);
+        }
+        agent_unsubscribe(&w.agent, sub);
+        assert_int_equal(agent_subscribe(&w.agent, &ask, &again), RC_OK);
+        if (lost == 0) {
+            (void)says(&w, 0, "\"unsubscribe\"");
+        }
+        (void)says(&w, 0, "\"subscribe\"");
+        (void)says(&w, 0, NULL);
+        close_world(&w);
+    }
+}
+
+static void what_the_server_has_refused_is_not_ended_there(void **state)
+{
+    (void)state;
+    struct world w;
+    struct agent_sub *sub;
+    const struct agent_subscribe ask = {.channel = BYTES_LITERAL("c"), .from = WIRE_FROM_LATEST};
+    open_world(&w);
+    assert_int_equal(agent_subscribe(&w.agent, &ask, &sub), RC_OK);
+    const uint64_t id = says(&w, 0, "subscribe");
+    assert_int_equal(hears(&w, 0, ERROR("\"code\":\"forbidden\""), id), RC_OK);
+    told(&w, "refused ");
+    agent_unsubscribe(&w.agent, sub);
+    (void)says(&w, 0, NULL);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -507,6 +575,8 @@ int main(void)
         cmocka_unit_test(without_memory_nothing_is_asked_or_lost),
         cmocka_unit_test(what_a_client_drops_or_puts_right_is_told_to_the_tap_as_it_came),
         cmocka_unit_test(each_publish_is_told_with_its_numbers),
+        cmocka_unit_test(what_the_client_has_ended_is_ended_at_the_server_when_it_is_closed),
+        cmocka_unit_test(what_the_server_has_refused_is_not_ended_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
