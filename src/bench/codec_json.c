@@ -1,7 +1,7 @@
 /* "seriatim.v1.json" */
 #include "bench/codec.h"
 #include "client/message.h"
-#include "client/pushed.h"
+#include "client/reply_quick.h"
 
 #include <inttypes.h>
 
@@ -97,7 +97,7 @@ static bool begins(struct bytes text, struct bytes with)
 static bool skip_channel(struct bytes text, size_t *at)
 {
     struct bytes name;
-    return pushed_take_plain(text, at, BYTES_LITERAL(",\"channel\":"), &name);
+    return quick_text(text, at, BYTES_LITERAL(",\"channel\":"), &name);
 }
 
 #define MESSAGE_HEAD   BYTES_LITERAL("{\"type\":\"message\"")
@@ -111,9 +111,9 @@ static bool quick_message(struct bytes text, struct bench_event *event)
     uint64_t time;
     struct bytes skipped;
     if (!skip_channel(text, &at) ||
-        !pushed_take_number(text, &at, BYTES_LITERAL(",\"seq\":"), &event->seq) ||
-        !pushed_take_plain(text, &at, BYTES_LITERAL(",\"message_id\":"), &skipped) ||
-        !pushed_take_number(text, &at, BYTES_LITERAL(",\"time\":"), &time) ||
+        !quick_number(text, &at, BYTES_LITERAL(",\"seq\":"), &event->seq) ||
+        !quick_text(text, &at, BYTES_LITERAL(",\"message_id\":"), &skipped) ||
+        !quick_number(text, &at, BYTES_LITERAL(",\"time\":"), &time) ||
         !begins(bytes_of(text.data + at, text.size - at),
                 bytes_of(data_name, sizeof(data_name) - 1))) {
         return false;
@@ -130,9 +130,9 @@ static bool quick_message(struct bytes text, struct bench_event *event)
 static bool quick_published(struct bytes text, struct bench_event *event)
 {
     size_t at = PUBLISHED_HEAD.size;
-    if (!pushed_take_number(text, &at, BYTES_LITERAL(",\"id\":"), &event->id) ||
+    if (!quick_number(text, &at, BYTES_LITERAL(",\"id\":"), &event->id) ||
         !skip_channel(text, &at) ||
-        !pushed_take_number(text, &at, BYTES_LITERAL(",\"seq\":"), &event->seq)) {
+        !quick_number(text, &at, BYTES_LITERAL(",\"seq\":"), &event->seq)) {
         return false;
     }
     /* `count`, where there is one, stands behind; one message is the rule. */

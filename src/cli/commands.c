@@ -103,6 +103,7 @@ const struct cli_command cli_commands[] = {
      "  --prefix NAME      of channels and producers (default: random); never use one twice\n"
      "  --tolerate WHAT    gap: what is told as gone is no violation (for a server that trims);\n"
      "                     epoch: neither is a new epoch of a channel\n"
+     "  --codec NAME       json (default) or binary\n"
      "  --keep-going       count all violations instead of ending at the first\n"
      "  --no-audit         do not read the channels back at the end\n"
      "  --json FILE        write the account as JSON; `-`: to standard output\n"

@@ -36,6 +36,7 @@ enum verify_option {
     OPTION_PREFIX,
     OPTION_TOLERATE,
     OPTION_JSON,
+    OPTION_CODEC,
     OPTION_KEEP_GOING,
     OPTION_NO_AUDIT,
     OPTION_COUNT,
@@ -60,6 +61,7 @@ static const struct args_option options_known[OPTION_COUNT] = {
     [OPTION_PREFIX] = {"prefix", ARGS_REQUIRED},
     [OPTION_TOLERATE] = {"tolerate", ARGS_REQUIRED},
     [OPTION_JSON] = {"json", ARGS_REQUIRED},
+    [OPTION_CODEC] = {"codec", ARGS_REQUIRED},
     [OPTION_KEEP_GOING] = {"keep-going", ARGS_FLAG},
     [OPTION_NO_AUDIT] = {"no-audit", ARGS_FLAG},
 };
@@ -119,6 +121,15 @@ static enum rc take_tolerate(struct taking *t, const char *value)
     return complain(t->errors, "tolerate", "`gap` or `epoch`", value);
 }
 
+static enum rc take_codec(struct taking *t, const char *value)
+{
+    const bool json = strcmp(value, "json") == 0;
+    t->options.codec = json ? SERIATIM_JSON : SERIATIM_BINARY;
+    return json || strcmp(value, "binary") == 0
+               ? RC_OK
+               : complain(t->errors, "codec", "json or binary", value);
+}
+
 static enum rc on_option(void *ctx, size_t index, const char *value)
 {
     struct taking *t = ctx;
@@ -153,6 +164,7 @@ static enum rc on_option(void *ctx, size_t index, const char *value)
     case OPTION_PREFIX: return take_prefix(t, value);
     case OPTION_TOLERATE: return take_tolerate(t, value);
     case OPTION_JSON: o->json = value; return RC_OK;
+    case OPTION_CODEC: return take_codec(t, value);
     case OPTION_KEEP_GOING: o->keep_going = true; return RC_OK;
     case OPTION_NO_AUDIT: o->no_audit = true; return RC_OK;
     case OPTION_COUNT: break;
@@ -198,8 +210,8 @@ static enum rc parse(struct taking *t, int argc, char **argv)
     return check_together(t);
 }
 
-/* A connection each: the usual soft limit of 1024 descriptors is too low for what is allowed. Where
- * it cannot be raised, connections that find none are told as any that fail. */
+/* Four descriptors for each client: the usual soft limit of 1024 descriptors is too low for what is
+ * allowed. Where it cannot be raised, connections that find none are told as any that fail. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -212,12 +224,9 @@ static void raise_descriptor_limit(void)
 static int run(struct verify_options *options)
 {
     char prefix[32];
-    char url[sizeof(options->url.authority) + sizeof(options->url.path) + 8];
     (void)snprintf(prefix, sizeof(prefix), "verify-%08" PRIx64, runtime_random() >> 32);
-    (void)snprintf(url, sizeof(url), "ws://%s%s", options->url.authority, options->url.path);
     options->prefix = options->prefix == NULL ? prefix : options->prefix;
     options->seed = options->has_seed ? options->seed : runtime_random() >> 12;
-    options->url_text = url;
     struct verify *v = mem_calloc(1, sizeof(*v)); /* the histograms are too large for a stack */
     if (v == NULL) {
         return cli_fail(RC_NOMEM);
@@ -251,6 +260,7 @@ int cli_verify(int argc, char **argv)
                     .size = 128,
                     .batch = 1,
                     .inflight = 256,
+                    .codec = SERIATIM_JSON,
                     .restart_subscribers_ms = 1000,
                     .patience_ms = 60000},
         .errors = &errors,
@@ -258,7 +268,7 @@ int cli_verify(int argc, char **argv)
     const enum rc rc = parse(&t, argc, argv);
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("verify", &errors) : cli_fail(rc);
-    } else if (runtime_url("verify", t.options.url_text, &t.options.url) != RC_OK) {
+    } else if (runtime_url_text("verify", t.options.url_text, &t.options.url_text) != RC_OK) {
         status = CLI_USAGE;
     } else {
         status = run(&t.options);

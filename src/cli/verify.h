@@ -2,13 +2,18 @@
  *
  *   verify.c          options, the end
  *   verify_run.c      the phases, one loop
- *   verify_clients.c  producers, subscribers and readers on their connections
+ *   verify_clients.c  producers, subscribers and readers: clients of the library
+ *   verify_reader.c   what readers do: history and digests
  *   verify_report.c   the progress line and the account
  *
  *   CONNECT ---> LOAD ---> DRAIN ---> AUDIT ---> DONE
  *   all are      all is    every      every channel
  *   subscribed   acked     subscriber read whole from
  *                          has all    its history
+ *
+ * What clients do is the library's; what is judged is what goes over their connections, by the tap
+ * (sdk/tap.h): client/numbered.h judges what a producer is answered, client/observer.h what a
+ * subscriber is sent.
  *
  * A violation (unless --keep-going), a server that is away or makes no progress for too long, and a
  * refusal that waiting does not cure lead to DONE from anywhere.
@@ -18,16 +23,16 @@
 #define CLI_VERIFY_H
 
 #include "base/prng.h"
-#include "client/link.h"
 #include "client/numbered.h"
 #include "client/observer.h"
-#include "client/url.h"
+#include "sdk/tap.h"
+
+#include <poll.h>
 
 #define VERIFY_SUBSCRIBERS_MAX 64u /* of one channel */
 #define VERIFY_CODE_SIZE       40u /* of an error */
 
 struct verify_options {
-    struct client_url url;
     const char *url_text;
     const char *json; /* NULL: none, "-": standard output */
     const char *prefix;
@@ -45,6 +50,7 @@ struct verify_options {
     uint64_t restart_producers_ms;
     uint64_t patience_ms;
     uint64_t seed;
+    enum seriatim_codec codec;
     bool has_seed;
     bool keep_going;
     bool no_audit;
@@ -81,18 +87,30 @@ struct verify;
 struct verify_client {
     struct verify *verify;
     enum verify_kind kind;
-    struct link *link;
-    bool up;                /* connected; not only on the way */
-    bool cutting;           /* the loss that comes next is our own doing */
-    uint64_t cut_at_ms;     /* UINT64_MAX: never */
-    struct numbered number; /* VERIFY_PRODUCER */
-    struct observer view;   /* VERIFY_SUBSCRIBER; VERIFY_READER while it reads a channel */
-    bool reading;
-    uint32_t next_channel; /* VERIFY_READER: the one after this */
-    uint64_t asked_id;     /* VERIFY_READER: the request that is not answered, 0: none */
-    uint64_t last_id;
-    bool wants_digest; /* VERIFY_READER: the channel is read, its digest is asked for */
+    struct seriatim_client *client;
+    struct client_tap tap;
+    bool up;            /* connected; not only on the way */
+    bool cutting;       /* the loss that comes next is our own doing */
+    bool again;         /* its client is of no use any more: it gets another one */
+    uint64_t cut_at_ms; /* UINT64_MAX: never */
+    uint64_t judged;    /* violations counted before what it heard last */
+    char lost_why[320]; /* of the last connection */
     char name[WORKLOAD_NAME_SIZE];
+    struct observer view; /* VERIFY_SUBSCRIBER; VERIFY_READER while it reads a channel */
+    /* VERIFY_PRODUCER */
+    struct numbered number;
+    bool full; /* the library has no room until something is answered */
+    /* VERIFY_SUBSCRIBER */
+    struct seriatim_subscription *subscription;
+    uint64_t subscribe_at_ms; /* once more; UINT64_MAX: never */
+    uint64_t handed_next;     /* what the library must hand on next, 0: anything */
+    /* VERIFY_READER */
+    bool reading;
+    uint32_t next_channel; /* the one after this */
+    bool asked;            /* and not answered */
+    uint64_t asked_id;     /* 0: not said yet */
+    bool more;             /* of the channel's history */
+    bool wants_digest;     /* the channel is read, its digest is asked for */
 };
 
 /* What was counted beside the violations, for the account. */
@@ -121,8 +139,10 @@ struct verify {
     struct pollfd *fds;
     struct verify_client **polled;
     struct prng prng;
-    struct buf scratch;                 /* commands */
-    struct buf expected;                /* payloads */
+    char (*channel_names)[WORKLOAD_NAME_SIZE];
+    struct buf payload;  /* to publish */
+    struct buf expected; /* to compare with */
+    struct reply_room room;
     bool no_digest;                     /* the server refuses them, and has not listed them */
     char digest_code[VERIFY_CODE_SIZE]; /* with which it refused the first one */
     char subject[400];                  /* what the run is about to fail with */
@@ -157,17 +177,25 @@ void verify_run(struct verify *verify);
 
 /* ---- verify_clients.c ---------------------------------------------------------------------- */
 
-/* Opens the link. RC_NOMEM */
-MUST_USE enum rc verify_client_open(struct verify_client *client);
+/* Makes its client. False: it could not, and the run is over; `end` and `subject` say why. */
+bool verify_client_open(struct verify_client *client);
 void verify_client_close(struct verify_client *client);
 /* Reads, writes and takes what came, if `ready` or something is due. */
 void verify_client_step(struct verify_client *client, bool ready);
-/* Sends what is due. */
+/* Publishes, or asks, what is due. */
 void verify_client_send(struct verify_client *client);
 /* When it must be looked at again though nothing comes. */
 uint64_t verify_client_deadline_ns(const struct verify_client *client);
 /* Whether it has all that it is to have in this phase. */
 bool verify_client_done(const struct verify_client *client);
+/* The run is over, with that end and `subject` as it is. */
+void verify_end(struct verify *verify, enum verify_end end);
+
+/* ---- verify_reader.c ----------------------------------------------------------------------- */
+
+void verify_reader_heard(struct verify_client *client, const struct reply *reply);
+/* Asks what is to be asked next. True: something was. */
+bool verify_reader_ask(struct verify_client *client);
 
 /* ---- verify_report.c ----------------------------------------------------------------------- */
 

@@ -1,13 +1,14 @@
-/* Producers, subscribers and readers on their connections. */
-#include "base/digest.h"
+/* Producers, subscribers and readers: clients of the library, and what it tells of them. */
+#include "base/limits.h"
 #include "cli/verify.h"
+#include "sdk/tap.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-/* What may wait in our own buffer before it is written. */
-#define PENDING_BYTES_MAX (256u * 1024u)
-#define NS_PER_MS         UINT64_C(1000000)
+#define NS_PER_MS          UINT64_C(1000000)
+#define OUTBOX_BYTES       (128u * MIB)
+#define SUBSCRIBE_AGAIN_MS 100u
 
 uint64_t verify_load_ns(const struct verify *verify)
 {
@@ -17,6 +18,21 @@ uint64_t verify_load_ns(const struct verify *verify)
 static uint64_t ns_of(uint64_t ms)
 {
     return ms > UINT64_MAX / NS_PER_MS ? UINT64_MAX : ms * NS_PER_MS;
+}
+
+void verify_end(struct verify *verify, enum verify_end end)
+{
+    verify->end = end;
+    verify->phase = VERIFY_DONE;
+}
+
+/* The server has said that it will never do. */
+static void end_refused(struct verify *v, const char *why)
+{
+    if (v->phase != VERIFY_DONE) {
+        (void)snprintf(v->subject, sizeof(v->subject), "%s", why);
+        verify_end(v, VERIFY_END_REFUSED);
+    }
 }
 
 static uint64_t restart_every(const struct verify_client *c)
@@ -36,37 +52,232 @@ static void plan_cut(struct verify_client *c)
                        : c->verify->now_ms + every / 2 + prng_below(&c->verify->prng, every + 1);
 }
 
-/* What comes while the connection is up, before it is parsed. */
-static bool take_quick(void *ctx, struct bytes text)
+/* ---- what goes over the connection --------------------------------------------------------- */
+
+static void on_said(void *ctx, const struct client_said *said)
 {
     struct verify_client *c = ctx;
-    const uint64_t load_ns = verify_load_ns(c->verify);
     switch (c->kind) {
-    case VERIFY_PRODUCER: return numbered_take_quick(&c->number, text, load_ns);
-    case VERIFY_SUBSCRIBER: return observer_take_quick(&c->view, text, load_ns);
-    case VERIFY_READER: return false;
+    case VERIFY_PRODUCER: numbered_said(&c->number, said); break;
+    case VERIFY_SUBSCRIBER: observer_said(&c->view, said); break;
+    case VERIFY_READER: c->asked_id = said->what == CLIENT_SAID_QUESTION ? said->id : 0; break;
     }
-    UNREACHABLE();
 }
 
-enum rc verify_client_open(struct verify_client *client)
+/* Whether the server has said that it will never take a producer's messages. */
+static void look_for_refusal(struct verify_client *c)
 {
-    struct verify *v = client->verify;
-    const struct link_options options = {
-        .url = v->options->url,
-        .producer = client->kind == VERIFY_PRODUCER ? client->name : NULL,
-        .producer_epoch = 1,
-        .take = take_quick,
-        .ctx = client,
+    struct verify *v = c->verify;
+    if (c->number.why[0] != '\0' && v->phase != VERIFY_DONE) {
+        (void)snprintf(v->subject, sizeof(v->subject), "%s", c->number.why);
+        verify_end(v, c->number.accused ? VERIFY_END_VIOLATION : VERIFY_END_REFUSED);
+    }
+}
+
+static void on_heard(void *ctx, const struct reply *reply)
+{
+    struct verify_client *c = ctx;
+    struct verify *v = c->verify;
+    if (v->phase == VERIFY_DONE) {
+        return;
+    }
+    c->judged = violations_counted(&v->violations);
+    switch (c->kind) {
+    case VERIFY_PRODUCER:
+        numbered_heard(&c->number, reply, verify_load_ns(v));
+        look_for_refusal(c);
+        break;
+    case VERIFY_SUBSCRIBER: observer_heard(&c->view, reply, verify_load_ns(v)); break;
+    case VERIFY_READER: verify_reader_heard(c, reply); break;
+    }
+}
+
+/* ---- what the library tells ---------------------------------------------------------------- */
+
+static void on_ready(struct verify_client *c)
+{
+    c->up = true;
+    plan_cut(c);
+    switch (c->kind) {
+    case VERIFY_PRODUCER: numbered_on_ready(&c->number); break;
+    case VERIFY_SUBSCRIBER: observer_on_ready(&c->view); break;
+    case VERIFY_READER: c->asked_id = 0; break;
+    }
+}
+
+static void on_lost(struct verify_client *c, const char *why)
+{
+    c->verify->counts.restarts += c->cutting ? 1 : 0;
+    c->verify->counts.reconnects += c->up && !c->cutting ? 1 : 0;
+    c->cutting = false;
+    c->up = false;
+    (void)snprintf(c->lost_why, sizeof(c->lost_why), "%s", why);
+}
+
+/* The server says that it will not talk to us, or talks nonsense. What the library cannot go on
+ * behind, but what was judged, another client may. */
+static void on_failed(struct verify_client *c, const char *why)
+{
+    struct verify *v = c->verify;
+    if (v->phase == VERIFY_DONE) {
+        return;
+    }
+    if (!sdk_broken(c->client)) {
+        end_refused(v, why);
+        return;
+    }
+    const bool judged = violations_counted(&v->violations) > c->judged;
+    violations_add(&v->violations, VIOLATION_PROTOCOL, judged ? 0 : 1, "%s", why);
+    on_lost(c, why);
+    c->again = judged && v->options->keep_going;
+    if (!c->again) {
+        (void)snprintf(v->subject, sizeof(v->subject), "%s", why);
+        verify_end(v, VERIFY_END_VIOLATION);
+    }
+}
+
+static void on_connection(void *user, enum seriatim_connection connection, const char *why)
+{
+    struct verify_client *c = user;
+    switch (connection) {
+    case SERIATIM_CONNECTING: on_lost(c, why); break;
+    case SERIATIM_CONNECTED: on_ready(c); break;
+    case SERIATIM_LEAVING: break;
+    case SERIATIM_FAILED: on_failed(c, why); break;
+    }
+}
+
+/* What the server said of it was judged already; this is what the library says. */
+static void on_published(void *user, const struct seriatim_published *published)
+{
+    struct verify_client *c = user;
+    struct verify *v = c->verify;
+    c->full = false;
+    if (published->status == SERIATIM_OK || v->phase == VERIFY_DONE) {
+        return;
+    }
+    if (published->status == SERIATIM_NOMEM) {
+        verify_end(v, VERIFY_END_NOMEM); /* the numbers behind it would be others */
+        return;
+    }
+    numbered_give_up(&c->number, published->code, published->text);
+    look_for_refusal(c);
+}
+
+/* ---- subscribers --------------------------------------------------------------------------- */
+
+/* The library hands on each message next to the one before, or says what does not come: that is
+ * our own promise, and not the server's. */
+static void on_message(void *user, const struct seriatim_message *message)
+{
+    struct verify_client *c = user;
+    ASSERT(message->seq == c->handed_next);
+    c->handed_next++;
+}
+
+static void on_gap(void *user, const struct seriatim_gap *gap)
+{
+    struct verify_client *c = user;
+    c->handed_next = gap->next;
+}
+
+static void on_state(void *user, const struct seriatim_subscription_news *news)
+{
+    struct verify_client *c = user;
+    if (news->state == SERIATIM_SUB_LIVE) {
+        c->handed_next = news->next;
+        return;
+    }
+    if (news->state != SERIATIM_SUB_ENDED) {
+        return;
+    }
+    if (news->status == SERIATIM_PROTOCOL || c->view.left) {
+        /* A hole that its history has as well, which was counted; or the server's own will. */
+        c->subscribe_at_ms = c->verify->now_ms + SUBSCRIBE_AGAIN_MS;
+        return;
+    }
+    char why[400];
+    (void)snprintf(why, sizeof(why), "%s, channel %" PRIu32 ": refused (%s): %s", c->view.name,
+                   c->view.channel, news->code, news->text);
+    end_refused(c->verify, why);
+}
+
+static enum seriatim_status subscribe(struct verify_client *c)
+{
+    const struct observer *view = &c->view;
+    const struct seriatim_subscribe subscribe = {
+        .size = sizeof(subscribe),
+        .channel = view->channel_name,
+        .from = view->begun ? SERIATIM_POSITION : SERIATIM_EARLIEST,
+        .seq = view->next,
+        .epoch = view->epoch,
+        .window = (uint32_t)c->verify->options->window,
+        .go_on_behind_gaps = true,
+        .user = c,
+        .on_message = on_message,
+        .on_gap = on_gap,
+        .on_state = on_state,
     };
-    plan_cut(client);
-    return link_open(&options, prng_next(&v->prng), v->now_ms, &client->link);
+    c->subscribe_at_ms = UINT64_MAX;
+    return seriatim_subscribe(c->client, &subscribe, &c->subscription);
+}
+
+/* ---- its life ------------------------------------------------------------------------------ */
+
+/* What the library could not do for us. */
+static bool check(struct verify *v, enum seriatim_status status)
+{
+    if (status == SERIATIM_NOMEM) {
+        verify_end(v, VERIFY_END_NOMEM);
+    } else if (status != SERIATIM_OK) {
+        end_refused(v, seriatim_status_text(status));
+    }
+    return status == SERIATIM_OK;
+}
+
+bool verify_client_open(struct verify_client *client)
+{
+    struct verify_client *c = client;
+    struct verify *v = c->verify;
+    const struct verify_options *o = v->options;
+    const bool producer = c->kind == VERIFY_PRODUCER;
+    const uint64_t window = o->inflight * o->batch;
+    const struct seriatim_client_options options = {
+        .size = sizeof(options),
+        .endpoints = &o->url_text,
+        .endpoint_count = 1,
+        .producer = producer ? c->name : NULL,
+        .producer_epoch = producer ? 1 : 0,
+        .codec = o->codec,
+        .outbox_bytes = OUTBOX_BYTES,
+        .message_bytes = MESSAGE_BYTES_MAX,
+        .publish_window = (uint32_t)window,
+        .batch_messages = (uint32_t)o->batch,
+        .user = c,
+        .on_published = on_published,
+        .on_connection = on_connection,
+    };
+    plan_cut(c);
+    c->subscribe_at_ms = UINT64_MAX;
+    c->up = c->cutting = c->again = c->full = c->asked = false;
+    c->tap = (struct client_tap){on_said, on_heard, c};
+    if (!check(v, seriatim_client_new(&options, &c->client, NULL))) {
+        return false;
+    }
+    sdk_tap(c->client, &c->tap);
+    return c->kind != VERIFY_SUBSCRIBER || check(v, subscribe(c));
+}
+
+static void close_client(struct verify_client *c)
+{
+    (void)seriatim_client_close(c->client, 0); /* what was not answered is counted */
+    c->client = NULL;
+    c->subscription = NULL;
 }
 
 void verify_client_close(struct verify_client *client)
 {
-    link_close(client->link);
-    client->link = NULL;
+    close_client(client);
     if (client->kind == VERIFY_PRODUCER) {
         numbered_deinit(&client->number);
     } else {
@@ -74,339 +285,134 @@ void verify_client_close(struct verify_client *client)
     }
 }
 
-/* ---- reading a channel's history ----------------------------------------------------------- */
-
-static void begin_channel(struct verify_client *c)
+static void replace_client(struct verify_client *c)
 {
-    struct verify *v = c->verify;
-    const uint32_t channel = c->next_channel;
-    char name[OBSERVER_NAME_SIZE];
-    (void)snprintf(name, sizeof(name), "history");
-    if (observer_init(&c->view, &v->ledger, channel, name, &v->expected) != RC_OK) {
-        v->end = VERIFY_END_NOMEM;
-        v->phase = VERIFY_DONE;
-        return;
+    close_client(c);
+    if (c->kind == VERIFY_PRODUCER) {
+        numbered_new_client(&c->number);
     }
-    c->next_channel += (uint32_t)v->reader_count;
-    c->reading = true;
-    c->asked_id = 0;
-    c->wants_digest = false;
+    (void)verify_client_open(c);
 }
 
-static void channel_done(struct verify_client *c)
+/* ---- what is due --------------------------------------------------------------------------- */
+
+static void turn(struct verify_client *c)
 {
-    c->verify->counts.audited += c->view.distinct;
-    c->verify->counts.channels_audited++;
-    observer_finish(&c->view, true);
-    observer_deinit(&c->view);
-    c->reading = false;
+    (void)seriatim_client_turn(c->client); /* that it failed was told */
 }
 
-/* [P 8] the server's digest must be that of every observer who saw the whole channel. */
-static void compare_digest(struct verify_client *c, const struct client_message *message)
+static void subscribe_again(struct verify_client *c)
 {
-    struct verify *v = c->verify;
-    const struct json_value *value = &message->fields[CLIENT_FIELD_DIGEST];
-    uint64_t digest;
-    if (!client_message_has(message, CLIENT_FIELD_DIGEST) || value->kind != JSON_KIND_STRING ||
-        !digest_parse(json_string_inner(value), &digest)) {
-        violations_add(&v->violations, VIOLATION_PROTOCOL, 1,
-                       "channel %" PRIu32 ": a `digest` without one", c->view.channel);
-        return;
-    }
-    const struct observer *views[1 + VERIFY_SUBSCRIBERS_MAX] = {&c->view};
-    size_t count = 1;
-    for (size_t i = 0; i < v->subscriber_count; i++) {
-        if (v->subscribers[i].view.channel == c->view.channel) {
-            views[count++] = &v->subscribers[i].view;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (!views[i]->digest_whole || views[i]->next != c->view.next) {
-            continue;
-        }
-        v->counts.digests_compared++;
-        violations_add(&v->violations, VIOLATION_DIGEST_MISMATCH,
-                       views[i]->digest == digest ? 0 : 1,
-                       "%s, channel %" PRIu32 ": at seq %" PRIu64 " the server's digest is "
-                       "%016" PRIx64 ", that of what was seen is %016" PRIx64,
-                       views[i]->name, c->view.channel, c->view.next - 1, digest, views[i]->digest);
-    }
-}
-
-/* [P 4, P 8] a server that lists `digest` tells it of every message that is there. One that does
- * not may refuse it: then there is nothing to compare, which the account says. */
-static void on_digest_refused(struct verify_client *c, const char *code, const char *text)
-{
-    struct verify *v = c->verify;
-    v->counts.digests_refused++;
-    if (v->digest_code[0] == '\0') {
-        (void)snprintf(v->digest_code, sizeof(v->digest_code), "%s", code[0] == '\0' ? "-" : code);
-    }
-    if (!link_offers_digest(c->link)) {
-        v->no_digest = true;
-    } else if (strcmp(code, "gap") == 0) {
-        violations_add(&v->violations, VIOLATION_GAP_ANNOUNCED, 1,
-                       "channel %" PRIu32 ": the server says that the digest of seq %" PRIu64
-                       " is gone: %s",
-                       c->view.channel, c->view.next - 1, text);
-    } else {
-        violations_add(&v->violations, VIOLATION_PROTOCOL, 1,
-                       "channel %" PRIu32 ": the server lists `digest` among its features and "
-                       "refuses it (%s): %s",
-                       c->view.channel, code, text);
-    }
-    channel_done(c);
-}
-
-/* What the server refuses to a reader: worth another try, unknown to it, or the end. */
-static void on_reader_error(struct verify_client *c, const struct client_message *message)
-{
-    struct verify *v = c->verify;
-    char code[VERIFY_CODE_SIZE];
-    char text[200];
-    client_message_show(message, CLIENT_FIELD_CODE, code, sizeof(code));
-    client_message_show(message, CLIENT_FIELD_TEXT, text, sizeof(text));
-    const bool again = client_message_has(message, CLIENT_FIELD_RETRY_AFTER_MS) ||
-                       strcmp(code, "unavailable") == 0 || strcmp(code, "internal") == 0 ||
-                       strcmp(code, "rate_limited") == 0;
-    if (c->wants_digest && !(again && link_offers_digest(c->link))) {
-        on_digest_refused(c, code, text);
-        return;
-    }
-    if (again) {
-        link_cut(c->link, v->now_ms,
-                 client_message_integer_or_0(message, CLIENT_FIELD_RETRY_AFTER_MS) + 100);
-        c->cutting = true;
-        return;
-    }
-    (void)snprintf(c->view.why, sizeof(c->view.why), "history: refused (%s): %s", code, text);
-}
-
-static void take_reader(struct verify_client *c, const struct client_message *message)
-{
-    struct verify *v = c->verify;
-    bool more = false;
-    if (!c->reading || c->asked_id == 0 ||
-        client_message_integer_or_0(message, CLIENT_FIELD_ID) != c->asked_id) {
-        return;
-    }
-    c->asked_id = 0;
-    if (message->type == CLIENT_ERROR) {
-        on_reader_error(c, message);
-    } else if (message->type == CLIENT_DIGEST && c->wants_digest) {
-        compare_digest(c, message);
-        channel_done(c);
-    } else if (message->type == CLIENT_HISTORY && !c->wants_digest) {
-        observer_take_history(&c->view, message, &more);
-        if (!more) {
-            c->wants_digest = !v->no_digest && c->view.next > 1;
-            if (!c->wants_digest) {
-                channel_done(c);
-            }
-        }
-    } else {
-        violations_add(&v->violations, VIOLATION_PROTOCOL, 1, "a reply of another type");
-    }
-}
-
-static enum rc reader_command(struct verify_client *c, struct buf *to)
-{
-    struct verify *v = c->verify;
-    if (!c->reading && c->next_channel < v->workload.options.channels) {
-        begin_channel(c);
-    }
-    if (!c->reading || c->asked_id != 0) {
-        return RC_END;
-    }
-    const uint64_t id = ++c->last_id + 1; /* 1 is the link's own */
-    enum rc rc;
-    if (c->wants_digest) {
-        char name[WORKLOAD_NAME_SIZE];
-        char text[WORKLOAD_NAME_SIZE + 96];
-        (void)workload_channel_name(&v->workload, c->view.channel, name);
-        (void)snprintf(text, sizeof(text),
-                       "{\"type\":\"digest\",\"id\":%" PRIu64 ",\"channel\":\"%s\",\"seq\":%" PRIu64
-                       "}",
-                       id, name, c->view.next - 1);
-        rc = buf_append(to, bytes_of_text(text));
-    } else {
-        rc = observer_history_command(&c->view, id, to);
-    }
-    c->asked_id = rc == RC_OK ? id : 0;
-    return rc;
-}
-
-/* ---- all of them --------------------------------------------------------------------------- */
-
-static void on_ready(struct verify_client *c)
-{
-    struct verify *v = c->verify;
-    c->up = true;
-    plan_cut(c);
-    switch (c->kind) {
-    case VERIFY_PRODUCER: numbered_on_ready(&c->number); break;
-    case VERIFY_SUBSCRIBER: observer_on_ready(&c->view, v->now_ms); break;
-    case VERIFY_READER: c->asked_id = 0; break;
-    }
-}
-
-static void on_message(struct verify_client *c, const struct client_message *message)
-{
-    struct verify *v = c->verify;
-    const uint64_t load_ns = verify_load_ns(v);
-    switch (c->kind) {
-    case VERIFY_PRODUCER: numbered_take(&c->number, message, load_ns, v->now_ms); break;
-    case VERIFY_SUBSCRIBER: observer_take(&c->view, message, load_ns, v->now_ms); break;
-    case VERIFY_READER: take_reader(c, message); break;
-    }
-}
-
-/* Whether the server has said that it will never do; the run is over then. */
-static void look_for_refusal(struct verify_client *c)
-{
-    const char *why = c->kind == VERIFY_PRODUCER ? c->number.why : c->view.why;
-    struct verify *v = c->verify;
-    if (why[0] != '\0' && v->phase != VERIFY_DONE) {
-        (void)snprintf(v->subject, sizeof(v->subject), "%s", why);
-        const bool violation = c->kind == VERIFY_PRODUCER && c->number.accused;
-        v->end = violation ? VERIFY_END_VIOLATION : VERIFY_END_REFUSED;
-        v->phase = VERIFY_DONE;
-    }
-}
-
-static void on_lost(struct verify_client *c)
-{
-    c->verify->counts.restarts += c->cutting ? 1 : 0;
-    c->verify->counts.reconnects += c->up && !c->cutting ? 1 : 0;
-    c->cutting = false;
-    c->up = false;
-}
-
-/* The server says that it will not talk to us, or talks nonsense. */
-static void on_failed(struct verify_client *c)
-{
-    struct verify *v = c->verify;
-    (void)snprintf(v->subject, sizeof(v->subject), "%s", link_why(c->link));
-    v->end = link_broken(c->link) ? VERIFY_END_VIOLATION : VERIFY_END_REFUSED;
-    v->phase = VERIFY_DONE;
-    violations_add(&v->violations, VIOLATION_PROTOCOL, link_broken(c->link) ? 1 : 0, "%s",
-                   v->subject);
-}
-
-static void take_events(struct verify_client *c)
-{
-    struct link_event event;
-    for (link_next(c->link, c->verify->now_ms, &event); event.type != LINK_NONE;
-         link_next(c->link, c->verify->now_ms, &event)) {
-        switch (event.type) {
-        case LINK_NONE:
-        case LINK_GOAWAY: break;
-        case LINK_READY: on_ready(c); break;
-        case LINK_MESSAGE: on_message(c, &event.message); break;
-        case LINK_LOST: on_lost(c); break;
-        case LINK_FAILED: on_failed(c); return;
-        }
-    }
-    look_for_refusal(c);
-}
-
-static enum rc next_command(struct verify_client *c, struct buf *to)
-{
-    struct verify *v = c->verify;
-    switch (c->kind) {
-    case VERIFY_PRODUCER:
-        return v->phase == VERIFY_CONNECT
-                   ? RC_END
-                   : numbered_command(&c->number, verify_load_ns(v), v->now_ms, to);
-    case VERIFY_SUBSCRIBER: return observer_command(&c->view, v->now_ms, to);
-    case VERIFY_READER: return v->phase == VERIFY_AUDIT ? reader_command(c, to) : RC_END;
-    }
-    UNREACHABLE();
-}
-
-void verify_client_send(struct verify_client *client)
-{
-    struct verify *v = client->verify;
-    bool any = false;
-    while (link_ready(client->link) && link_pending(client->link) < PENDING_BYTES_MAX) {
-        buf_clear(&v->scratch);
-        enum rc rc = next_command(client, &v->scratch);
-        if (rc == RC_END) {
-            break;
-        }
-        if (rc == RC_OK) {
-            rc = link_send(client->link, buf_bytes(&v->scratch));
-        }
-        if (rc != RC_OK) {
-            v->end = VERIFY_END_NOMEM;
-            v->phase = VERIFY_DONE;
-            return;
-        }
-        any = true;
-    }
-    if (any) {
-        link_step(client->link, v->now_ms);
-        take_events(client);
-    }
+    seriatim_unsubscribe(c->client, c->subscription);
+    c->subscription = NULL;
+    (void)check(c->verify, subscribe(c));
 }
 
 void verify_client_step(struct verify_client *client, bool ready)
 {
-    struct verify *v = client->verify;
-    if (client->cut_at_ms <= v->now_ms) {
-        plan_cut(client);
-        if (v->phase == VERIFY_LOAD && link_ready(client->link)) {
-            link_cut(client->link, v->now_ms, 0);
-            client->cutting = true;
-            take_events(client);
+    struct verify_client *c = client;
+    struct verify *v = c->verify;
+    bool due = ready;
+    if (c->again) {
+        replace_client(c);
+        return;
+    }
+    if (c->cut_at_ms <= v->now_ms) {
+        plan_cut(c);
+        if (v->phase == VERIFY_LOAD && c->up) {
+            sdk_cut(c->client);
+            c->cutting = true;
+            due = true;
         }
     }
-    if (ready || link_deadline_ms(client->link) <= v->now_ms) {
-        link_step(client->link, v->now_ms);
-        take_events(client);
+    if (c->subscribe_at_ms <= v->now_ms) {
+        subscribe_again(c);
+        due = true;
+    }
+    if (due && v->phase != VERIFY_DONE) {
+        turn(c);
     }
 }
 
-/* Whether it has something to send at once: what was read while it sent may have made room. */
-static bool wants_to_send(const struct verify_client *c)
+/* Hands it to the library. False: it takes no more now. */
+static bool publish(struct verify_client *c, const struct numbered_message *m)
 {
-    const struct observer *view = &c->view;
-    switch (c->kind) {
-    case VERIFY_PRODUCER: return false; /* when it does is told by numbered_due_ns() */
-    case VERIFY_SUBSCRIBER:
-        return view->active && view->window > 0 && view->taken_last > view->acked;
-    case VERIFY_READER:
-        return c->verify->phase == VERIFY_AUDIT && c->asked_id == 0 && !verify_client_done(c);
+    struct verify *v = c->verify;
+    const struct bytes key = workload_key(&v->workload, m->number);
+    const char *name = v->channel_names[m->channel];
+    enum seriatim_status status = SERIATIM_OK;
+    buf_clear(&v->payload);
+    if (workload_data(&v->workload, m->channel, c->number.producer, m->number, &v->payload) !=
+        RC_OK) {
+        status = SERIATIM_NOMEM;
+    } else if (m->begins && m->number > 1) {
+        status = seriatim_channel_begin(c->client, name, m->number);
     }
-    UNREACHABLE();
+    const struct seriatim_publish publish = {
+        .size = sizeof(publish),
+        .channel = name,
+        .data = v->payload.data,
+        .data_size = v->payload.size,
+        .key = key.size == 0 ? NULL : (const char *)key.data,
+        .key_size = key.size,
+    };
+    if (status == SERIATIM_OK) {
+        status = seriatim_publish(c->client, &publish);
+    }
+    if (status == SERIATIM_FULL) {
+        c->full = true;
+        return false;
+    }
+    return check(v, status);
+}
+
+static bool publish_all(struct verify_client *c)
+{
+    struct verify *v = c->verify;
+    struct numbered_message message;
+    bool any = false;
+    c->full = false;
+    while (v->phase != VERIFY_DONE && numbered_next(&c->number, verify_load_ns(v), &message) &&
+           publish(c, &message)) {
+        numbered_handed(&c->number);
+        any = true;
+    }
+    return any;
+}
+
+void verify_client_send(struct verify_client *client)
+{
+    struct verify_client *c = client;
+    struct verify *v = c->verify;
+    bool any = false;
+    switch (c->kind) {
+    case VERIFY_PRODUCER: any = v->phase != VERIFY_CONNECT && !c->again && publish_all(c); break;
+    case VERIFY_SUBSCRIBER: break;
+    case VERIFY_READER: any = v->phase == VERIFY_AUDIT && !c->again && verify_reader_ask(c); break;
+    }
+    if (any && v->phase != VERIFY_DONE) {
+        turn(c);
+    }
 }
 
 uint64_t verify_client_deadline_ns(const struct verify_client *client)
 {
     const struct verify *v = client->verify;
-    uint64_t deadline = ns_of(link_deadline_ms(client->link));
-    const uint64_t cut = ns_of(client->cut_at_ms);
-    deadline = cut < deadline ? cut : deadline;
-    if (!link_ready(client->link)) {
-        return deadline;
-    }
-    if (wants_to_send(client)) {
+    uint64_t deadline = ns_of(client->cut_at_ms);
+    const uint64_t again = ns_of(client->subscribe_at_ms);
+    deadline = again < deadline ? again : deadline;
+    if (client->again) {
         return v->now_ns;
     }
-    if (client->kind == VERIFY_PRODUCER && v->phase != VERIFY_CONNECT) {
+    if (client->kind == VERIFY_PRODUCER && v->phase != VERIFY_CONNECT && !client->full) {
         const uint64_t due = numbered_due_ns(&client->number);
-        uint64_t retry_ms;
         if (due != UINT64_MAX && v->began_ns + due < deadline) {
             deadline = v->began_ns + due;
         }
-        if (numbered_retry_ms(&client->number, &retry_ms) && ns_of(retry_ms) < deadline) {
-            deadline = ns_of(retry_ms);
-        }
     }
-    if (client->kind == VERIFY_SUBSCRIBER && !client->view.active &&
-        ns_of(client->view.retry_at_ms) < deadline) {
-        deadline = ns_of(client->view.retry_at_ms);
+    if (client->kind == VERIFY_READER && v->phase == VERIFY_AUDIT && !client->asked &&
+        !verify_client_done(client)) {
+        return v->now_ns;
     }
     return deadline;
 }

@@ -270,6 +270,7 @@ static void add_settings(struct config_text *to, const struct verify *v)
     const struct verify_options *o = v->options;
     add_string(to, "url", o->url_text);
     add_string(to, "prefix", v->workload.prefix);
+    add_string(to, "codec", o->codec == SERIATIM_JSON ? "json" : "binary");
     add_number(to, "seed", o->seed);
     add_number(to, "rate", o->rate);
     add_number(to, "messages", o->messages);

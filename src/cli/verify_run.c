@@ -78,10 +78,15 @@ static enum rc make_arrays(struct verify *v)
     v->readers = mem_calloc(READERS_MAX, sizeof(*v->readers));
     v->fds = mem_calloc(all, sizeof(*v->fds));
     v->polled = mem_calloc(all, sizeof(*v->polled));
-    return v->producers == NULL || v->subscribers == NULL || v->readers == NULL || v->fds == NULL ||
-                   v->polled == NULL
-               ? RC_NOMEM
-               : RC_OK;
+    v->channel_names = mem_calloc(v->options->channels, sizeof(*v->channel_names));
+    if (v->producers == NULL || v->subscribers == NULL || v->readers == NULL || v->fds == NULL ||
+        v->polled == NULL || v->channel_names == NULL) {
+        return RC_NOMEM;
+    }
+    for (size_t i = 0; i < v->options->channels; i++) {
+        (void)workload_channel_name(&v->workload, (uint32_t)i, v->channel_names[i]);
+    }
+    return RC_OK;
 }
 
 enum rc verify_init(struct verify *verify, const struct verify_options *options)
@@ -137,22 +142,20 @@ void verify_deinit(struct verify *verify)
     close_all(v->readers, v->reader_count);
     mem_free(v->fds);
     mem_free(v->polled);
+    mem_free(v->channel_names);
     ledger_deinit(&v->ledger);
     workload_deinit(&v->workload);
-    buf_deinit(&v->scratch);
+    buf_deinit(&v->payload);
     buf_deinit(&v->expected);
+    reply_room_deinit(&v->room);
 }
 
 /* ---- one round ----------------------------------------------------------------------------- */
 
 static void open_all(struct verify *v, struct verify_client *clients, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (clients[i].link == NULL && verify_client_open(&clients[i]) != RC_OK) {
-            v->end = VERIFY_END_NOMEM;
-            v->phase = VERIFY_DONE;
-            return;
-        }
+    for (size_t i = 0; i < count && v->phase != VERIFY_DONE; i++) {
+        (void)verify_client_open(&clients[i]);
     }
 }
 
@@ -161,10 +164,10 @@ static void add_to_poll(struct verify *v, struct verify_client *clients, size_t 
 {
     for (size_t i = 0; i < count; i++) {
         struct verify_client *c = &clients[i];
-        if (c->link == NULL) {
+        if (c->client == NULL) {
             continue;
         }
-        v->fds[*fd_count] = (struct pollfd){.fd = link_fd(c->link), .events = link_events(c->link)};
+        v->fds[*fd_count] = (struct pollfd){.fd = seriatim_client_fd(c->client), .events = POLLIN};
         v->polled[(*fd_count)++] = c;
         const uint64_t deadline = verify_client_deadline_ns(c);
         *deadline_ns = deadline < *deadline_ns ? deadline : *deadline_ns;
@@ -283,7 +286,7 @@ static bool anybody_away(const struct verify *v)
     for (size_t list = 0; list < 3; list++) {
         for (size_t i = 0; i < counts[list]; i++) {
             const struct verify_client *c = &lists[list][i];
-            if (c->link != NULL && !link_ready(c->link) && !verify_client_done(c)) {
+            if (c->client != NULL && !c->up && !verify_client_done(c)) {
                 return true;
             }
         }
@@ -294,11 +297,11 @@ static bool anybody_away(const struct verify *v)
 static const char *first_why(const struct verify *v)
 {
     for (size_t i = 0; i < v->subscriber_count; i++) {
-        if (!link_ready(v->subscribers[i].link)) {
-            return link_why(v->subscribers[i].link);
+        if (!v->subscribers[i].up) {
+            return v->subscribers[i].lost_why;
         }
     }
-    return v->producer_count > 0 ? link_why(v->producers[0].link) : "";
+    return v->producer_count > 0 ? v->producers[0].lost_why : "";
 }
 
 /* An open-loop load may be idle for as long as the next message is not due. */
@@ -379,7 +382,7 @@ static bool view_complete(const struct verify *v, const struct verify_client *c)
     switch (v->end) {
     case VERIFY_END_WHOLE:
     case VERIFY_END_STOPPED: return true;
-    case VERIFY_END_STALLED: return link_ready(c->link) && c->view.active;
+    case VERIFY_END_STALLED: return c->up && c->view.active;
     case VERIFY_END_VIOLATION:
     case VERIFY_END_AWAY:
     case VERIFY_END_REFUSED:

@@ -151,6 +151,16 @@ void ledger_acked(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_
     }
 }
 
+bool ledger_is_acked(const struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t producer,
+                     uint64_t number)
+{
+    const struct ledger_channel *c = &ledger->channels[channel];
+    ASSERT(seq > 0);
+    return c->changed || seq > c->capacity ||
+           (c->entries[seq - 1].acked_number == number &&
+            c->entries[seq - 1].acked_producer == producer);
+}
+
 void ledger_seen(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t producer,
                  uint64_t number, uint64_t time, struct bytes message_id)
 {

@@ -13,7 +13,7 @@
 #include "client/violation.h"
 #include "client/workload.h"
 
-#define LEDGER_EPOCH_SIZE 128u
+#define LEDGER_EPOCH_SIZE 16u
 
 struct ledger_entry {
     uint32_t seen_number; /* producer_seq, 0: not seen */
@@ -33,7 +33,7 @@ struct ledger_channel {
     uint8_t *lost;        /* bit per number: found lost by some observer; NULL: none was */
     bool changed;         /* the epoch did */
     size_t epoch_size;
-    uint8_t epoch[LEDGER_EPOCH_SIZE]; /* as a JSON string */
+    uint8_t epoch[LEDGER_EPOCH_SIZE];
 };
 
 struct ledger {
@@ -62,10 +62,14 @@ void ledger_sent(struct ledger *ledger, uint32_t channel, uint32_t producer, uin
 /* `published` says: that number stands at `seq` (0: not told). `message_id` may be empty. */
 void ledger_acked(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t producer,
                   uint64_t number, struct bytes message_id);
+/* Whether `published` may have told that seq for that number: it has, or nothing can be said of it
+ * (beyond all that was sent, or the epoch has changed). */
+bool ledger_is_acked(const struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t producer,
+                     uint64_t number);
 /* An observer saw that message at `seq`. */
 void ledger_seen(struct ledger *ledger, uint32_t channel, uint64_t seq, uint32_t producer,
                  uint64_t number, uint64_t time, struct bytes message_id);
-/* An answer names the channel's epoch (a JSON string with its quotes). */
+/* An answer names the channel's epoch. */
 void ledger_epoch(struct ledger *ledger, uint32_t channel, struct bytes epoch);
 
 /* How many numbers a bitmap of the channel has room for, and where one is. */

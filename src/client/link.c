@@ -84,12 +84,6 @@ static uint64_t whole_wait(unsigned attempt)
     return whole < BACKOFF_LAST_MS ? whole : BACKOFF_LAST_MS;
 }
 
-uint64_t link_backoff_ms(unsigned attempt, uint64_t drawn)
-{
-    const uint64_t whole = whole_wait(attempt);
-    return whole / 2 + drawn % (whole / 2 + 1);
-}
-
 uint64_t link_jitter_ms(unsigned attempt, uint64_t drawn)
 {
     return 1 + drawn % whole_wait(attempt);

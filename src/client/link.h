@@ -101,11 +101,8 @@ bool link_offers_digest(const struct link *link);
 /* How long until the next attempt, where there is one to come. */
 uint64_t link_wait_ms(const struct link *link, uint64_t now_ms);
 
-/* How long to wait before attempt number `attempt` (from 0), of a whole that doubles up to 5 s:
- * half of it fixed, half drawn; */
-uint64_t link_backoff_ms(unsigned attempt, uint64_t drawn);
-/* or all of it drawn, from 1 ms up, so that a crowd that was cut off together does not come back
- * together. */
+/* How long to wait before attempt number `attempt` (from 0): drawn from 1 ms up to a whole that
+ * doubles up to 5 s, so that a crowd that was cut off together does not come back together. */
 uint64_t link_jitter_ms(unsigned attempt, uint64_t drawn);
 
 #endif

@@ -1,64 +1,59 @@
 #include "client/numbered.h"
 
+#include "base/digest.h"
 #include "base/mem.h"
-#include "client/link.h"
-#include "client/pushed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define PAUSE_MS_MAX 60000u
+/* As many publishes are unanswered at most ([P 12]), so that one's place is free when it is taken
+ * again. */
+#define FLIGHTS 4096u
 
-/* OPEN -> SENT -> DONE; SENT -> OPEN when the connection goes or the server says "not now". */
-enum slot_state {
-    SLOT_OPEN, /* to be sent */
-    SLOT_SENT, /* waits for its answer on this connection */
-    SLOT_DONE,
+/* What is known of a message in the window. */
+enum {
+    STATE_SAID = 1,   /* it has been sent */
+    STATE_MAYBE = 2,  /* a connection was lost over it: stored or not, nobody knows */
+    STATE_DONE = 4,   /* answered with `published` */
+    STATE_FLYING = 8, /* said on this connection and not answered */
 };
 
-struct numbered_slot {
-    uint8_t state;
-    bool maybe; /* it was under way when a connection was lost: stored or not, nobody knows */
-    bool again; /* it has been sent before */
+struct numbered_flight {
+    uint64_t id; /* 0: answered */
+    uint64_t first;
+    uint32_t channel;
+    uint32_t count;
+    bool again; /* some of it had been said before */
 };
 
 struct numbered_channel {
-    uint64_t index; /* of the last command answered with a seq, plus one; 0: none */
+    uint64_t number; /* of the last publish answered with a seq, 0: none was */
     uint64_t seq;
+    bool begun;  /* this client knows its numbers */
+    bool untold; /* of some message it was never told which seq it has */
 };
-
-/* What `published` says. */
-struct published {
-    uint64_t id;
-    uint64_t seq;   /* 0: not told */
-    uint64_t count; /* 0: not told */
-    bool duplicate;
-    struct bytes message_id;
-    struct bytes epoch; /* with quotes */
-};
-
-static struct numbered_slot *slot_of(const struct numbered *n, uint64_t k)
-{
-    return &n->slots_[k % n->window_];
-}
 
 static void numbered_check(const struct numbered *n)
 {
-    ASSERT(n->head_ <= n->cursor_ && n->cursor_ <= n->sent_ && n->sent_ <= n->end_);
-    ASSERT(n->sent_ - n->head_ <= n->window_);
-    ASSERT(n->in_flight_ <= n->sent_ - n->head_);
+    ASSERT(n->head_ <= n->cursor_ && n->cursor_ <= n->handed_ && n->handed_ <= n->end_);
+    ASSERT(n->handed_ - n->head_ <= n->window_);
 }
 
 enum rc numbered_init(struct numbered *numbered, struct ledger *ledger, uint32_t producer,
                       uint64_t window)
 {
     ASSERT(window > 0);
-    *numbered = (struct numbered){.ledger = ledger, .producer = producer, .window_ = window};
+    *numbered = (struct numbered){.ledger = ledger, .producer = producer};
     numbered->end_ = workload_commands(ledger->workload, producer);
-    numbered->slots_ = mem_calloc(window, sizeof(struct numbered_slot));
+    numbered->window_ = window < numbered->end_ ? window : numbered->end_;
+    numbered->window_ += numbered->window_ == 0 ? 1 : 0; /* of one that has nothing to do */
+    numbered->states_ = mem_calloc(numbered->window_, ledger->workload->options.batch);
+    numbered->left_ = mem_calloc(numbered->window_, sizeof(uint32_t));
+    numbered->flights_ = mem_calloc(FLIGHTS, sizeof(struct numbered_flight));
     numbered->channels_ =
         mem_calloc(ledger->workload->options.channels, sizeof(struct numbered_channel));
-    if (numbered->slots_ == NULL || numbered->channels_ == NULL) {
+    if (numbered->states_ == NULL || numbered->left_ == NULL || numbered->flights_ == NULL ||
+        numbered->channels_ == NULL) {
         numbered_deinit(numbered);
         return RC_NOMEM;
     }
@@ -67,9 +62,13 @@ enum rc numbered_init(struct numbered *numbered, struct ledger *ledger, uint32_t
 
 void numbered_deinit(struct numbered *numbered)
 {
-    mem_free(numbered->slots_);
+    mem_free(numbered->states_);
+    mem_free(numbered->left_);
+    mem_free(numbered->flights_);
     mem_free(numbered->channels_);
-    numbered->slots_ = NULL;
+    numbered->states_ = NULL;
+    numbered->left_ = NULL;
+    numbered->flights_ = NULL;
     numbered->channels_ = NULL;
 }
 
@@ -78,360 +77,412 @@ static struct workload_command command_of(const struct numbered *n, uint64_t k)
     return workload_command(n->ledger->workload, n->producer, k);
 }
 
-/* ---- sending ------------------------------------------------------------------------------- */
-
-void numbered_on_ready(struct numbered *numbered)
+static uint8_t *state_of(const struct numbered *n, uint64_t k, uint32_t index)
 {
-    struct numbered *n = numbered;
-    for (uint64_t k = n->head_; k < n->sent_; k++) {
-        struct numbered_slot *slot = slot_of(n, k);
-        if (slot->state == SLOT_SENT) {
-            slot->state = SLOT_OPEN;
-            n->indeterminate_count += slot->maybe ? 0 : command_of(n, k).count;
-            slot->maybe = true;
-        }
-    }
-    n->cursor_ = n->head_;
-    n->in_flight_ = 0;
-    n->rewind_ = false;
-    numbered_check(n);
+    ASSERT(k >= n->head_ && k < n->handed_);
+    return &n->states_[k % n->window_ * n->ledger->workload->options.batch + index];
 }
 
-static bool may_send_new(const struct numbered *n)
+/* Where a message's state is; NULL: all of its command was answered long ago. */
+static uint8_t *find_state(const struct numbered *n, uint32_t channel, uint64_t number,
+                           uint64_t *ret_k, uint32_t *ret_index)
 {
-    return n->sent_ < n->end_ && n->sent_ - n->head_ < n->window_ && n->why[0] == '\0';
+    workload_place(n->ledger->workload, channel, n->producer, number, ret_k, ret_index);
+    return *ret_k < n->head_ ? NULL : state_of(n, *ret_k, *ret_index);
 }
+
+/* ---- towards the library ------------------------------------------------------------------- */
 
 uint64_t numbered_due_ns(const struct numbered *numbered)
 {
     const struct numbered *n = numbered;
-    if (n->rewind_ || !may_send_new(n)) {
+    if (n->why[0] != '\0') {
+        return UINT64_MAX;
+    }
+    if (n->cursor_ < n->handed_) {
+        return 0; /* it was due before, and is half handed on, or again */
+    }
+    if (n->handed_ == n->end_ || n->handed_ - n->head_ == n->window_) {
         return UINT64_MAX;
     }
     /* A batch goes when its last message is due: a message's own due time is never later. */
-    return workload_due_ns(n->ledger->workload, n->producer, n->sent_,
-                           command_of(n, n->sent_).count - 1);
+    return workload_due_ns(n->ledger->workload, n->producer, n->handed_,
+                           command_of(n, n->handed_).count - 1);
 }
 
-bool numbered_retry_ms(const struct numbered *numbered, uint64_t *ret_ms)
+bool numbered_next(const struct numbered *numbered, uint64_t load_ns,
+                   struct numbered_message *ret_message)
 {
     const struct numbered *n = numbered;
-    if (n->why[0] != '\0' || (n->rewind_ ? n->in_flight_ > 0 : n->cursor_ == n->sent_)) {
+    const uint64_t due = numbered_due_ns(n);
+    if (due == UINT64_MAX || due > load_ns) {
         return false;
     }
-    *ret_ms = n->rewind_ ? n->pause_until_ms_ : 0;
+    const struct workload_command command = command_of(n, n->cursor_);
+    ret_message->channel = command.channel;
+    ret_message->number = command.first + n->cursor_index_;
+    ret_message->begins = !n->channels_[command.channel].begun;
     return true;
 }
 
-static enum rc send_one(struct numbered *n, uint64_t k, struct buf *to)
-{
-    const enum rc rc = workload_publish(n->ledger->workload, n->producer, k, k + 1, to);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    struct numbered_slot *slot = slot_of(n, k);
-    ASSERT(slot->state == SLOT_OPEN);
-    const struct workload_command command = command_of(n, k);
-    n->sent_count += slot->again ? 0 : command.count;
-    n->resent_count += slot->again ? command.count : 0;
-    slot->state = SLOT_SENT;
-    slot->again = true;
-    n->in_flight_++;
-    ledger_sent(n->ledger, command.channel, n->producer, command.first + command.count - 1);
-    return RC_OK;
-}
-
-enum rc numbered_command(struct numbered *numbered, uint64_t load_ns, uint64_t now_ms,
-                         struct buf *to)
+void numbered_handed(struct numbered *numbered)
 {
     struct numbered *n = numbered;
-    if (n->why[0] != '\0' || (n->rewind_ && (n->in_flight_ > 0 || now_ms < n->pause_until_ms_))) {
-        return RC_END;
+    const struct workload_command command = command_of(n, n->cursor_);
+    if (n->cursor_ == n->handed_) {
+        n->handed_++;
+        n->left_[n->cursor_ % n->window_] = command.count;
+        bytes_zero(state_of(n, n->cursor_, 0), command.count);
     }
-    if (n->rewind_) {
-        n->rewind_ = false;
-        n->cursor_ = n->head_;
+    n->channels_[command.channel].begun = true;
+    n->cursor_index_++;
+    if (n->cursor_index_ == command.count) {
+        n->cursor_++;
+        n->cursor_index_ = 0;
     }
-    while (n->cursor_ < n->sent_) {
-        const uint64_t k = n->cursor_++;
-        if (slot_of(n, k)->state == SLOT_OPEN) {
-            return send_one(n, k, to);
+    numbered_check(n);
+}
+
+void numbered_new_client(struct numbered *numbered)
+{
+    struct numbered *n = numbered;
+    for (uint32_t i = 0; i < n->ledger->workload->options.channels; i++) {
+        n->channels_[i].begun = false;
+    }
+    n->cursor_ = n->head_;
+    n->cursor_index_ = 0;
+    numbered_check(n);
+}
+
+/* ---- what is said -------------------------------------------------------------------------- */
+
+void numbered_on_ready(struct numbered *numbered)
+{
+    struct numbered *n = numbered;
+    for (uint64_t k = n->head_; k < n->handed_; k++) {
+        const uint32_t count = command_of(n, k).count;
+        for (uint32_t i = 0; i < count; i++) {
+            uint8_t *state = state_of(n, k, i);
+            if ((*state & STATE_FLYING) != 0 && (*state & STATE_DONE) == 0) {
+                n->indeterminate_count += (*state & STATE_MAYBE) == 0 ? 1 : 0;
+                *state |= STATE_MAYBE;
+            }
+            *state &= (uint8_t)~STATE_FLYING;
         }
     }
-    const uint64_t due = numbered_due_ns(n);
-    if (due == UINT64_MAX || due > load_ns) {
-        return RC_END;
+    for (size_t i = 0; i < FLIGHTS; i++) {
+        n->flights_[i].id = 0;
     }
-    *slot_of(n, n->sent_) = (struct numbered_slot){.state = SLOT_OPEN};
-    const enum rc rc = send_one(n, n->sent_, to);
-    if (rc == RC_OK) {
-        n->sent_++;
-        n->cursor_ = n->sent_;
-        numbered_check(n);
+    n->in_flight_ = 0;
+}
+
+/* Whether the message had been said before. */
+static bool say_message(struct numbered *n, uint32_t channel, uint64_t number)
+{
+    uint64_t k;
+    uint32_t index;
+    uint8_t *state = find_state(n, channel, number, &k, &index);
+    const bool again = state == NULL || (*state & STATE_SAID) != 0;
+    n->sent_count += again ? 0 : 1;
+    n->resent_count += again ? 1 : 0;
+    if (state != NULL) {
+        *state |= STATE_SAID | STATE_FLYING;
     }
-    return rc;
+    return again;
+}
+
+void numbered_said(struct numbered *numbered, const struct client_said *said)
+{
+    struct numbered *n = numbered;
+    uint32_t channel;
+    if (said->what != CLIENT_SAID_PUBLISH ||
+        !workload_channel_of(n->ledger->workload, said->channel, &channel)) {
+        return;
+    }
+    struct numbered_flight *flight = &n->flights_[said->id % FLIGHTS];
+    *flight = (struct numbered_flight){
+        .id = said->id, .first = said->number, .channel = channel, .count = said->count};
+    for (uint32_t i = 0; i < said->count; i++) {
+        const bool again = say_message(n, channel, said->number + i);
+        flight->again = flight->again || again;
+    }
+    n->in_flight_ += said->count;
+    ledger_sent(n->ledger, channel, n->producer, said->number + said->count - 1);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-static void accuse(struct numbered *n, enum violation violation, uint64_t k, const char *what)
+static void accuse(struct numbered *n, enum violation violation, uint64_t id, const char *what)
 {
     violations_add(n->ledger->violations, violation, 1,
-                   "producer %" PRIu32 ", command %" PRIu64 ": %s", n->producer, k + 1, what);
+                   "producer %" PRIu32 ", publish %" PRIu64 ": %s", n->producer, id, what);
 }
 
-/* Takes a command off; the window moves on behind the oldest one that is open. */
+static void accuse_number(struct numbered *n, enum violation violation,
+                          const struct numbered_flight *flight, const char *what)
+{
+    violations_add(n->ledger->violations, violation, 1,
+                   "producer %" PRIu32 ", channel %" PRIu32 ", number %" PRIu64 ": %s", n->producer,
+                   flight->channel, flight->first, what);
+}
+
+/* The flight of that id, which is over with it; false: there is none. */
+static bool end_flight(struct numbered *n, uint64_t id, struct numbered_flight *ret_flight)
+{
+    struct numbered_flight *flight = &n->flights_[id % FLIGHTS];
+    if (id == 0 || flight->id != id) {
+        return false;
+    }
+    *ret_flight = *flight;
+    flight->id = 0;
+    ASSERT(n->in_flight_ >= flight->count);
+    n->in_flight_ -= flight->count;
+    return true;
+}
+
+/* [I6] in one channel, seqs rise as the numbers do. */
+static void check_seq(struct numbered *n, const struct numbered_flight *flight, uint64_t seq)
+{
+    struct numbered_channel *last = &n->channels_[flight->channel];
+    const bool rises = flight->first > last->number;
+    if (last->number != 0 && !n->ledger->channels[flight->channel].changed &&
+        rises != (seq > last->seq)) {
+        accuse_number(n, VIOLATION_PRODUCER_ORDER, flight,
+                      "its seq is not above that of the one before it");
+    }
+    if (rises) {
+        last->number = flight->first;
+        last->seq = seq;
+    }
+}
+
+/* What was answered before is answered again: with the same seq. */
+static void check_same_seq(struct numbered *n, const struct numbered_flight *flight, uint32_t i,
+                           uint64_t seq)
+{
+    uint64_t k;
+    uint32_t index;
+    const uint8_t *state = find_state(n, flight->channel, flight->first + i, &k, &index);
+    if (seq == 0 || n->channels_[flight->channel].untold ||
+        (state != NULL && (*state & STATE_DONE) == 0) ||
+        ledger_is_acked(n->ledger, flight->channel, seq, n->producer, flight->first + i)) {
+        return;
+    }
+    accuse_number(n, VIOLATION_ACK_MISMATCH, flight,
+                  "acknowledged again, with another seq than before");
+}
+
+/* The window moves on behind the oldest command that is not answered. */
 static void finish(struct numbered *n, uint64_t k)
 {
-    slot_of(n, k)->state = SLOT_DONE;
-    while (n->head_ < n->sent_ && slot_of(n, n->head_)->state == SLOT_DONE) {
+    ASSERT(n->left_[k % n->window_] > 0);
+    n->left_[k % n->window_]--;
+    while (n->head_ < n->handed_ && n->left_[n->head_ % n->window_] == 0) {
         n->head_++;
+        n->cursor_index_ = n->cursor_ < n->head_ ? 0 : n->cursor_index_;
+        n->cursor_ = n->cursor_ < n->head_ ? n->head_ : n->cursor_;
     }
-    n->cursor_ = n->cursor_ > n->head_ ? n->cursor_ : n->head_;
     numbered_check(n);
 }
 
-/* [I6] in one channel, seqs rise as the commands do. */
-static void check_seq(struct numbered *n, uint64_t k, uint32_t channel, uint64_t seq)
+/* One message of it was published. */
+static void finish_message(struct numbered *n, const struct numbered_flight *flight, uint32_t i,
+                           bool duplicate, uint64_t load_ns)
 {
-    struct numbered_channel *last = &n->channels_[channel];
-    const bool rises = k + 1 > last->index;
-    if (last->index != 0 && !n->ledger->channels[channel].changed && rises != (seq > last->seq)) {
-        accuse(n, VIOLATION_PRODUCER_ORDER, k, "its seq is not above that of the one before it");
+    uint64_t k;
+    uint32_t index;
+    uint8_t *state = find_state(n, flight->channel, flight->first + i, &k, &index);
+    n->duplicate_count += duplicate ? 1 : 0;
+    if (state == NULL || (*state & STATE_DONE) != 0) {
+        return; /* said twice, and answered twice */
     }
-    if (rises) {
-        *last = (struct numbered_channel){k + 1, seq};
+    if ((*state & STATE_MAYBE) != 0) {
+        n->found_stored_count += duplicate ? 1 : 0;
+        n->found_absent_count += duplicate ? 0 : 1;
     }
-}
-
-static void check_duplicate(struct numbered *n, uint64_t k, const struct numbered_slot *slot,
-                            const struct published *published, uint32_t count)
-{
-    if (published->duplicate) {
-        n->duplicate_count += count;
-        if (!slot->maybe) {
-            accuse(n, VIOLATION_NUMBERING_REFUSED, k, "called a duplicate, though sent once");
-        }
-    }
-    if (slot->maybe) {
-        n->found_stored_count += published->duplicate ? count : 0;
-        n->found_absent_count += published->duplicate ? 0 : count;
-    }
-}
-
-static void add_latency(struct numbered *n, uint64_t k, uint32_t count, uint64_t load_ns)
-{
-    for (uint32_t i = 0; i < count && n->latency_us != NULL; i++) {
-        const uint64_t due = workload_due_ns(n->ledger->workload, n->producer, k, i);
+    *state = STATE_SAID | STATE_DONE;
+    n->acked_count++;
+    if (n->latency_us != NULL) {
+        const uint64_t due = workload_due_ns(n->ledger->workload, n->producer, k, index);
         histogram_add(n->latency_us, load_ns > due ? (load_ns - due) / 1000 : 0);
     }
-}
-
-static void on_published(struct numbered *n, const struct published *published, uint64_t load_ns)
-{
-    const uint64_t k = published->id - 1;
-    if (published->id == 0 || k < n->head_ || k >= n->sent_ || slot_of(n, k)->state != SLOT_SENT) {
-        accuse(n, VIOLATION_PROTOCOL, k, "answered, though it is not open");
-        return;
-    }
-    const struct workload_command command = command_of(n, k);
-    struct numbered_slot *slot = slot_of(n, k);
-    if (published->count != 0 && published->count != command.count) {
-        accuse(n, VIOLATION_PROTOCOL, k, "`published` has another count than the batch");
-    }
-    if (published->seq == 0 && !published->duplicate) {
-        accuse(n, VIOLATION_PROTOCOL, k, "`published` without a seq");
-    }
-    n->in_flight_--;
-    n->refusals_ = n->rewind_ ? n->refusals_ : 0;
-    check_duplicate(n, k, slot, published, command.count);
-    if (published->epoch.size > 0) {
-        ledger_epoch(n->ledger, command.channel, published->epoch);
-    }
-    if (published->seq != 0) {
-        check_seq(n, k, command.channel, published->seq);
-    }
-    for (uint32_t i = 0; i < command.count; i++) {
-        ledger_acked(n->ledger, command.channel, published->seq == 0 ? 0 : published->seq + i,
-                     n->producer, command.first + i,
-                     i == 0 ? published->message_id : (struct bytes){0});
-    }
-    n->acked_count += command.count;
-    add_latency(n, k, command.count, load_ns);
     finish(n, k);
 }
 
-/* The channel that an answer with that id must name. False: it answers nothing, which is told. */
-static bool channel_asked(const struct numbered *n, uint64_t id,
-                          char name[static WORKLOAD_NAME_SIZE], struct bytes *ret_name)
+/* Whether a message of it may have been stored before it was said in this flight. */
+static bool maybe_stored(const struct numbered *n, const struct numbered_flight *flight)
 {
-    const uint64_t k = id - 1;
-    if (id == 0 || k < n->head_ || k >= n->sent_) {
-        return false;
-    }
-    *ret_name =
-        bytes_of(name, workload_channel_name(n->ledger->workload, command_of(n, k).channel, name));
-    return true;
+    uint64_t k;
+    uint32_t index;
+    const uint8_t *state = find_state(n, flight->channel, flight->first, &k, &index);
+    return flight->again || state == NULL || (*state & STATE_MAYBE) != 0;
 }
 
-/* `"epoch":"…"` with its quotes. */
-static bool take_epoch(struct bytes text, size_t *at, struct bytes *ret_epoch)
+static void on_flight(struct numbered *n, const struct numbered_flight *flight,
+                      const struct reply *reply, uint64_t seq, bool tells_id, uint64_t load_ns)
 {
-    struct bytes inner;
-    if (!pushed_take_plain(text, at, BYTES_LITERAL(",\"epoch\":"), &inner)) {
-        return false;
-    }
-    *ret_epoch = bytes_of(inner.data - 1, inner.size + 2);
-    return true;
-}
-
-bool numbered_take_quick(struct numbered *numbered, struct bytes text, uint64_t load_ns)
-{
-    struct published p = {0};
-    struct bytes channel;
-    struct bytes asked;
     char name[WORKLOAD_NAME_SIZE];
-    size_t at = 0;
-    if (!pushed_take_number(text, &at, BYTES_LITERAL("{\"type\":\"published\",\"id\":"), &p.id) ||
-        !pushed_take_plain(text, &at, BYTES_LITERAL(",\"channel\":"), &channel) ||
-        !pushed_take_number(text, &at, BYTES_LITERAL(",\"seq\":"), &p.seq) ||
-        !pushed_take_plain(text, &at, BYTES_LITERAL(",\"message_id\":"), &p.message_id) ||
-        !take_epoch(text, &at, &p.epoch)) {
-        return false;
+    const size_t size = workload_channel_name(n->ledger->workload, flight->channel, name);
+    struct bytes id = tells_id ? reply->id_text : (struct bytes){0};
+    struct digest_id digits = {0};
+    if (!bytes_equal(reply->channel, bytes_of(name, size))) {
+        accuse_number(n, VIOLATION_PROTOCOL, flight, "`published` names another channel");
     }
-    (void)pushed_take_number(text, &at, BYTES_LITERAL(",\"count\":"), &p.count);
-    const struct bytes rest = bytes_of(text.data + at, text.size - at);
-    p.duplicate = bytes_equal(rest, BYTES_LITERAL(",\"duplicate\":true}"));
-    if ((!p.duplicate && !bytes_equal(rest, BYTES_LITERAL("}"))) || p.seq == 0 ||
-        !channel_asked(numbered, p.id, name, &asked) || !bytes_equal(channel, asked)) {
-        return false;
+    if (seq == 0 && !reply->duplicate) {
+        accuse_number(n, VIOLATION_PROTOCOL, flight, "`published` without a seq");
     }
-    on_published(numbered, &p, load_ns);
-    return true;
+    if (reply->duplicate && !maybe_stored(n, flight)) {
+        accuse_number(n, VIOLATION_NUMBERING_REFUSED, flight,
+                      "called a duplicate, though sent once");
+    }
+    ledger_epoch(n->ledger, flight->channel, bytes_of_text(reply->epoch));
+    if (seq != 0) {
+        check_seq(n, flight, seq);
+    }
+    n->channels_[flight->channel].untold = n->channels_[flight->channel].untold || seq == 0;
+    if (tells_id && id.size == 0 && reply->message_id != 0) {
+        id = digest_id_text(&digits, reply->message_id);
+    }
+    for (uint32_t i = 0; i < flight->count; i++) {
+        const uint64_t at = seq == 0 ? 0 : seq + i;
+        check_same_seq(n, flight, i, at);
+        ledger_acked(n->ledger, flight->channel, at, n->producer, flight->first + i,
+                     i == 0 ? id : (struct bytes){0});
+        finish_message(n, flight, i, reply->duplicate, load_ns);
+    }
 }
 
-static void take_published(struct numbered *n, const struct client_message *message,
-                           uint64_t load_ns)
+static void on_published(struct numbered *n, const struct reply *reply, uint64_t load_ns)
 {
-    struct published p = {
-        .seq = client_message_integer_or_0(message, CLIENT_FIELD_SEQ),
-        .count = client_message_integer_or_0(message, CLIENT_FIELD_MESSAGE_COUNT),
-        .duplicate = client_message_true(message, CLIENT_FIELD_DUPLICATE),
-    };
-    if (!client_message_integer(message, CLIENT_FIELD_ID, &p.id)) {
-        accuse(n, VIOLATION_PROTOCOL, n->head_, "`published` without an id");
-        return;
+    uint64_t seq = reply->has_seq ? reply->seq : 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < reply->publishes; i++) {
+        struct numbered_flight flight;
+        if (!end_flight(n, reply->id + i, &flight)) {
+            accuse(n, VIOLATION_PROTOCOL, reply->id + i, "answered, though it is not open");
+            return;
+        }
+        on_flight(n, &flight, reply, seq, i == 0, load_ns);
+        seq = seq == 0 ? 0 : seq + flight.count;
+        count += flight.count;
     }
-    char name[WORKLOAD_NAME_SIZE];
-    struct bytes asked;
-    if (channel_asked(n, p.id, name, &asked) &&
-        !client_message_is(message, CLIENT_FIELD_CHANNEL, asked)) {
-        accuse(n, VIOLATION_PROTOCOL, p.id - 1, "`published` names another channel");
+    /* [P 5] one message is what is meant where no count is told. */
+    if (reply->count != count && reply->count != 1) {
+        accuse(n, VIOLATION_PROTOCOL, reply->id, "`published` has another count than was sent");
     }
-    const struct json_value *id = &message->fields[CLIENT_FIELD_MESSAGE_ID];
-    if (client_message_has(message, CLIENT_FIELD_MESSAGE_ID) && id->kind == JSON_KIND_STRING &&
-        !id->escaped) {
-        p.message_id = json_string_inner(id);
-    }
-    const struct json_value *epoch = &message->fields[CLIENT_FIELD_EPOCH];
-    if (client_message_has(message, CLIENT_FIELD_EPOCH) && epoch->kind == JSON_KIND_STRING) {
-        p.epoch = epoch->raw;
-    }
-    on_published(n, &p, load_ns);
 }
 
-/* Whether an older command to the same channel is open: then it is that one's refusal that tells.
- */
-static bool older_open(const struct numbered *n, uint64_t k)
+/* Whether an older message of the channel is open: then it is that one's refusal that tells. */
+static bool older_open(const struct numbered *n, const struct numbered_flight *flight)
 {
+    uint64_t k;
+    uint32_t index;
+    const uint8_t *state = find_state(n, flight->channel, flight->first, &k, &index);
+    if (state == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < index; i++) {
+        if ((*state_of(n, k, i) & STATE_DONE) == 0) {
+            return true;
+        }
+    }
     const uint32_t channels = n->ledger->workload->options.channels;
     for (uint64_t older = k; older >= n->head_ + channels; older -= channels) {
-        if (slot_of(n, older - channels)->state != SLOT_DONE) {
+        if (n->left_[(older - channels) % n->window_] > 0) {
             return true;
         }
     }
     return false;
 }
 
-static void begin_rewind(struct numbered *n, const struct client_message *message, uint64_t now_ms)
+void numbered_give_up(struct numbered *numbered, const char *code, const char *text)
 {
-    uint64_t pause = client_message_integer_or_0(message, CLIENT_FIELD_RETRY_AFTER_MS);
-    pause = pause > 0 ? pause : link_backoff_ms(n->refusals_, now_ms);
-    pause = pause < PAUSE_MS_MAX ? pause : PAUSE_MS_MAX;
-    n->refusals_++;
-    n->rewind_ = true;
-    if (n->pause_until_ms_ < now_ms + pause) {
-        n->pause_until_ms_ = now_ms + pause;
-    }
-}
-
-static void give_up(struct numbered *n, const char *code, const char *text)
-{
+    struct numbered *n = numbered;
     (void)snprintf(n->why, sizeof(n->why), "producer %" PRIu32 ": refused (%s): %s", n->producer,
                    code, text);
 }
 
-static void on_error(struct numbered *n, uint64_t k, const struct client_message *message,
-                     uint64_t now_ms)
+/* It waits to be said again. [P 3] nothing was stored; only of a fault of its own nobody knows what
+ * it left. */
+static void refuse_for_a_time(struct numbered *n, const struct numbered_flight *flight,
+                              bool internal)
+{
+    n->refused_count += flight->count;
+    for (uint32_t i = 0; i < flight->count && internal; i++) {
+        uint64_t k;
+        uint32_t index;
+        uint8_t *state = find_state(n, flight->channel, flight->first + i, &k, &index);
+        if (state != NULL && (*state & (STATE_MAYBE | STATE_DONE)) == 0) {
+            *state |= STATE_MAYBE;
+            n->indeterminate_count++;
+        }
+    }
+}
+
+static void land(struct numbered *n, const struct numbered_flight *flight)
+{
+    for (uint32_t i = 0; i < flight->count; i++) {
+        uint64_t k;
+        uint32_t index;
+        uint8_t *state = find_state(n, flight->channel, flight->first + i, &k, &index);
+        if (state != NULL) {
+            *state &= (uint8_t)~STATE_FLYING;
+        }
+    }
+}
+
+static void on_refused(struct numbered *n, const struct numbered_flight *flight,
+                       const struct client_message *object)
 {
     char code[40];
     char text[200];
-    client_message_show(message, CLIENT_FIELD_CODE, code, sizeof(code));
-    client_message_show(message, CLIENT_FIELD_TEXT, text, sizeof(text));
-    n->in_flight_--;
-    slot_of(n, k)->state = SLOT_OPEN;
+    client_message_show(object, CLIENT_FIELD_CODE, code, sizeof(code));
+    client_message_show(object, CLIENT_FIELD_TEXT, text, sizeof(text));
+    land(n, flight);
     const bool sequence = strcmp(code, "out_of_sequence") == 0;
-    if (sequence && older_open(n, k)) {
-        n->rewind_ = true;
+    if (sequence && older_open(n, flight)) {
         return;
     }
     if (sequence || strcmp(code, "producer_unknown") == 0 || strcmp(code, "producer_fenced") == 0) {
         violations_add(n->ledger->violations, VIOLATION_NUMBERING_REFUSED, 1,
                        "producer %" PRIu32 ", channel %" PRIu32 ": its next number, %" PRIu64
                        ", is refused (%s): %s",
-                       n->producer, command_of(n, k).channel, command_of(n, k).first, code, text);
-        give_up(n, code, text);
+                       n->producer, flight->channel, flight->first, code, text);
+        numbered_give_up(n, code, text);
         n->accused = true;
         return;
     }
-    if (client_message_has(message, CLIENT_FIELD_RETRY_AFTER_MS) ||
+    if (client_message_has(object, CLIENT_FIELD_RETRY_AFTER_MS) ||
         strcmp(code, "unavailable") == 0 || strcmp(code, "rate_limited") == 0 ||
         strcmp(code, "internal") == 0) {
-        n->refused_count += command_of(n, k).count;
-        /* [P 3] nothing was stored; only of a fault of its own nobody knows what it left. */
-        if (strcmp(code, "internal") == 0 && !slot_of(n, k)->maybe) {
-            slot_of(n, k)->maybe = true;
-            n->indeterminate_count += command_of(n, k).count;
-        }
-        begin_rewind(n, message, now_ms);
+        refuse_for_a_time(n, flight, strcmp(code, "internal") == 0);
         return;
     }
-    give_up(n, code, text);
+    numbered_give_up(n, code, text);
 }
 
-void numbered_take(struct numbered *numbered, const struct client_message *message,
-                   uint64_t load_ns, uint64_t now_ms)
+void numbered_heard(struct numbered *numbered, const struct reply *reply, uint64_t load_ns)
 {
     struct numbered *n = numbered;
-    uint64_t id;
-    if (message->type == CLIENT_PUBLISHED) {
-        take_published(n, message, load_ns);
+    struct numbered_flight flight;
+    if (reply->type == CLIENT_PUBLISHED) {
+        on_published(n, reply, load_ns);
         return;
     }
-    if (message->type != CLIENT_ERROR) {
+    if (reply->type != CLIENT_ERROR) {
         return; /* [P 2] what we do not know is ignored */
     }
-    if (!client_message_integer(message, CLIENT_FIELD_ID, &id)) {
+    if (reply->id == 0) {
         char text[200];
-        client_message_show(message, CLIENT_FIELD_TEXT, text, sizeof(text));
-        give_up(n, "error", text);
+        client_message_show(&reply->object, CLIENT_FIELD_TEXT, text, sizeof(text));
+        numbered_give_up(n, "error", text);
         return;
     }
-    if (id == 0 || id - 1 < n->head_ || id > n->sent_ || slot_of(n, id - 1)->state != SLOT_SENT) {
-        accuse(n, VIOLATION_PROTOCOL, id - 1, "refused, though it is not open");
+    if (!end_flight(n, reply->id, &flight)) {
+        accuse(n, VIOLATION_PROTOCOL, reply->id, "refused, though it is not open");
         return;
     }
-    on_error(n, id - 1, message, now_ms);
+    on_refused(n, &flight, &reply->object);
     numbered_check(n);
 }
 
@@ -439,7 +490,7 @@ void numbered_take(struct numbered *numbered, const struct client_message *messa
 
 void numbered_stop(struct numbered *numbered)
 {
-    numbered->end_ = numbered->sent_;
+    numbered->end_ = numbered->handed_;
 }
 
 bool numbered_done(const struct numbered *numbered)

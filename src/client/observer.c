@@ -14,32 +14,20 @@ enum rc observer_init(struct observer *observer, struct ledger *ledger, uint32_t
                       const char *name, struct buf *scratch)
 {
     const uint64_t bits = ledger_bit_count(ledger, channel);
-    *observer = (struct observer){.ledger = ledger,
-                                  .channel = channel,
-                                  .next = 1,
-                                  .retry_at_ms = OBSERVER_NEVER,
-                                  .scratch = scratch};
+    *observer =
+        (struct observer){.ledger = ledger, .channel = channel, .next = 1, .scratch = scratch};
     (void)snprintf(observer->name, sizeof(observer->name), "%s", name);
     observer->delivered = mem_calloc(bits / 8 + 1, 1);
     observer->last_numbers = mem_calloc(ledger->workload->options.producers, sizeof(uint32_t));
     enum rc rc = observer->delivered == NULL || observer->last_numbers == NULL ? RC_NOMEM : RC_OK;
-    char channel_name[WORKLOAD_NAME_SIZE];
-    const size_t size = workload_channel_name(ledger->workload, channel, channel_name);
-    observer->digest = digest_start(bytes_of(channel_name, size));
+    observer->channel_name_size =
+        workload_channel_name(ledger->workload, channel, observer->channel_name);
+    observer->digest = digest_start(bytes_of(observer->channel_name, observer->channel_name_size));
     observer->digest_whole = true;
     if (rc == RC_OK) {
         /* Without it a message could not be compared, and would seem to be another. */
         buf_clear(scratch);
         rc = buf_reserve(scratch, workload_data_room(ledger->workload));
-    }
-    if (rc == RC_OK) {
-        rc = buf_append(&observer->head, BYTES_LITERAL("{\"type\":\"message\",\"channel\":\""));
-    }
-    if (rc == RC_OK) {
-        rc = buf_append(&observer->head, bytes_of(channel_name, size));
-    }
-    if (rc == RC_OK) {
-        rc = buf_append(&observer->head, BYTES_LITERAL("\",\"seq\":"));
     }
     if (rc != RC_OK) {
         observer_deinit(observer);
@@ -52,7 +40,6 @@ void observer_deinit(struct observer *observer)
     mem_free(observer->delivered);
     mem_free(observer->last_numbers);
     mem_free(observer->gaps);
-    buf_deinit(&observer->head);
     *observer = (struct observer){0};
 }
 
@@ -75,47 +62,40 @@ bool observer_has(const struct observer *observer, uint32_t producer, uint64_t n
 /* ---- one message --------------------------------------------------------------------------- */
 
 /* Whose message it is; false: nobody has sent it. */
-static bool find_sender(const struct observer *o, const struct pushed *pushed,
+static bool find_sender(const struct observer *o, const struct reply_message *m,
                         uint32_t *ret_producer)
 {
     uint32_t producer;
-    if (!workload_producer_of(o->ledger->workload, pushed->producer, &producer) ||
-        pushed->producer_seq == 0 ||
-        pushed->producer_seq > o->ledger->sent[ledger_stream(o->ledger, o->channel, producer)]) {
+    if (!workload_producer_of(o->ledger->workload, m->producer, &producer) ||
+        m->producer_seq == 0 ||
+        m->producer_seq > o->ledger->sent[ledger_stream(o->ledger, o->channel, producer)]) {
         return false;
     }
     *ret_producer = producer;
     return true;
 }
 
-size_t observer_data_matches(struct observer *observer, const struct pushed *pushed,
-                             struct bytes rest)
+/* Whether data and key are, byte for byte, what was sent. */
+static bool payload_is_right(struct observer *o, const struct reply_message *m, uint32_t producer)
 {
-    uint32_t producer;
-    if (!find_sender(observer, pushed, &producer)) {
-        return 0;
-    }
-    const struct workload *workload = observer->ledger->workload;
-    const struct bytes key = workload_key(workload, pushed->producer_seq);
-    struct buf *wanted = observer->scratch;
+    const struct workload *workload = o->ledger->workload;
+    const struct bytes key = workload_key(workload, m->producer_seq);
+    struct buf *wanted = o->scratch;
     buf_clear(wanted);
-    const enum rc rc =
-        workload_data(workload, observer->channel, producer, pushed->producer_seq, wanted);
+    const enum rc rc = workload_data(workload, o->channel, producer, m->producer_seq, wanted);
     ASSERT(rc == RC_OK); /* observer_init() has made room */
-    const bool right = rest.size >= wanted->size &&
-                       memcmp(rest.data, wanted->data, wanted->size) == 0 &&
-                       pushed->has_key == (key.size > 0) && bytes_equal(pushed->key, key);
-    return right ? wanted->size : 0;
+    return !m->is_bytes && bytes_equal(m->data, buf_bytes(wanted)) &&
+           m->has_key == (key.size > 0) && bytes_equal(m->key, key);
 }
 
-static void check_payload(struct observer *o, const struct pushed *pushed)
+static void check_payload(struct observer *o, const struct reply_message *m, uint32_t producer)
 {
-    if (observer_data_matches(o, pushed, pushed->data) != pushed->data.size) {
+    if (!payload_is_right(o, m, producer)) {
         violations_add(o->ledger->violations, VIOLATION_PAYLOAD_CHANGED, 1,
                        "%s, channel %" PRIu32 ", seq %" PRIu64 ": data or key of %.*s's number "
                        "%" PRIu64 " are not what was sent",
-                       o->name, o->channel, pushed->seq, (int)pushed->producer.size,
-                       (const char *)pushed->producer.data, pushed->producer_seq);
+                       o->name, o->channel, m->seq, (int)m->producer.size,
+                       (const char *)m->producer.data, m->producer_seq);
     }
 }
 
@@ -142,17 +122,24 @@ static void forget_numbers(struct observer *o)
     }
 }
 
-/* Seqs from `next` up to `seq` were passed over without a word; they may still come. */
-static void skip_to(struct observer *o, uint64_t seq)
+/* Seqs from `from` up to `seq` were passed over without a word; they may still come. */
+static void skip(struct observer *o, uint64_t from, uint64_t seq)
 {
-    const uint64_t skipped = seq - o->next;
     if (o->missing == 0) {
-        o->missing_first = o->next;
+        o->missing_first = from;
     }
-    o->missing += skipped;
-    o->ledger->violations->suspects += skipped;
-    o->next = seq;
+    o->missing += seq - from;
+    o->ledger->violations->suspects += seq - from;
     forget_numbers(o);
+}
+
+/* A seq that was judged before comes again, as the client has asked for it. */
+static void take_again(struct observer *o, uint64_t seq)
+{
+    if (seq > o->again) {
+        skip(o, o->again, seq);
+    }
+    o->again = seq + 1 == o->next ? 0 : seq + 1;
 }
 
 /* A seq that was passed before. */
@@ -177,9 +164,11 @@ static void take_late(struct observer *o, uint64_t seq, bool known)
 static void take_new(struct observer *o, uint64_t seq, uint32_t producer, uint64_t number,
                      bool known)
 {
-    if (seq > o->next) {
-        skip_to(o, seq);
+    const uint64_t wanted = o->again == 0 ? o->next : o->again;
+    if (seq > wanted) {
+        skip(o, wanted, seq);
     }
+    o->again = 0;
     o->next = seq + 1;
     if (known) {
         violations_add(o->ledger->violations, VIOLATION_STORED_TWICE, 1,
@@ -191,24 +180,32 @@ static void take_new(struct observer *o, uint64_t seq, uint32_t producer, uint64
     check_producer_order(o, producer, number, seq);
 }
 
-/* The digest goes on only from one message to the next. */
-static void roll_digest(struct observer *o, const struct pushed *pushed)
+struct bytes observer_id(struct observer *observer, const struct reply_message *message)
 {
-    if (pushed->seq != o->next || pushed->message_id.size > DIGEST_TEXT_BYTES_MAX ||
-        pushed->producer.size > DIGEST_TEXT_BYTES_MAX || pushed->key.size > DIGEST_TEXT_BYTES_MAX) {
+    return message->id_text.size > 0 || message->message_id == 0
+               ? message->id_text
+               : digest_id_text(&observer->id, message->message_id);
+}
+
+/* The digest goes on only from one message to the next. */
+static void roll_digest(struct observer *o, const struct reply_message *m, struct bytes id)
+{
+    if (m->seq != o->next || id.size > DIGEST_TEXT_BYTES_MAX ||
+        m->producer.size > DIGEST_TEXT_BYTES_MAX || m->key.size > DIGEST_TEXT_BYTES_MAX) {
         o->digest_whole = false;
     }
     if (!o->digest_whole) {
         return;
     }
-    const struct digest_message message = {.seq = pushed->seq,
-                                           .time_ms = pushed->time,
-                                           .message_id = pushed->message_id,
-                                           .producer = pushed->producer,
-                                           .producer_seq = pushed->producer_seq,
-                                           .key = pushed->key,
-                                           .has_key = pushed->has_key,
-                                           .data = pushed->data};
+    const struct digest_message message = {.seq = m->seq,
+                                           .time_ms = m->time_ms,
+                                           .message_id = id,
+                                           .producer = m->producer,
+                                           .producer_seq = m->producer_seq,
+                                           .key = m->key,
+                                           .has_key = m->has_key,
+                                           .is_bytes = m->is_bytes,
+                                           .data = m->data};
     o->digest = digest_roll(o->digest, &message);
 }
 
@@ -224,46 +221,51 @@ static void check_window(const struct observer *o, uint64_t seq)
     }
 }
 
-void observer_message(struct observer *observer, const struct pushed *pushed, bool data_right,
+/* A message that came for the first time. */
+static void count_delivery(struct observer *o, uint32_t producer, uint64_t number, uint64_t load_ns)
+{
+    set_bit(o->delivered, ledger_bit(o->ledger, o->channel, producer, number));
+    o->distinct++;
+    const uint64_t due = workload_number_due_ns(o->ledger->workload, o->channel, producer, number);
+    if (o->latency_us != NULL && load_ns >= due) {
+        histogram_add(o->latency_us, (load_ns - due) / 1000);
+    }
+}
+
+void observer_message(struct observer *observer, const struct reply_message *message,
                       uint64_t load_ns)
 {
     struct observer *o = observer;
+    const struct reply_message *m = message;
+    const struct bytes id = observer_id(o, m);
     uint32_t producer;
     o->received++;
-    check_window(o, pushed->seq);
-    roll_digest(o, pushed);
-    if (!find_sender(o, pushed, &producer)) {
+    check_window(o, m->seq);
+    roll_digest(o, m, id);
+    if (!find_sender(o, m, &producer)) {
         violations_add(o->ledger->violations, VIOLATION_UNEXPECTED, 1,
                        "%s, channel %" PRIu32 ", seq %" PRIu64 ": number %" PRIu64
                        " of producer '%.*s' was never sent",
-                       o->name, o->channel, pushed->seq, pushed->producer_seq,
-                       (int)pushed->producer.size, (const char *)pushed->producer.data);
-        o->next = pushed->seq >= o->next ? pushed->seq + 1 : o->next;
+                       o->name, o->channel, m->seq, m->producer_seq, (int)m->producer.size,
+                       (const char *)m->producer.data);
+        o->next = m->seq >= o->next ? m->seq + 1 : o->next;
         return;
     }
-    if (!data_right) {
-        check_payload(o, pushed);
-    }
-    const uint64_t number = pushed->producer_seq;
-    const uint64_t bit = ledger_bit(o->ledger, o->channel, producer, number);
-    const bool known = has_bit(o->delivered, bit);
-    if (pushed->seq >= o->next) {
-        take_new(o, pushed->seq, producer, number, known);
+    check_payload(o, m, producer);
+    const bool known = observer_has(o, producer, m->producer_seq);
+    if (m->seq >= o->next) {
+        take_new(o, m->seq, producer, m->producer_seq, known);
+    } else if (o->again != 0 && m->seq >= o->again) {
+        take_again(o, m->seq);
+        ledger_seen(o->ledger, o->channel, m->seq, producer, m->producer_seq, m->time_ms, id);
+        return;
     } else {
-        take_late(o, pushed->seq, known);
+        take_late(o, m->seq, known);
     }
     if (!known) {
-        set_bit(o->delivered, bit);
-        o->distinct++;
-        const uint64_t due =
-            workload_number_due_ns(o->ledger->workload, o->channel, producer, number);
-        if (o->latency_us != NULL && load_ns >= due) {
-            histogram_add(o->latency_us, (load_ns - due) / 1000);
-        }
+        count_delivery(o, producer, m->producer_seq, load_ns);
     }
-    o->taken_last = pushed->seq;
-    ledger_seen(o->ledger, o->channel, pushed->seq, producer, number, pushed->time,
-                pushed->message_id);
+    ledger_seen(o->ledger, o->channel, m->seq, producer, m->producer_seq, m->time_ms, id);
 }
 
 /* ---- what is missing ----------------------------------------------------------------------- */
@@ -291,6 +293,7 @@ void observer_gap(struct observer *observer, uint64_t from, uint64_t to, const c
     remember_gap(o, from, to);
     o->digest_whole = false;
     forget_numbers(o);
+    o->again = o->again != 0 && to + 1 < o->next ? to + 1 : 0;
     o->next = to + 1 > o->next ? to + 1 : o->next;
     o->acked = to > o->acked ? to : o->acked; /* nobody can acknowledge what is gone */
 }

@@ -1,8 +1,10 @@
 /* One subscriber's (or reader's) view of one channel of a load, checked message by message. Sans
  * I/O.
  *
- * Unlike client/subscriber.h it does not end at the first thing that is wrong: it names and counts
- * it and goes on, so that the account at the end says what happened and how often.
+ * It listens at a client of the library (client/tap.h) to what the server sends, and judges that,
+ * whatever the client then makes of it: what the client drops, keeps or fills from history was sent
+ * wrongly all the same. It does not end at the first thing that is wrong: it names and counts it
+ * and goes on, so that the account at the end says what happened and how often.
  *
  *   seq is next                     taken
  *   seq is higher                   what lies between is missing; if it does not turn up until the
@@ -12,18 +14,20 @@
  *   number known at a new seq       stored twice ([I5])
  *   a producer's numbers, next to   rise one by one ([I6]); after a gap anything higher will do
  *
+ * A client that has not got all that was seen here (it fills a hole) resumes from where it stands:
+ * from there to `next` what was judged before comes again, and only has to be the same.
+ *
  * Thread: the owner's.  Memory: observer_deinit() frees. */
 #ifndef CLIENT_OBSERVER_H
 #define CLIENT_OBSERVER_H
 
+#include "base/digest.h"
 #include "client/histogram.h"
 #include "client/ledger.h"
-#include "client/message.h"
-#include "client/pushed.h"
+#include "client/tap.h"
 
 #define OBSERVER_NAME_SIZE 32u
 #define OBSERVER_GAPS_MAX  4096u
-#define OBSERVER_WHY_SIZE  320u
 
 struct observer_gap {
     uint64_t from;
@@ -36,18 +40,18 @@ struct observer {
     uint32_t channel;
     uint64_t window; /* 0: none */
     char name[OBSERVER_NAME_SIZE];
+    char channel_name[WORKLOAD_NAME_SIZE];
+    size_t channel_name_size;
     /* where it stands */
     bool begun;  /* has a position */
     bool active; /* subscribed on this connection */
+    bool left;   /* the server has ended the subscription by itself */
     uint64_t next;
-    size_t epoch_size; /* of the history that `next` belongs to */
-    uint8_t epoch[LEDGER_EPOCH_SIZE];
-    uint64_t latest_told; /* the server's, at the last `subscribed` or `history` */
-    uint64_t taken_last;  /* on this connection, 0: none */
-    uint64_t acked;       /* on this connection; at first all before it, and what is gone */
-    uint64_t retry_at_ms; /* UINT64_MAX: no subscribe waits */
-    unsigned refusals;
-    char why[OBSERVER_WHY_SIZE]; /* not empty: the server will never let us */
+    uint64_t again; /* 0: nothing comes again; else the next that does, below `next` */
+    uint64_t asked; /* where the client has asked to begin, 0: with the earliest */
+    char epoch[REPLY_EPOCH_SIZE]; /* of the history that `next` belongs to */
+    uint64_t latest_told;         /* the server's, at the last `subscribed` or `history` */
+    uint64_t acked;               /* on this connection; at first all before it, and what is gone */
     /* what it counted */
     uint64_t received;
     uint64_t distinct;
@@ -60,9 +64,8 @@ struct observer {
     struct observer_gap *gaps; /* announced */
     uint8_t *delivered;        /* bit per number, ledger_bit() */
     uint32_t *last_numbers;    /* by producer; LAST_UNKNOWN behind a gap */
-    struct buf head;           /* how a push of this channel begins, where it is written as usual */
     struct buf *scratch;
-    struct pushed_room room;
+    struct digest_id id;
 };
 
 /* `name` is for people; `scratch` may be shared by observers, who need its memory as long as they
@@ -73,24 +76,18 @@ void observer_deinit(struct observer *observer);
 
 /* ---- as a subscription --------------------------------------------------------------------- */
 
-/* A new connection: a subscribe is to be sent. */
-void observer_on_ready(struct observer *observer, uint64_t now_ms);
-/* Appends the command that is due: subscribe, or an ack. RC_END: none; RC_NOMEM */
-MUST_USE enum rc observer_command(struct observer *observer, uint64_t now_ms, struct buf *to);
-/* Takes what the server said, if it is a message that is as it should be; `load_ns` is the time
- * since the load began. False: it must be parsed. */
-bool observer_take_quick(struct observer *observer, struct bytes text, uint64_t load_ns);
-/* Takes anything. */
-void observer_take(struct observer *observer, const struct client_message *message,
-                   uint64_t load_ns, uint64_t now_ms);
+/* A new connection. */
+void observer_on_ready(struct observer *observer);
+void observer_said(struct observer *observer, const struct client_said *said);
+/* `load_ns` is the time since the load began. */
+void observer_heard(struct observer *observer, const struct reply *reply, uint64_t load_ns);
 
 /* ---- as a reader of history ---------------------------------------------------------------- */
 
-/* Appends `history` from where it stands (seq 1 at first). RC_NOMEM */
-MUST_USE enum rc observer_history_command(struct observer *observer, uint64_t id, struct buf *to);
-/* Takes a `history` reply; *ret_more: there is more to ask for. */
-void observer_take_history(struct observer *observer, const struct client_message *message,
-                           bool *ret_more);
+/* Takes a `history` that was asked for from where it stands (seq 1 at first); *ret_more: there is
+ * more to ask for. */
+void observer_history(struct observer *observer, enum wire_codec codec, const struct reply *reply,
+                      struct reply_room *room, bool *ret_more);
 
 /* ---- the end ------------------------------------------------------------------------------- */
 

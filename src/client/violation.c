@@ -44,6 +44,15 @@ void violations_add(struct violations *violations, enum violation violation, uin
     va_end(args);
 }
 
+uint64_t violations_counted(const struct violations *violations)
+{
+    uint64_t count = violations->suspects;
+    for (size_t i = 0; i < VIOLATION_COUNT; i++) {
+        count += violations->counts[i];
+    }
+    return count;
+}
+
 const char *violation_name(enum violation violation)
 {
     ASSERT(violation < VIOLATION_COUNT);

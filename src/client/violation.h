@@ -62,6 +62,9 @@ struct violations {
 void violations_add(struct violations *violations, enum violation violation, uint64_t count,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* How many were counted in all, tolerated or not, with what is only suspected. */
+uint64_t violations_counted(const struct violations *violations);
+
 const char *violation_name(enum violation violation);
 const char *violation_invariant(enum violation violation);
 const char *violation_meaning(enum violation violation);

@@ -122,16 +122,26 @@ static uint64_t turn_of(const struct workload *workload, uint32_t channel, uint3
     return (channel + channels - producer % channels) % channels;
 }
 
+void workload_place(const struct workload *workload, uint32_t channel, uint32_t producer,
+                    uint64_t number, uint64_t *ret_k, uint32_t *ret_index)
+{
+    const uint64_t batch = workload->options.batch;
+    ASSERT(number > 0);
+    *ret_k =
+        (number - 1) / batch * workload->options.channels + turn_of(workload, channel, producer);
+    *ret_index = (uint32_t)((number - 1) % batch);
+}
+
 uint64_t workload_number_due_ns(const struct workload *workload, uint32_t channel,
                                 uint32_t producer, uint64_t number)
 {
-    const uint64_t batch = workload->options.batch;
+    uint64_t k;
+    uint32_t index;
     if (number == 0 || number > workload->options.messages) {
         return UINT64_MAX;
     }
-    const uint64_t k =
-        (number - 1) / batch * workload->options.channels + turn_of(workload, channel, producer);
-    const uint64_t message = first_message(workload, producer, k) + (number - 1) % batch;
+    workload_place(workload, channel, producer, number, &k, &index);
+    const uint64_t message = first_message(workload, producer, k) + index;
     return message < workload->options.messages ? due_ns(workload, message) : UINT64_MAX;
 }
 
@@ -172,28 +182,40 @@ size_t workload_producer_name(const struct workload *workload, uint32_t producer
     return name_of(workload, 'p', producer, to);
 }
 
-bool workload_producer_of(const struct workload *workload, struct bytes name,
-                          uint32_t *ret_producer)
+/* The index behind "prefix-k"; false: it is not written that way, or not below `count`. */
+static bool index_of(const struct workload *workload, struct bytes name, char kind, uint32_t count,
+                     uint32_t *ret_index)
 {
     const size_t prefix_size = strlen(workload->prefix);
     if (name.size <= prefix_size + 2 || memcmp(name.data, workload->prefix, prefix_size) != 0 ||
-        name.data[prefix_size] != '-' || name.data[prefix_size + 1] != 'p') {
+        name.data[prefix_size] != '-' || name.data[prefix_size + 1] != kind) {
         return false;
     }
-    uint32_t producer = 0;
+    uint32_t index = 0;
     for (size_t i = prefix_size + 2; i < name.size; i++) {
         const uint8_t c = name.data[i];
         const bool zero_first = i == prefix_size + 2 && c == '0' && name.size > i + 1;
-        if (c < '0' || c > '9' || zero_first || producer > WORKLOAD_PRODUCERS_MAX) {
+        if (c < '0' || c > '9' || zero_first || index >= count) {
             return false;
         }
-        producer = producer * 10 + (uint32_t)(c - '0');
+        index = index * 10 + (uint32_t)(c - '0');
     }
-    if (producer >= workload->options.producers) {
+    if (index >= count) {
         return false;
     }
-    *ret_producer = producer;
+    *ret_index = index;
     return true;
+}
+
+bool workload_producer_of(const struct workload *workload, struct bytes name,
+                          uint32_t *ret_producer)
+{
+    return index_of(workload, name, 'p', workload->options.producers, ret_producer);
+}
+
+bool workload_channel_of(const struct workload *workload, struct bytes name, uint32_t *ret_channel)
+{
+    return index_of(workload, name, 'c', workload->options.channels, ret_channel);
 }
 
 /* ---- payloads ------------------------------------------------------------------------------ */
@@ -262,57 +284,4 @@ struct bytes workload_key(const struct workload *workload, uint64_t number)
 {
     (void)workload;
     return number % KEY_EVERY == 0 ? BYTES_LITERAL(KEY) : (struct bytes){0};
-}
-
-/* `"data":…[,"key":"…"]` */
-static enum rc append_item(const struct workload *workload, uint32_t channel, uint32_t producer,
-                           uint64_t number, struct buf *to)
-{
-    enum rc rc = buf_append(to, BYTES_LITERAL("\"data\":"));
-    if (rc == RC_OK) {
-        rc = workload_data(workload, channel, producer, number, to);
-    }
-    if (rc == RC_OK && workload_key(workload, number).size > 0) {
-        rc = buf_append(to, BYTES_LITERAL(",\"key\":\"" KEY "\""));
-    }
-    return rc;
-}
-
-static enum rc append_batch(const struct workload *workload, uint32_t producer,
-                            const struct workload_command *command, struct buf *to)
-{
-    enum rc rc = buf_append(to, BYTES_LITERAL("\"batch\":["));
-    for (uint32_t i = 0; i < command->count && rc == RC_OK; i++) {
-        rc = i == 0 ? buf_append(to, BYTES_LITERAL("{")) : buf_append(to, BYTES_LITERAL(",{"));
-        if (rc == RC_OK) {
-            rc = append_item(workload, command->channel, producer, command->first + i, to);
-        }
-        if (rc == RC_OK) {
-            rc = buf_append(to, BYTES_LITERAL("}"));
-        }
-    }
-    return rc == RC_OK ? buf_append(to, BYTES_LITERAL("]")) : rc;
-}
-
-enum rc workload_publish(const struct workload *workload, uint32_t producer, uint64_t k,
-                         uint64_t id, struct buf *to)
-{
-    const struct workload_command command = workload_command(workload, producer, k);
-    enum rc rc = buf_reserve(to, WORKLOAD_NAME_SIZE + HEAD_SIZE + HEAD_SIZE);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    char name[WORKLOAD_NAME_SIZE];
-    const size_t name_size = workload_channel_name(workload, command.channel, name);
-    put_text(to, "{\"type\":\"publish\",\"id\":");
-    put_number(to, id);
-    put_text(to, ",\"channel\":\"");
-    buf_put(to, name, name_size);
-    put_text(to, "\",\"producer_seq\":");
-    put_number(to, command.first);
-    put_text(to, ",");
-    rc = workload->options.batch > 1
-             ? append_batch(workload, producer, &command, to)
-             : append_item(workload, command.channel, producer, command.first, to);
-    return rc == RC_OK ? buf_append(to, BYTES_LITERAL("}")) : rc;
 }

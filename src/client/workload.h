@@ -66,6 +66,9 @@ uint64_t workload_due_ns(const struct workload *workload, uint32_t producer, uin
 /* When the message of that number is due; UINT64_MAX: there is none. */
 uint64_t workload_number_due_ns(const struct workload *workload, uint32_t channel,
                                 uint32_t producer, uint64_t number);
+/* Which command has the message of that number, and which of its messages it is. */
+void workload_place(const struct workload *workload, uint32_t channel, uint32_t producer,
+                    uint64_t number, uint64_t *ret_k, uint32_t *ret_index);
 /* The number of messages that a producer's first `k` commands bring into a channel. */
 uint64_t workload_numbers(const struct workload *workload, uint32_t channel, uint32_t producer,
                           uint64_t k);
@@ -75,7 +78,8 @@ size_t workload_channel_name(const struct workload *workload, uint32_t channel,
                              char to[static WORKLOAD_NAME_SIZE]);
 size_t workload_producer_name(const struct workload *workload, uint32_t producer,
                               char to[static WORKLOAD_NAME_SIZE]);
-/* The producer of that name; false: none of ours. */
+/* The channel, or producer, of that name; false: none of ours. */
+bool workload_channel_of(const struct workload *workload, struct bytes name, uint32_t *ret_channel);
 bool workload_producer_of(const struct workload *workload, struct bytes name,
                           uint32_t *ret_producer);
 
@@ -84,8 +88,5 @@ MUST_USE enum rc workload_data(const struct workload *workload, uint32_t channel
                                uint64_t number, struct buf *to);
 /* A message's key, empty: it has none. Plain text without escapes. */
 struct bytes workload_key(const struct workload *workload, uint64_t number);
-/* Appends the whole publish command with that id. RC_NOMEM */
-MUST_USE enum rc workload_publish(const struct workload *workload, uint32_t producer, uint64_t k,
-                                  uint64_t id, struct buf *to);
 
 #endif

@@ -18,6 +18,7 @@ struct world {
     struct observer one;
     struct observer two;
     struct buf scratch;
+    struct reply_room room;
 };
 
 /* What a test expects to be counted; everything else must be 0. */
@@ -46,6 +47,8 @@ void twice(void (*play)(struct world *w), const struct expected *expected);
 #define EXPECT(...) ((const struct expected[]){__VA_ARGS__, {VIOLATION_COUNT, 0}})
 #define NOTHING     EXPECT({VIOLATION_COUNT, 0})
 
+/* A new connection, on which the observer's client asks to go on with `seq`, 0: the earliest. */
+void ask(struct observer *o, uint64_t seq);
 /* What a server says to an observer. */
 void feed(struct world *w, struct observer *o, const char *text);
 void subscribed(struct world *w, struct observer *o, const char *epoch, uint64_t next,

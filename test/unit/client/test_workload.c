@@ -52,6 +52,11 @@ static void compare_with_list(uint64_t messages, uint32_t channels, uint32_t pro
             const uint64_t number = ++numbers[channel][producer];
             assert_int_equal(workload_due_ns(&w, producer, k, i), due);
             assert_int_equal(workload_number_due_ns(&w, channel, producer, number), due);
+            uint64_t place;
+            uint32_t index;
+            workload_place(&w, channel, producer, number, &place, &index);
+            assert_int_equal(place, k);
+            assert_int_equal(c.first + index, number);
         }
     }
     for (uint32_t producer = 0; producer < producers; producer++) {
@@ -118,46 +123,6 @@ static void the_smallest_size_holds_the_largest_numbers(void **state)
     workload_deinit(&w);
 }
 
-static void check_published(uint32_t batch)
-{
-    static const struct wire_limits limits = {.message_bytes = MESSAGE_BYTES_MAX};
-    struct workload w = make(20, 2, 1, batch, 100);
-    struct wire_scratch scratch;
-    wire_scratch_init(&scratch);
-    struct wire_command command;
-    struct wire_error error;
-    struct buf text = {0};
-    struct buf data = {0};
-    assert_int_equal(workload_publish(&w, 0, 4, 99, &text), RC_OK); /* to channel 0 */
-    assert_int_equal(json_command_decode(buf_bytes(&text), &limits, &scratch, &command, &error),
-                     RC_OK);
-    assert_int_equal(command.type, WIRE_PUBLISH);
-    assert_int_equal(command.id, 99);
-    assert_true(bytes_equal(command.channel, BYTES_LITERAL("w-c0")));
-    assert_int_equal(command.producer_seq, 2 * batch + 1);
-    assert_int_equal(command.item_count, batch);
-    assert_int_equal(command.is_batch, batch > 1);
-    for (uint32_t i = 0; i < batch; i++) {
-        buf_clear(&data);
-        assert_int_equal(workload_data(&w, 0, 0, 2 * batch + 1 + i, &data), RC_OK);
-        assert_true(bytes_equal(command.items[i].data, buf_bytes(&data)));
-        const struct bytes key = workload_key(&w, 2 * batch + 1 + i);
-        assert_int_equal(command.items[i].has_key, key.size > 0);
-        assert_true(bytes_equal(command.items[i].key, key));
-    }
-    buf_deinit(&text);
-    buf_deinit(&data);
-    wire_scratch_deinit(&scratch);
-    workload_deinit(&w);
-}
-
-static void a_publish_command_is_what_the_server_reads(void **state)
-{
-    (void)state;
-    check_published(1);
-    check_published(4);
-}
-
 static bool is_producer(const struct workload *w, const char *name, uint32_t *ret_producer)
 {
     return workload_producer_of(w, bytes_of_text(name), ret_producer);
@@ -183,7 +148,24 @@ static void producers_are_known_by_name_and_nobody_else_is(void **state)
     workload_deinit(&w);
 }
 
-/* A buffer with room for just `room` more bytes: each place where it must grow is hit. */
+static void channels_are_known_by_name_and_no_other_is(void **state)
+{
+    (void)state;
+    struct workload w = make(10, 12, 1, 1, 64);
+    char name[WORKLOAD_NAME_SIZE];
+    uint32_t channel;
+    for (uint32_t i = 0; i < 12; i++) {
+        (void)workload_channel_name(&w, i, name);
+        assert_true(workload_channel_of(&w, bytes_of_text(name), &channel));
+        assert_int_equal(channel, i);
+    }
+    const char *const strangers[] = {"", "w-c", "w-c12", "w-p1", "x-c1", "w-c4294967297"};
+    for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
+        assert_false(workload_channel_of(&w, bytes_of_text(strangers[i]), &channel));
+    }
+    workload_deinit(&w);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -199,27 +181,15 @@ static void every_allocation_may_fail(void **state)
     mem_fault_set(1, 0);
     assert_int_equal(workload_init(&none, &options), RC_NOMEM);
     mem_fault_set(0, 0);
-    for (uint32_t batch = 1; batch <= 10; batch += 9) {
-        struct workload w = make(100, 1, 1, batch, 64);
-        struct buf whole = {0};
-        assert_int_equal(workload_publish(&w, 0, 7, 7, &whole), RC_OK); /* the 8th has a key */
-        for (size_t room = 0; room < whole.size; room++) {
-            struct buf to = {0};
-            assert_int_equal(buf_reserve(&to, 16384), RC_OK);
-            to.size = to.capacity - room;
-            const size_t before = to.size;
-            mem_fault_set(1, 0);
-            assert_int_equal(workload_publish(&w, 0, 7, 7, &to), RC_NOMEM);
-            mem_fault_set(0, 0);
-            to.size = before;
-            assert_int_equal(workload_publish(&w, 0, 7, 7, &to), RC_OK);
-            assert_true(
-                bytes_equal(bytes_of(to.data + before, to.size - before), buf_bytes(&whole)));
-            buf_deinit(&to);
-        }
-        buf_deinit(&whole);
-        workload_deinit(&w);
-    }
+    struct workload w = make(100, 1, 1, 1, 64);
+    struct buf to = {0};
+    mem_fault_set(1, 0);
+    assert_int_equal(workload_data(&w, 0, 0, 7, &to), RC_NOMEM);
+    mem_fault_set(0, 0);
+    assert_int_equal(to.size, 0);
+    assert_int_equal(workload_data(&w, 0, 0, 7, &to), RC_OK);
+    buf_deinit(&to);
+    workload_deinit(&w);
 }
 
 int main(void)
@@ -228,8 +198,8 @@ int main(void)
         cmocka_unit_test(says_the_same_as_a_list_for_many_shapes),
         cmocka_unit_test(data_is_json_of_the_size_asked_for_and_differs_for_every_message),
         cmocka_unit_test(the_smallest_size_holds_the_largest_numbers),
-        cmocka_unit_test(a_publish_command_is_what_the_server_reads),
         cmocka_unit_test(producers_are_known_by_name_and_nobody_else_is),
+        cmocka_unit_test(channels_are_known_by_name_and_no_other_is),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
