@@ -1,9 +1,9 @@
 /* The codecs of our own protocol, as the load generator needs them: commands out, replies and
  * pushes in.
  *
- * A publish is made once as a template and then patched, so a codec says where its id, its
- * channel's digits and its payloads stand. What comes in JSON is taken apart the quick way where it
- * is written as our server writes it, and by the strict parser of src/client where it is not.
+ * They are those of the client library (client/speak.h, client/reply.h). A publish is made once as
+ * a template and then patched, so it is said where its id, its channel's digits and its payloads
+ * stand.
  *
  * Thread: any.  Memory: events borrow from the message. */
 #ifndef BENCH_CODEC_H

@@ -84,16 +84,20 @@ static enum reply_reason reason_of(const struct client_message *m)
 
 uint64_t reply_message_id(struct bytes text)
 {
+    const size_t sure = text.size < 19 ? text.size : 19; /* as many have room whatever they are */
     uint64_t id = 0;
-    for (size_t i = 0; i < text.size; i++) {
+    bool good = text.size <= 20;
+    for (size_t i = 0; i < sure; i++) {
         const unsigned digit = (unsigned)text.data[i] - '0';
-        /* Nineteen digits have room for sure. */
-        if (digit > 9 || i >= 20 || (i == 19 && id > (UINT64_MAX - digit) / 10)) {
-            return 0;
-        }
+        good &= digit <= 9;
         id = id * 10 + digit;
     }
-    return id;
+    if (good && text.size == 20) {
+        const unsigned digit = (unsigned)text.data[19] - '0';
+        good = digit <= 9 && id <= (UINT64_MAX - digit) / 10;
+        id = id * 10 + digit;
+    }
+    return good ? id : 0;
 }
 
 /* `"message_id":"7218…"`, without its quotes. */
@@ -243,10 +247,10 @@ static enum rc take_by_type(const struct client_message *m, struct reply_room *r
         return epoch_of(m, r->epoch) && r->next > 0 ? RC_OK : RC_BAD;
     case CLIENT_HISTORY: return take_history(m, r);
     case CLIENT_UNSUBSCRIBED: take_bounds(m, r); return RC_OK;
+    case CLIENT_CONNECTED:
     case CLIENT_ERROR:
     case CLIENT_GOAWAY: r->object = *m; return RC_OK;
     case CLIENT_DIGEST: return take_digest(m, r);
-    case CLIENT_CONNECTED:
     case CLIENT_OTHER: return RC_OK;
     }
     UNREACHABLE();

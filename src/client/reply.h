@@ -70,7 +70,8 @@ struct reply {
     struct bytes damaged;         /* history; see reply_next_damaged() */
     struct bytes elements;        /* history; see reply_next_element() */
     struct reply_message message; /* message */
-    struct client_message object; /* error, goaway: the JSON object; code, text, expected … */
+    /* connected, error, goaway: the JSON object; code, text, expected … */
+    struct client_message object;
 };
 
 #define REPLY_NAME_SIZE 1536u /* a name of 255 bytes, each written as an escape */

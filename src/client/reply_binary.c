@@ -152,6 +152,14 @@ static void take_object(struct unit *u, struct reply *r)
     u->rest = (struct bytes){0};
 }
 
+static void on_connected(struct unit *u, unsigned flags, struct reply *r)
+{
+    (void)flags;
+    r->type = CLIENT_CONNECTED;
+    r->id = unit_take_int(u);
+    take_object(u, r);
+}
+
 static void on_error(struct unit *u, unsigned flags, struct reply *r)
 {
     (void)flags;
@@ -171,11 +179,17 @@ typedef void reader(struct unit *u, unsigned flags, struct reply *r);
 
 /* By type; of the others we know nothing, nor do we ask for any. */
 static reader *const readers[UINT8_MAX + 1] = {
-    [BINARY_ERROR] = on_error,           [BINARY_PUBLISHED] = on_published,
-    [BINARY_SUBSCRIBED] = on_subscribed, [BINARY_UNSUBSCRIBED] = on_unsubscribed,
-    [BINARY_HISTORY_REPLY] = on_history, [BINARY_DIGEST_REPLY] = on_digest,
-    [BINARY_MESSAGE] = on_message,       [BINARY_GAP] = on_gap,
-    [BINARY_RESET] = on_reset,           [BINARY_GOAWAY] = on_goaway,
+    [BINARY_ERROR] = on_error,
+    [BINARY_CONNECTED] = on_connected,
+    [BINARY_PUBLISHED] = on_published,
+    [BINARY_SUBSCRIBED] = on_subscribed,
+    [BINARY_UNSUBSCRIBED] = on_unsubscribed,
+    [BINARY_HISTORY_REPLY] = on_history,
+    [BINARY_DIGEST_REPLY] = on_digest,
+    [BINARY_MESSAGE] = on_message,
+    [BINARY_GAP] = on_gap,
+    [BINARY_RESET] = on_reset,
+    [BINARY_GOAWAY] = on_goaway,
 };
 
 enum rc reply_take_unit(struct bytes *rest, struct reply *ret_reply)

@@ -39,7 +39,8 @@ static bool take_digits(struct bytes text, size_t *at, uint64_t *ret_number)
     return true;
 }
 
-bool quick_number(struct bytes text, size_t *at, struct bytes name, uint64_t *ret_number)
+/* Reads `"name":123` at *at and moves it behind; false: something else is there. */
+static bool quick_number(struct bytes text, size_t *at, struct bytes name, uint64_t *ret_number)
 {
     size_t here = *at;
     if (!take_literal(text, &here, name) || !take_digits(text, &here, ret_number)) {
@@ -70,7 +71,8 @@ static bool take_plain(struct bytes text, size_t *at, struct bytes *ret_text)
     return true;
 }
 
-bool quick_text(struct bytes text, size_t *at, struct bytes name, struct bytes *ret_text)
+/* As above for a string without escapes. */
+static bool quick_text(struct bytes text, size_t *at, struct bytes name, struct bytes *ret_text)
 {
     size_t here = *at;
     if (!take_literal(text, &here, name) || !take_literal(text, &here, BYTES_LITERAL("\"")) ||
@@ -98,8 +100,62 @@ static bool take_members(struct bytes text, size_t *at, struct reply_message *m)
     return take_literal(text, at, BYTES_LITERAL(",\"data\":"));
 }
 
+/* `"epoch":"…"` */
+static bool take_epoch(struct bytes text, size_t *at, char to[static REPLY_EPOCH_SIZE])
+{
+    struct bytes epoch;
+    if (!quick_text(text, at, BYTES_LITERAL(",\"epoch\":"), &epoch) || epoch.size == 0 ||
+        epoch.size >= REPLY_EPOCH_SIZE) {
+        return false;
+    }
+    bytes_copy((uint8_t *)to, epoch.data, epoch.size);
+    to[epoch.size] = '\0';
+    return true;
+}
+
+static bool quick_published(struct bytes text, struct reply *ret_reply)
+{
+    struct bytes channel;
+    struct bytes id_text;
+    char epoch[REPLY_EPOCH_SIZE];
+    uint64_t id;
+    uint64_t seq;
+    uint64_t count = 1;
+    size_t at = 0;
+    if (!quick_number(text, &at, BYTES_LITERAL("{\"type\":\"published\",\"id\":"), &id) ||
+        !quick_text(text, &at, BYTES_LITERAL(",\"channel\":"), &channel) ||
+        !quick_number(text, &at, BYTES_LITERAL(",\"seq\":"), &seq) ||
+        !quick_text(text, &at, BYTES_LITERAL(",\"message_id\":"), &id_text) ||
+        !take_epoch(text, &at, epoch)) {
+        return false;
+    }
+    if (quick_number(text, &at, BYTES_LITERAL(",\"count\":"), &count) && count == 0) {
+        return false;
+    }
+    const bool duplicate = take_literal(text, &at, BYTES_LITERAL(",\"duplicate\":true"));
+    if (!take_literal(text, &at, BYTES_LITERAL("}")) || at != text.size) {
+        return false;
+    }
+    ret_reply->type = CLIENT_PUBLISHED;
+    ret_reply->id = id;
+    ret_reply->channel = channel;
+    ret_reply->has_seq = true;
+    ret_reply->seq = seq;
+    ret_reply->id_text = id_text;
+    ret_reply->message_id = reply_message_id(id_text);
+    bytes_copy((uint8_t *)ret_reply->epoch, (const uint8_t *)epoch, sizeof(epoch));
+    ret_reply->count = count;
+    ret_reply->publishes = 1;
+    ret_reply->duplicate = duplicate;
+    return true;
+}
+
 bool reply_quick(struct bytes text, struct reply *ret_reply)
 {
+    static const char published[] = "{\"type\":\"p";
+    if (text.size > sizeof(published) && memcmp(text.data, published, sizeof(published) - 1) == 0) {
+        return quick_published(text, ret_reply);
+    }
     struct reply_message m = {0};
     struct json_value data;
     size_t at = 0;

@@ -1,4 +1,4 @@
-/* The quick way to take a message apart that is written as most servers write it.
+/* The quick way to take a message, or `published`, apart that is written as most servers write it.
  *
  * It knows the order in which members usually stand and stops at the first byte that is otherwise;
  * the strict scanner of client/message.h then decides. So no message is judged by what the quick
@@ -16,10 +16,5 @@ bool reply_quick(struct bytes text, struct reply *ret_reply);
 /* As above for the first message of what is left of a history's array, which begins with its
  * bracket or a comma, and was scanned as a whole; it is taken off. */
 bool reply_quick_element(struct bytes *elements, struct reply_message *ret_message);
-
-/* Reads `"name":123` at *at and moves it behind; false: something else is there. */
-bool quick_number(struct bytes text, size_t *at, struct bytes name, uint64_t *ret_number);
-/* As above for a string without escapes. */
-bool quick_text(struct bytes text, size_t *at, struct bytes name, struct bytes *ret_text);
 
 #endif

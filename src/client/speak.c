@@ -329,16 +329,23 @@ size_t speak_item_size(enum wire_codec codec, const struct wire_item *item)
 
 enum rc speak_publish(enum wire_codec codec, struct buf *to, const struct speak_publish *publish)
 {
-    ASSERT(publish->count > 0 && publish->count <= BATCH_MESSAGES_MAX && publish->number > 0);
+    ASSERT(publish->count > 0 && publish->count <= BATCH_MESSAGES_MAX);
+    ASSERT(publish->quiet == (publish->id == 0));
     const bool batch = publish->count > 1;
     const size_t before = to->size;
     if (codec == WIRE_BINARY) {
-        const unsigned flags = BINARY_PUBLISH_NUMBERED | (batch ? BINARY_PUBLISH_BATCH : 0u);
-        const size_t size = text_size(publish->channel) + binary_int_size(publish->number) +
+        const bool numbered = publish->number > 0;
+        const unsigned flags = (numbered ? BINARY_PUBLISH_NUMBERED : 0u) |
+                               (publish->quiet ? BINARY_PUBLISH_QUIET : 0u) |
+                               (batch ? BINARY_PUBLISH_BATCH : 0u);
+        const size_t size = text_size(publish->channel) +
+                            (numbered ? binary_int_size(publish->number) : 0) +
                             (batch ? binary_int_size(publish->count) : 0) + publish->size;
         const enum rc rc = begin(to, BINARY_PUBLISH, flags, publish->id, size);
         if (rc == RC_OK) {
             put_text(to, publish->channel);
+        }
+        if (rc == RC_OK && numbered) {
             put_int(to, publish->number);
         }
         if (rc == RC_OK && batch) {
@@ -347,9 +354,14 @@ enum rc speak_publish(enum wire_codec codec, struct buf *to, const struct speak_
         return rc;
     }
     enum rc rc = json_begin(to, "publish", publish->id, publish->channel);
+    if (rc == RC_OK && publish->quiet) {
+        rc = buf_append_format(to, ",\"quiet\":true");
+    }
+    if (rc == RC_OK && publish->number > 0) {
+        rc = buf_append_format(to, ",\"producer_seq\":%" PRIu64, publish->number);
+    }
     if (rc == RC_OK) {
-        rc = buf_append_format(to, ",\"producer_seq\":%" PRIu64 "%s", publish->number,
-                               batch ? ",\"batch\":[" : ",");
+        rc = buf_append_format(to, batch ? ",\"batch\":[" : ",");
     }
     if (rc == RC_OK) {
         rc = buf_reserve(to, publish->size + JSON_ROOM);

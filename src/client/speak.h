@@ -51,9 +51,10 @@ MUST_USE enum rc speak_digest(enum wire_codec codec, struct buf *to, uint64_t id
  * is the sum of speak_item_size() of them. The room is taken by the head; what follows cannot fail.
  */
 struct speak_publish {
-    uint64_t id;
+    uint64_t id; /* 0 if quiet */
+    bool quiet;  /* no answer is wanted */
     struct bytes channel;
-    uint64_t number; /* of the first message */
+    uint64_t number; /* of the first message; 0: they have none */
     uint32_t count;  /* 1 … BATCH_MESSAGES_MAX */
     size_t size;
 };

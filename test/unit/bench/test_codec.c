@@ -1,4 +1,4 @@
-/* bench/codec_json: commands are what the server's own codec reads, and what its codec writes is
+/* bench/codec in JSON: commands are what the server's own codec reads, and what its codec writes is
  * taken apart, also where the members stand in another order. */
 #include "bench/codec.h"
 
@@ -163,7 +163,7 @@ static void another_order_of_members_and_escapes_mean_the_same(void **state)
     event = parsed("{\"type\":\"message\",\"channel\":\"c\",\"seq\":3,\"key\":\"k\",\"data\":7}");
     assert_int_equal(event.seq, 3);
     assert_true(bytes_equal(event.payload, BYTES_LITERAL("7")));
-    event = parsed("{\"seq\":8,\"type\":\"published\",\"id\":9}");
+    event = parsed("{\"seq\":8,\"type\":\"published\",\"id\":9,\"epoch\":\"e\",\"channel\":\"c\"}");
     assert_int_equal(event.type, BENCH_EVENT_PUBLISHED);
     assert_true(event.id == 9 && event.seq == 8 && event.count == 1);
     event = parsed("{\"type\":\"connected\",\"durability\":\"os\"}");
@@ -180,6 +180,8 @@ static void what_ends_a_run_is_told_with_its_text(void **state)
         "{\"type\":\"gap\",\"channel\":\"c\",\"from\":1,\"to\":2,\"reason\":\"trimmed\"}",
         "{\"type\":\"goaway\",\"reason\":\"draining\"}",
         "{\"type\":\"unsubscribed\",\"channel\":\"c\"}",
+        "{\"type\":\"message\",\"channel\":\"c\",\"seq\":3,\"data_base64\":\"eA==\"}",
+        "{\"type\":\"published\",\"id\":9}",
         "not JSON",
         "",
     };

@@ -1,5 +1,5 @@
-/* bench/codec_binary: commands are, byte by byte, what another encoder makes of them, and what the
- * server's own codec reads; what that one writes is taken apart; what is cut off or broken is
+/* bench/codec in binary: commands are, byte by byte, what another encoder makes of them, and what
+ * the server's own codec reads; what that one writes is taken apart; what is cut off or broken is
  * refused. */
 #include "bench/codec.h"
 

@@ -264,22 +264,63 @@ static void a_message_id_is_a_number_where_it_is_one(void **state)
     }
 }
 
-static void numbers_and_names_are_taken_one_by_one(void **state)
+/* ---- published ------------------------------------------------------------------------------ */
+
+static void expect_published(const char *text, enum taken taken)
+{
+    static struct reply_room room;
+    char spaced[600];
+    struct reply quick = {0};
+    struct reply strict = {0};
+    (void)snprintf(spaced, sizeof(spaced), " %s", text);
+    struct bytes rest = bytes_of_text(spaced);
+    const bool by_strict = reply_take(WIRE_JSON, &rest, &room, &strict) == RC_OK;
+    const bool by_quick = reply_quick(bytes_of_text(text), &quick);
+    if (by_quick != (taken == BY_BOTH) || by_strict != (taken != BY_NEITHER)) {
+        print_error("quick %d, strict %d: %s\n", by_quick, by_strict, text);
+        fail();
+    }
+    if (by_quick) {
+        assert_true(quick.type == strict.type && quick.id == strict.id &&
+                    quick.has_seq == strict.has_seq && quick.seq == strict.seq &&
+                    quick.count == strict.count && quick.publishes == strict.publishes &&
+                    quick.duplicate == strict.duplicate && quick.message_id == strict.message_id);
+        assert_true(bytes_equal(quick.channel, strict.channel) &&
+                    bytes_equal(quick.id_text, strict.id_text));
+        assert_string_equal(quick.epoch, strict.epoch);
+    }
+}
+
+#define PUBLISHED "{\"type\":\"published\",\"id\":7,\"channel\":\"c\",\"seq\":41"
+
+static void an_answer_to_a_publish_comes_to_the_same_both_ways(void **state)
 {
     (void)state;
-    static const char text[] = "\"a\":12,\"b\":\"x\"}";
-    const struct bytes all = bytes_of_text(text);
-    uint64_t number = 0;
-    struct bytes name;
-    size_t at = 0;
-    assert_false(quick_number(all, &at, BYTES_LITERAL("\"b\":"), &number));
-    assert_false(quick_text(all, &at, BYTES_LITERAL("\"a\":"), &name));
-    assert_int_equal(at, 0); /* what is refused moves nothing */
-    assert_true(quick_number(all, &at, BYTES_LITERAL("\"a\":"), &number));
-    assert_int_equal(number, 12);
-    assert_true(quick_text(all, &at, BYTES_LITERAL(",\"b\":"), &name));
-    assert_true(bytes_equal(name, BYTES_LITERAL("x")));
-    assert_int_equal(at, all.size - 1);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\"}", BY_BOTH);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\",\"count\":3}", BY_BOTH);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\",\"duplicate\":true}",
+                     BY_BOTH);
+    expect_published(
+        PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\",\"count\":3,\"duplicate\":true}", BY_BOTH);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"123456789012345\"}", BY_BOTH);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\",\"duplicate\":false}",
+                     BY_STRICT);
+    expect_published(PUBLISHED
+                     ",\"message_id\":\"5\",\"epoch\":\"e\",\"duplicate\":true,\"count\":3}",
+                     BY_STRICT);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\",\"more\":1}", BY_STRICT);
+    expect_published(PUBLISHED ",\"epoch\":\"e\"}", BY_STRICT);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"\\u0065\"}", BY_STRICT);
+    expect_published("{\"type\":\"published\",\"id\":7,\"channel\":\"c\",\"epoch\":\"e\","
+                     "\"duplicate\":true}",
+                     BY_STRICT);
+    expect_published("{\"type\":\"pong\",\"id\":7}", BY_STRICT);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\",\"count\":0}", BY_NEITHER);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"\"}", BY_NEITHER);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"1234567890123456\"}", BY_NEITHER);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\"}}", BY_NEITHER);
+    expect_published(PUBLISHED ",\"message_id\":\"5\",\"epoch\":\"e\"", BY_NEITHER);
+    expect_published(PUBLISHED "}", BY_NEITHER);
 }
 
 int main(void)
@@ -292,7 +333,7 @@ int main(void)
         cmocka_unit_test(no_part_of_a_message_is_taken_for_one),
         cmocka_unit_test(elements_come_to_the_same_both_ways),
         cmocka_unit_test(a_message_id_is_a_number_where_it_is_one),
-        cmocka_unit_test(numbers_and_names_are_taken_one_by_one),
+        cmocka_unit_test(an_answer_to_a_publish_comes_to_the_same_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
