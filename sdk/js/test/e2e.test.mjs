@@ -229,8 +229,8 @@ for (const codec of ['json', 'binary']) {
       const outbox = path.join(temporaryDir(), 'outbox');
       const stored = new Map();
       const run = (count) => {
-        const args = [...RUNTIME, path.join(here, 'lib', 'restarted.mjs'), server.ws, channel, outbox,
-          String(count), codec];
+        const args = [...RUNTIME, path.join(here, 'lib', 'restarted.mjs'), server.ws, channel,
+          outbox, String(count), codec];
         const child = spawn(args[0], args.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
         let text = '';
         child.stdout.on('data', (d) => {
