@@ -60,6 +60,8 @@ LOADS = {
                      ["pairs", *BINARY], True, "fsync"),
     "pairs-binary-memory": ("the same in binary, nothing synced, no acknowledgements",
                             ["pairs", *BINARY, "--no-ack"], True, "memory"),
+    "pairs-one-thread": ("the same on a server of one thread, beside a relay of one thread",
+                         ["pairs", *BINARY, "--no-ack", "--", "--threads", "1"], True, "memory"),
     "lone": ("one message at a time, 50 a second, on an idle server", ["lone"], True, None),
     "lone-binary": ("the same in binary", ["lone", *BINARY], True, None),
     "idle": ("5,000 connections, subscribed and silent", ["idle"], False, None),
@@ -104,15 +106,18 @@ HEADLINES = [
     ("pairs-binary", "the same, binary", "round_trips_per_second"),
     ("pairs-binary-memory", "the same, nothing synced, no acknowledgements",
      "round_trips_per_second"),
+    ("pairs-one-thread", "server CPU a message, one thread, us", "server_cpu_us_per_message"),
+    ("pairs-one-thread", "the same of a relay that only sends on, us", "bare_relay_cpu_us"),
     ("lone", "publish to delivery, p50 ms", "publish_delivered.p50"),
-    ("lone", "the same in fdatasync()s", "ratio_to_fdatasync_p50"),
-    ("lone-binary", "the same, binary", "ratio_to_fdatasync_p50"),
+    ("lone", "the same of a relay that only writes, syncs and sends on, us",
+     "bare_syncing_relay_us_p50"),
+    ("lone-binary", "publish to delivery, binary, p50 ms", "publish_delivered.p50"),
     ("idle", "server memory an idle connection, bytes", "server_rss_bytes_per_connection"),
     ("resume", "until 2,000 subscribers have caught up, s", "caught_up_seconds"),
     ("resume", "a bystander's delivery meanwhile, p99 ms", "bystander_during.p99"),
-    ("replay", "messages read a second", "read_messages_per_second"),
-    ("replay-binary", "the same, binary, one reader", "read_messages_per_second"),
-    ("replay-binary-100", "the same, binary, 100 readers", "read_messages_per_second"),
+    ("replay", "payload read, MB a second", "read_payload_mb_per_second"),
+    ("replay-binary", "the same, binary, one reader", "read_payload_mb_per_second"),
+    ("replay-binary-100", "the same, binary, 100 readers", "read_payload_mb_per_second"),
     ("replay", "ready after kill -9, ms", "ready_ms_after_kill"),
     ("stall", "deliveries a second to the others before", "before_deliveries_per_second"),
     ("stall", "the same while 100 stall", "stall_deliveries_per_second"),
@@ -159,14 +164,17 @@ def parse_arguments():
 def arguments_of(name, options):
     _, arguments, timed, durability = LOADS[name]
     times = ["--seconds", str(options.seconds), "--warmup", "1"] if timed else []
-    return ["bench", *arguments, *times, "--server", "--durability",
-            durability or options.durability]
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return ["bench", *arguments[:at], *times, "--server", "--durability",
+            durability or options.durability, *arguments[at:]]
 
 
 def run_load(name, options):
     """What one run told; None: it failed, which was told."""
-    command = [str(options.binary), *arguments_of(name, options), "--data", options.data,
-               "--quiet", "--json", "-"]
+    arguments = arguments_of(name, options)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    command = [str(options.binary), *arguments[:at], "--data", options.data, "--quiet", "--json",
+               "-", *arguments[at:]]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=300, check=False)
     if done.returncode != 0:
