@@ -1,5 +1,7 @@
 #include "sim/client.h"
 
+#include "sim/machine.h"
+#include "sim/numbers.h"
 #include "sim/trace.h"
 
 #define CLIENTS_MAX  32u
@@ -38,6 +40,10 @@ void clients_begin(const struct plan *plan)
     for (unsigned i = 0; i < plan->hostiles; i++) {
         add(hostile_open(count));
     }
+    machines_begin(plan);
+    for (unsigned i = 0; i < plan->libraries; i++) {
+        add(library_open(count, LIBRARY_PRODUCER + i));
+    }
 }
 
 void clients_end(void)
@@ -51,6 +57,7 @@ void clients_end(void)
 void clients_calm_down(void)
 {
     clients_calm = true;
+    machines_calm();
     add(subscriber_open(count, true));
     add(reader_open(count));
     for (unsigned i = 0; i < count; i++) {

@@ -1,10 +1,10 @@
-/* The clients of a simulated world: each acts when its time comes, and hears through its links.
+/* The clients of a simulated world: each acts when its time comes, and hears through its talks.
  *
  * Thread: one.  Memory: clients_end() frees. */
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
-#include "sim/link.h"
+#include "sim/talk.h"
 
 struct client;
 struct client_ops {
@@ -41,5 +41,6 @@ struct client *subscriber_open(unsigned number, bool auditor);
 struct client *reader_open(unsigned number);
 struct client *web_open(unsigned number, unsigned producer);
 struct client *hostile_open(unsigned number);
+struct client *library_open(unsigned number, unsigned producer);
 
 #endif

@@ -37,10 +37,21 @@ static unsigned rate_draw(const struct kind *kind, uint64_t steps)
 void faults_draw(struct faults *ret_faults, uint64_t steps)
 {
     *ret_faults = (struct faults){0};
-    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+    for (unsigned i = 0; i < FAULT_CLIENTS_FIRST; i++) {
         if (kinds[i].rate_max > 0 && sim_chance(kinds[i].percent)) {
             ret_faults->rates[i] = rate_draw(&kinds[i], steps);
         }
+    }
+}
+
+void faults_draw_clients(struct faults *faults, struct prng *prng)
+{
+    for (unsigned i = FAULT_CLIENTS_FIRST; i < FAULT_COUNT; i++) {
+        assert(kinds[i].unit == FAULT_A_CASE);
+        const unsigned least = 1 + kinds[i].rate_max / 8;
+        const bool there = prng_below(prng, 100) < kinds[i].percent;
+        const uint64_t rate = least + prng_below(prng, kinds[i].rate_max - least + 1);
+        faults->rates[i] = there ? (unsigned)rate : 0;
     }
 }
 

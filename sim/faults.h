@@ -8,6 +8,8 @@
 #ifndef SIM_FAULTS_H
 #define SIM_FAULTS_H
 
+#include "base/prng.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -107,7 +109,23 @@ enum fault_unit {
     X(HALF_CLOSE, "a client ends its side, and listens", FAULT_A_CASE, 25, 3000)                   \
     X(RUBBISH, "bytes that mean nothing", FAULT_A_CASE, 60, 30000)                                 \
     X(BAD_FRAMES, "frames that a client does not send", FAULT_A_CASE, 60, 30000)                   \
-    X(NONSENSE, "commands that make no sense", FAULT_A_CASE, 60, 80000)
+    X(NONSENSE, "commands that make no sense", FAULT_A_CASE, 60, 80000)                            \
+    X(CLIENT_KILL, "a client's process is killed", FAULT_A_CASE, 50, 6000)                         \
+    X(CLIENT_POWER, "a client's machine loses its power", FAULT_A_CASE, 40, 6000)                  \
+    X(CLIENT_DIES_WRITING, "a client's machine dies while it writes", FAULT_A_CASE, 50, 8000)      \
+    X(CLIENT_DIES_SENDING, "a client is killed while it sends", FAULT_A_CASE, 40, 6000)            \
+    X(CLIENT_DIES_STARTING, "a client's machine dies while it starts", FAULT_A_CASE, 40, 30000)    \
+    X(CLIENT_STOP, "a client is closed, and begun anew", FAULT_A_CASE, 50, 6000)                   \
+    X(CLIENT_FENCED, "another process takes over a client's producer", FAULT_A_CASE, 35, 6000)     \
+    X(CLIENT_PAUSE, "a client's process stands still", FAULT_A_CASE, 40, 6000)                     \
+    X(OUTBOX_WRITE, "a write of an outbox fails", FAULT_A_CASE, 25, 8000)                          \
+    X(OUTBOX_SYNC, "the sync of an outbox fails", FAULT_A_CASE, 25, 6000)                          \
+    X(OUTBOX_OTHER, "another call for an outbox fails", FAULT_A_CASE, 25, 20000)                   \
+    X(LOOKUP, "a name cannot be looked up", FAULT_A_CASE, 25, 30000)                               \
+    X(ADDRESS_DOWN, "an address of the server is down for a while", FAULT_A_CASE, 50, 40000)       \
+    X(PUSH_LOST, "a message that is pushed is lost on its way", FAULT_A_CASE, 35, 20000)           \
+    X(PUSH_TWICE, "a message that is pushed comes twice", FAULT_A_CASE, 35, 30000)                 \
+    X(PUSH_LATE, "a message that is pushed is overtaken", FAULT_A_CASE, 35, 30000)
 
 enum fault_kind {
 #define X(name, ...) FAULT_##name,
@@ -128,8 +146,11 @@ enum fault_kind {
 #define FAULT_ROT_FIRST FAULT_ROT_RECORD_HEADER
 #define FAULT_ROT_LAST  FAULT_READ_STALE
 
+/* Of the machines with the C client library, and on the way to them: drawn by themselves. */
+#define FAULT_CLIENTS_FIRST FAULT_CLIENT_KILL
+
 /* Room for more kinds in what is handed from process to process. */
-#define FAULT_COUNT_MAX 96u
+#define FAULT_COUNT_MAX 128u
 
 struct faults {
     unsigned rates[FAULT_COUNT_MAX]; /* in 100,000; 0: this seed has none */
@@ -137,6 +158,8 @@ struct faults {
 
 /* `steps`: of the world, by which rates are scaled. */
 void faults_draw(struct faults *ret_faults, uint64_t steps);
+/* Those of FAULT_CLIENTS_FIRST and behind it, from chances of their own. */
+void faults_draw_clients(struct faults *faults, struct prng *prng);
 /* A world begins; nothing has happened. NULL: no faults from now on, the counts stay. */
 void faults_begin(const struct faults *faults);
 void faults_end(void);

@@ -20,10 +20,13 @@ struct block {
 static_assert(sizeof(struct block) == CACHE_LINE,
               "what follows a block's head is aligned as it is");
 
-static struct block ring[HEAP_OWNERS] = {
-    {.next = &ring[0], .prev = &ring[0]},
-    {.next = &ring[1], .prev = &ring[1]},
-};
+#define EMPTY(i)                                                                                   \
+    {                                                                                              \
+        .next = &ring[i], .prev = &ring[i]                                                         \
+    }
+static struct block ring[HEAP_OWNERS] = {EMPTY(0), EMPTY(1), EMPTY(2), EMPTY(3),
+                                         EMPTY(4), EMPTY(5), EMPTY(6), EMPTY(7)};
+static_assert(HEAP_OWNERS == 8, "each has a ring that is empty");
 static uint64_t counts[HEAP_OWNERS];
 static enum heap_owner current;
 static uint64_t fail_left;

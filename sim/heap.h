@@ -23,10 +23,13 @@
 #define HEAP_SANITIZED
 #endif
 
+#define HEAP_LIBRARIES 6
+
 enum heap_owner {
     HEAP_WORLD, /* clients and the simulator */
     HEAP_SERVER,
-    HEAP_OWNERS,
+    HEAP_LIBRARY, /* the first of the processes that use the C library */
+    HEAP_OWNERS = HEAP_LIBRARY + HEAP_LIBRARIES,
 };
 
 /* Whose the blocks allocated from now on are; returns whose they were. */

@@ -158,7 +158,7 @@ static void act(struct client *client)
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     struct hostile *hostile = (struct hostile *)client;
     if (hostile->conn == NULL) {
-        const struct net_nature nature = link_nature(&clients_plan, false);
+        const struct net_nature nature = talk_nature(&clients_plan, false);
         hostile->conn = clients_calm ? NULL : net_connect(&hostile->net, &nature);
         hostile->stage = 0;
         return;

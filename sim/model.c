@@ -8,6 +8,7 @@
 #include "sim/copies.h"
 #include "sim/faults.h"
 #include "sim/keys.h"
+#include "sim/numbers.h"
 #include "sim/rot.h"
 #include "sim/trace.h"
 
@@ -79,6 +80,7 @@ static struct history *current(unsigned channel)
 void model_begin(const struct plan *plan)
 {
     bytes_zero(&model, sizeof(model));
+    numbers_begin();
     for (unsigned i = 0; i < PLAN_CHANNELS_MAX; i++) {
         struct channel_model *channel = &model.channels[i];
         (void)snprintf(channel->name, sizeof(channel->name), "channel-%u", i);
@@ -336,7 +338,8 @@ static void dense_check(unsigned channel, uint64_t seq, struct identity *last, b
     }
     struct identity *before = &last[who.producer];
     const bool goes_on = before->epoch == who.epoch;
-    if (goes_on ? who.n != before->n + 1 : whole && who.n != 1) {
+    const unsigned n = number_of(channel, who);
+    if (goes_on ? n != number_of(channel, *before) + 1 : whole && n != 1) {
         trace_fail("I6 producer order", "seq %llu of %s is p%u e%u n%u, and the one before is n%u",
                    (unsigned long long)seq, model.channels[channel].name, who.producer, who.epoch,
                    who.n, goes_on ? before->n : 0);
@@ -385,7 +388,10 @@ void model_kept(const struct record *record)
     const struct series *series =
         &model.series[producer_number(publish.producer)][publish.producer_epoch][channel];
     for (uint32_t i = 0; i < publish.count; i++) {
-        const uint64_t n = publish.producer_seq + i;
+        const struct identity who = {producer_number(publish.producer),
+                                     (unsigned)publish.producer_epoch,
+                                     (unsigned)publish.producer_seq + i};
+        const uint64_t n = number_owner(channel, who).n;
         const uint64_t seq = n < series->capacity ? series->seqs[n] : 0;
         char id[TEXT_SIZE]; /* a retry is a record, too, and has another */
         (void)snprintf(id, sizeof(id), "%llu",
@@ -683,7 +689,7 @@ static uint64_t digest_next(unsigned channel, const struct history *m, uint64_t 
         .time_ms = told->time,
         .message_id = bytes_of_text(told->message_id),
         .producer = bytes_of_text(producer),
-        .producer_seq = told->who.epoch > 0 ? told->who.n : 0,
+        .producer_seq = told->who.epoch > 0 ? number_of(channel, told->who) : 0,
         .data = buf_bytes(&payload),
     };
     const uint64_t digest = digest_roll(before, &message);
@@ -752,9 +758,11 @@ void model_seen(unsigned channel, unsigned history, const struct value *message)
         char producer[TEXT_SIZE];
         (void)snprintf(producer, sizeof(producer), "p%u", who.producer);
         if (strcmp(member_text(message, "producer"), producer) != 0 ||
-            member_u64(message, "producer_seq") != who.n) {
-            trace_fail("I2 agreement", "seq %llu of %s bears another producer's number",
-                       (unsigned long long)seq, name);
+            member_u64(message, "producer_seq") != number_of(channel, who)) {
+            trace_fail("I2 agreement", "seq %llu of %s, p%u e%u n%u, bears number %llu of %s",
+                       (unsigned long long)seq, name, who.producer, who.epoch, who.n,
+                       (unsigned long long)member_u64(message, "producer_seq"),
+                       member_text(message, "producer"));
         }
     }
     if (told->seen && (told->time != time || strcmp(told->message_id, message_id) != 0)) {
@@ -777,8 +785,12 @@ void model_seen(unsigned channel, unsigned history, const struct value *message)
     }
 }
 
-void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who)
+void model_acked(unsigned channel, const char *epoch, uint64_t seq, struct identity who)
 {
-    const unsigned history = epoch_told(channel, member_text(reply, "epoch"), 0);
-    (void)know(channel, history, seq, who);
+    (void)know(channel, epoch_told(channel, epoch, 0), seq, who);
+}
+
+unsigned model_heard(unsigned channel, const char *epoch)
+{
+    return epoch_told(channel, epoch, 0);
 }

@@ -78,7 +78,9 @@ void model_same(unsigned channel, unsigned history, uint64_t below);
 /* Who a message is, if anybody has been told. */
 bool model_who(unsigned channel, unsigned history, uint64_t seq, struct identity *ret_who);
 /* Accepted: as `published` says. */
-void model_acked(unsigned channel, const struct value *reply, uint64_t seq, struct identity who);
+void model_acked(unsigned channel, const char *epoch, uint64_t seq, struct identity who);
+/* The history that an epoch names, whoever speaks of it. */
+unsigned model_heard(unsigned channel, const char *epoch);
 /* Whether anybody has seen it, or been told that it is stored, in the current history. */
 bool model_is_stored(unsigned channel, struct identity who);
 /* At the very end, when an auditor has read everything: [I6] no number of a producer's is stored

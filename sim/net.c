@@ -196,6 +196,11 @@ void net_send(struct net_conn *conn, const void *data, size_t size)
     }
 }
 
+size_t net_unsent(const struct net_conn *conn)
+{
+    return conn->up.size;
+}
+
 void net_half_close(struct net_conn *conn)
 {
     conn->client_fin = true;

@@ -42,6 +42,8 @@ bool net_is_listening(void);
 /* NULL: refused. */
 struct net_conn *net_connect(struct net_client *client, const struct net_nature *nature);
 void net_send(struct net_conn *conn, const void *data, size_t size);
+/* What the client has sent and has not arrived. */
+size_t net_unsent(const struct net_conn *conn);
 /* The client's end closes; it hears nothing more. The connection is not the caller's any more. */
 void net_close(struct net_conn *conn);
 

@@ -184,6 +184,9 @@ static void config_set(const struct plan *plan)
     config->retention_age_ms = plan->retention_age_ms;
     config->producer_expiry_ms = plan->producer_expiry_ms;
     config->limit_inflight = plan->inflight;
+    if (plan->message_bytes > 0) {
+        config->limit_message_bytes = plan->message_bytes;
+    }
     config->limit_connections_per_ip = 40;
     config->deflate_mode = (enum config_deflate)plan->deflate;
     config->deflate_window_bits = plan->deflate_bits;

@@ -4,10 +4,14 @@
 
 #include "base/bytes.h"
 #include "base/prng.h"
+#include "sim/machine.h"
 #include "sim/trace.h"
 
 #include <stddef.h>
 #include <string.h>
+
+/* Such that the seeds of sim/seeds.txt mean what they meant before there were any. */
+#define LIBRARY_CHANCES 1141u
 
 static uint64_t one_of(const uint64_t *values, unsigned count)
 {
@@ -245,6 +249,9 @@ static const struct field {
     FIELD(patience_ms),
     FIELD(retention_age_ms),
     FIELD(producer_expiry_ms),
+    FIELD(libraries),
+    FIELD(addresses),
+    FIELD(message_bytes),
 #undef FIELD
 };
 #define FIELDS ((unsigned)(sizeof(fields) / sizeof(fields[0])))
@@ -315,6 +322,46 @@ static void draw_deflate(struct plan *plan)
     plan->deflate_limit = prng_below(&prng, 3) == 0 ? prng_below(&prng, 300000) : 64u << 20;
 }
 
+static uint64_t one_from(struct prng *prng, uint64_t a, uint64_t b, uint64_t c)
+{
+    const uint64_t which = prng_below(prng, 3);
+    return which == 0 ? a : which == 1 ? b : c;
+}
+
+static bool draws_rot(const struct plan *plan)
+{
+    bool rot = false;
+    for (unsigned kind = FAULT_ROT_FIRST; kind <= FAULT_ROT_LAST; kind++) {
+        rot = rot || plan->faults.rates[kind] > 0;
+    }
+    return rot;
+}
+
+/* Two worlds in five have one or two programs with the C client library, in place of others. From
+ * draws of its own, too. */
+static void draw_library(struct plan *plan, bool faults)
+{
+    struct prng prng = {.state = plan->seed ^ LIBRARY_CHANCES};
+    plan->libraries = prng_below(&prng, 5) < 2 ? 1 + (unsigned)prng_below(&prng, 2) : 0;
+    plan->addresses = 1 + (unsigned)prng_below(&prng, MACHINE_ADDRESSES_MAX);
+    plan->tune.intake_bytes = 16384;
+    plan->tune.staged_count = (uint32_t)one_from(&prng, 1, 3, 1000);
+    plan->tune.staged_bytes = one_from(&prng, 1, 500, 100000);
+    plan->tune.rewrite_bytes = one_from(&prng, 100, 1000, 20000);
+    plan->tune.pending_bytes = one_from(&prng, 1, 1000, 100000);
+    if (plan->libraries == 0) {
+        return;
+    }
+    plan->publishers -= plan->publishers > 1;
+    plan->subscribers -= plan->subscribers > 1;
+    /* Behind a loss what was refused is judged anew, and may have another's number then. */
+    const bool lossy = plan->durability != DURABILITY_FSYNC || plan->mixed || draws_rot(plan);
+    plan->message_bytes = prng_below(&prng, 2) == 0 && !lossy ? plan->pad_max + 100 : 0;
+    if (faults) {
+        faults_draw_clients(&plan->faults, &prng);
+    }
+}
+
 void plan_draw(struct plan *ret_plan, uint64_t seed)
 {
     struct plan plan = {.seed = seed};
@@ -326,13 +373,15 @@ void plan_draw(struct plan *ret_plan, uint64_t seed)
     draw_settings(&plan);
     draw_clients(&plan);
     draw_size(&plan);
-    if (sim_chance(95)) {
+    const bool faults = sim_chance(95);
+    if (faults) {
         draw_faults(&plan);
     }
     if (sim_chance(50)) {
         draw_focus(&plan);
     }
     draw_deflate(&plan);
+    draw_library(&plan, faults);
     put_given(&plan);
     *ret_plan = plan;
 }
@@ -353,6 +402,8 @@ void plan_trace(const struct plan *plan)
           (unsigned long long)plan->retention_messages, (unsigned long long)plan->retention_bytes);
     trace("plan: deflate %u, window 2^%u, from %u bytes on, memory %llu", plan->deflate,
           plan->deflate_bits, plan->deflate_bytes, (unsigned long long)plan->deflate_limit);
+    trace("plan: %u libraries, %u addresses, messages up to %llu bytes", plan->libraries,
+          plan->addresses, (unsigned long long)plan->message_bytes);
     trace("plan: %u channels, %u publishers, %u subscribers, %u readers, %u web, %u hostile",
           plan->channels, plan->publishers, plan->subscribers, plan->readers, plan->web_publishers,
           plan->hostiles);

@@ -41,8 +41,11 @@ struct plan {
     unsigned readers;
     unsigned web_publishers;
     unsigned hostiles;
-    unsigned messages_max; /* of a publisher to a channel */
-    unsigned pad_max;      /* bytes beside the identity in a payload */
+    unsigned libraries;     /* programs with the C client library */
+    unsigned addresses;     /* by which they know the server */
+    uint64_t message_bytes; /* limits.message_bytes, above what others publish; 0: as by default */
+    unsigned messages_max;  /* of a publisher to a channel */
+    unsigned pad_max;       /* bytes beside the identity in a payload */
     unsigned batch_max;
     uint64_t think_us; /* between a client's actions, at most */
     /* the network */

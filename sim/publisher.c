@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINKS     2u
+#define TALKS     2u
 #define BUMPS_MAX 20u /* without need */
 
 /* Messages without a number have producers of their own in the model. */
@@ -24,7 +24,7 @@ struct outbox {
     unsigned made;  /* numbers 1 … made exist */
     unsigned acked; /* of them 1 … acked are acknowledged */
     unsigned ahead; /* the highest number that was sent far ahead of them */
-    unsigned next[LINKS];
+    unsigned next[TALKS];
 };
 
 /* [P 2] Commands of a connection take effect in the order sent: a history or a subscription asked
@@ -42,9 +42,9 @@ struct publisher {
     struct client client; /* first */
     unsigned producer;
     unsigned epoch;
-    unsigned link_count;
-    struct link links[LINKS];
-    struct own_writes own[LINKS][PLAN_CHANNELS_MAX];
+    unsigned talk_count;
+    struct talk talks[TALKS];
+    struct own_writes own[TALKS][PLAN_CHANNELS_MAX];
     struct outbox outboxes[PLAN_CHANNELS_MAX];
     struct outbox old[PLAN_CHANNELS_MAX]; /* of the epoch before */
     unsigned plain;                       /* messages without a number, each sent once */
@@ -56,9 +56,9 @@ static struct outbox *outbox_of(struct publisher *publisher, unsigned epoch, uns
     return epoch == publisher->epoch ? &publisher->outboxes[channel] : &publisher->old[channel];
 }
 
-static unsigned index_of(const struct publisher *publisher, const struct link *link)
+static unsigned index_of(const struct publisher *publisher, const struct talk *talk)
 {
-    return (unsigned)(link - publisher->links);
+    return (unsigned)(talk - publisher->talks);
 }
 
 static void own_check(const struct own_writes *own, unsigned channel)
@@ -70,10 +70,10 @@ static void own_check(const struct own_writes *own, unsigned channel)
     }
 }
 
-static void on_history(struct publisher *publisher, const struct link *link,
-                       const struct link_ask *ask, const struct value *object)
+static void on_history(struct publisher *publisher, const struct talk *talk,
+                       const struct talk_ask *ask, const struct value *object)
 {
-    struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+    struct own_writes *own = &publisher->own[index_of(publisher, talk)][ask->channel];
     const struct history_ask history = {
         .channel = ask->channel, .limit = 1, .reverse = true, .mark = ask->mark};
     history_check(&history, object);
@@ -83,22 +83,22 @@ static void on_history(struct publisher *publisher, const struct link *link,
 }
 
 /* It wanted to know where the channel ends, no more. */
-static void unsubscribe(struct link *link, unsigned channel)
+static void unsubscribe(struct talk *talk, unsigned channel)
 {
     char text[120];
-    const struct link_ask *ask = link_ask(link, ASK_UNSUBSCRIBE, channel);
+    const struct talk_ask *ask = talk_ask(talk, TALK_ASK_UNSUBSCRIBE, channel);
     if (ask != NULL) {
         const int size = snprintf(text, sizeof(text),
                                   "{\"type\":\"unsubscribe\",\"id\":%llu,\"channel\":\"%s\"}",
                                   (unsigned long long)ask->id, model_channel_name(channel));
-        link_send(link, bytes_of(text, (size_t)size));
+        talk_send(talk, bytes_of(text, (size_t)size));
     }
 }
 
-static void on_subscribed(struct publisher *publisher, struct link *link,
-                          const struct link_ask *ask, const struct value *object)
+static void on_subscribed(struct publisher *publisher, struct talk *talk,
+                          const struct talk_ask *ask, const struct value *object)
 {
-    struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+    struct own_writes *own = &publisher->own[index_of(publisher, talk)][ask->channel];
     own->history = model_told(ask->channel, object, ask->mark);
     own->looked_id = ask->id;
     own->looked_latest = member_u64(object, "latest");
@@ -106,33 +106,33 @@ static void on_subscribed(struct publisher *publisher, struct link *link,
         trace_fail("P7 resume", "\"latest\" of channel %u is not its end", ask->channel);
     }
     own_check(own, ask->channel);
-    unsubscribe(link, ask->channel);
+    unsubscribe(talk, ask->channel);
 }
 
 /* True: it was about a subscription. */
-static bool about_following(struct publisher *publisher, struct link *link, const char *type,
-                            const struct value *object, const struct link_ask *ask)
+static bool about_following(struct publisher *publisher, struct talk *talk, const char *type,
+                            const struct value *object, const struct talk_ask *ask)
 {
     if (strcmp(type, "message") == 0) {
         const unsigned channel = model_channel_number(member_text(object, "channel"));
-        model_seen(channel, publisher->own[index_of(publisher, link)][channel].history, object);
+        model_seen(channel, publisher->own[index_of(publisher, talk)][channel].history, object);
         return true;
     }
     if (strcmp(type, "unsubscribed") == 0) {
         const unsigned channel = model_channel_number(member_text(object, "channel"));
-        publisher->own[index_of(publisher, link)][channel].following = false;
+        publisher->own[index_of(publisher, talk)][channel].following = false;
         return true;
     }
-    if (ask != NULL && ask->kind == ASK_SUBSCRIBE) {
+    if (ask != NULL && ask->kind == TALK_ASK_SUBSCRIBE) {
         if (strcmp(type, "subscribed") == 0) {
-            on_subscribed(publisher, link, ask, object);
+            on_subscribed(publisher, talk, ask, object);
         } else {
             trace("p%u: subscribe refused: %s", publisher->producer, member_text(object, "code"));
-            publisher->own[index_of(publisher, link)][ask->channel].following = false;
+            publisher->own[index_of(publisher, talk)][ask->channel].following = false;
         }
         return true;
     }
-    return ask != NULL && ask->kind == ASK_UNSUBSCRIBE; /* it had ended by itself */
+    return ask != NULL && ask->kind == TALK_ASK_UNSUBSCRIBE; /* it had ended by itself */
 }
 
 /* Numbers below `end`, from who.n on, are said to be stored: of each there must be a copy. */
@@ -146,7 +146,7 @@ static void sent_check(unsigned channel, struct identity who, uint64_t end, cons
     }
 }
 
-static void acked(struct publisher *publisher, const struct link_ask *ask,
+static void acked(struct publisher *publisher, const struct talk_ask *ask,
                   const struct value *object, unsigned epoch)
 {
     const bool duplicate = value_is_true(value_member(object, "duplicate"));
@@ -161,7 +161,7 @@ static void acked(struct publisher *publisher, const struct link_ask *ask,
                    publisher->producer, epoch, (unsigned long long)ask->from);
     }
     for (uint64_t i = 0; seq != NULL && i < (duplicate ? 1 : ask->count); i++) {
-        model_acked(ask->channel, object, value_number(seq) + i,
+        model_acked(ask->channel, member_text(object, "epoch"), value_number(seq) + i,
                     (struct identity){publisher->producer, epoch, (unsigned)(ask->from + i)});
     }
     /* What was sent far ahead may have come to be the next one on its way. */
@@ -186,19 +186,19 @@ static void epoch_bump(struct publisher *publisher)
     trace("p%u: takes epoch %u", publisher->producer, publisher->epoch);
     bytes_copy(publisher->old, publisher->outboxes, sizeof(publisher->old));
     bytes_zero(publisher->outboxes, sizeof(publisher->outboxes));
-    link_close(&publisher->links[0]);
-    for (unsigned i = 1; i < publisher->link_count; i++) {
-        if (publisher->links[i].epoch + 1 != publisher->epoch) {
-            link_close(&publisher->links[i]); /* two epochs back nobody remembers */
+    talk_close(&publisher->talks[0]);
+    for (unsigned i = 1; i < publisher->talk_count; i++) {
+        if (publisher->talks[i].epoch + 1 != publisher->epoch) {
+            talk_close(&publisher->talks[i]); /* two epochs back nobody remembers */
         }
     }
 }
 
-static void expected(struct publisher *publisher, struct link *link, const struct link_ask *ask,
+static void expected(struct publisher *publisher, struct talk *talk, const struct talk_ask *ask,
                      const struct value *object)
 {
     const unsigned next = (unsigned)member_u64(object, "expected");
-    struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
+    struct outbox *outbox = outbox_of(publisher, talk->epoch, ask->channel);
     /* Behind a loss any number may come first, and has then been made. */
     if (model_lossy() && next > outbox->made) {
         outbox->made = next - 1;
@@ -206,67 +206,67 @@ static void expected(struct publisher *publisher, struct link *link, const struc
     if ((next <= ask->known && !model_lossy()) ||
         (next > outbox->made + 1 && next > outbox->ahead + 1)) {
         trace_fail("I5 once", "p%u e%u: expected is %u; 1 … %llu were acknowledged, made are %u",
-                   publisher->producer, link->epoch, next, (unsigned long long)ask->known,
+                   publisher->producer, talk->epoch, next, (unsigned long long)ask->known,
                    outbox->made);
     }
     const uint64_t end = ask->from + ask->count;
     if (!model_lossy() && (ask->from == next || end <= next)) {
         trace_fail("I6 producer order", "p%u e%u: %llu … %llu out of sequence, expected is %u",
-                   publisher->producer, link->epoch, (unsigned long long)ask->from,
+                   publisher->producer, talk->epoch, (unsigned long long)ask->from,
                    (unsigned long long)end - 1, next);
     }
-    sent_check(ask->channel, (struct identity){publisher->producer, link->epoch, 1}, next,
+    sent_check(ask->channel, (struct identity){publisher->producer, talk->epoch, 1}, next,
                "out_of_sequence");
     outbox->acked = next - 1 > outbox->acked ? next - 1 : outbox->acked;
-    outbox->next[index_of(publisher, link)] = next;
+    outbox->next[index_of(publisher, talk)] = next;
 }
 
-static void refused(struct publisher *publisher, struct link *link, const struct link_ask *ask,
+static void refused(struct publisher *publisher, struct talk *talk, const struct talk_ask *ask,
                     const struct value *object)
 {
     const char *code = member_text(object, "code");
-    struct outbox *outbox = outbox_of(publisher, link->epoch, ask->channel);
+    struct outbox *outbox = outbox_of(publisher, talk->epoch, ask->channel);
     trace("p%u: n%llu to %u refused: %s", publisher->producer, (unsigned long long)ask->from,
           ask->channel, code);
     copies_refused(ask->channel,
-                   (struct identity){publisher->producer, link->epoch, (unsigned)ask->from},
+                   (struct identity){publisher->producer, talk->epoch, (unsigned)ask->from},
                    ask->count, code);
     if (strcmp(code, "out_of_sequence") == 0) {
-        expected(publisher, link, ask, object);
+        expected(publisher, talk, ask, object);
     } else if (strcmp(code, "unavailable") == 0) {
-        outbox->next[index_of(publisher, link)] = outbox->acked + 1;
+        outbox->next[index_of(publisher, talk)] = outbox->acked + 1;
         publisher->backoff_us = sim_now_us + sim_below(500000);
     } else if (strcmp(code, "producer_unknown") == 0 && ask->known == 0 && ask->from > 1) {
-        outbox->next[index_of(publisher, link)] = outbox->acked + 1;
+        outbox->next[index_of(publisher, talk)] = outbox->acked + 1;
     } else if (strcmp(code, "producer_unknown") == 0) {
         /* All of the channel was trimmed, and with it went what it knew of its producers. */
-        model_forgotten(ask->channel, publisher->producer, link->epoch);
-        if (link->epoch == publisher->epoch) {
+        model_forgotten(ask->channel, publisher->producer, talk->epoch);
+        if (talk->epoch == publisher->epoch) {
             epoch_bump(publisher);
         } else {
-            link_close(link);
+            talk_close(talk);
         }
-    } else if (strcmp(code, "producer_fenced") == 0 && link->epoch < publisher->epoch) {
-        link_close(link);
+    } else if (strcmp(code, "producer_fenced") == 0 && talk->epoch < publisher->epoch) {
+        talk_close(talk);
     } else {
-        trace_fail("protocol", "p%u e%u n%llu refused with %s", publisher->producer, link->epoch,
+        trace_fail("protocol", "p%u e%u n%llu refused with %s", publisher->producer, talk->epoch,
                    (unsigned long long)ask->from, code);
     }
 }
 
 /* A message without a number has been answered. It is never sent again, so it is stored at most
  * once; on a connection of an older epoch it is refused like any other. */
-static void plain_answered(struct publisher *publisher, const struct link *link, const char *type,
-                           const struct value *object, const struct link_ask *ask)
+static void plain_answered(struct publisher *publisher, const struct talk *talk, const char *type,
+                           const struct value *object, const struct talk_ask *ask)
 {
     if (strcmp(type, "published") == 0) {
-        struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+        struct own_writes *own = &publisher->own[index_of(publisher, talk)][ask->channel];
         own->published_id = ask->id;
         own->published_seq = member_u64(object, "seq");
         trace("p%u: plain %llu to %u published, seq %llu", publisher->producer,
               (unsigned long long)ask->from, ask->channel, (unsigned long long)own->published_seq);
         model_acked(
-            ask->channel, object, own->published_seq,
+            ask->channel, member_text(object, "epoch"), own->published_seq,
             (struct identity){PLAIN_PRODUCER + publisher->producer, 0, (unsigned)ask->from});
         own_check(own, ask->channel);
         return;
@@ -278,17 +278,17 @@ static void plain_answered(struct publisher *publisher, const struct link *link,
                    (struct identity){PLAIN_PRODUCER + publisher->producer, 0, (unsigned)ask->from},
                    1, code);
     if (strcmp(code, "unavailable") != 0 &&
-        !(strcmp(code, "producer_fenced") == 0 && link->epoch < publisher->epoch)) {
+        !(strcmp(code, "producer_fenced") == 0 && talk->epoch < publisher->epoch)) {
         trace_fail("protocol", "p%u: a message without a number is refused with %s",
                    publisher->producer, code);
     }
 }
 
-static void on_object(struct link *link, const char *type, const struct value *object,
-                      const struct link_ask *ask)
+static void on_object(struct talk *talk, const char *type, const struct value *object,
+                      const struct talk_ask *ask)
 {
-    struct publisher *publisher = link->owner;
-    if (about_following(publisher, link, type, object, ask)) {
+    struct publisher *publisher = talk->owner;
+    if (about_following(publisher, talk, type, object, ask)) {
         return;
     }
     if (ask == NULL) {
@@ -297,46 +297,46 @@ static void on_object(struct link *link, const char *type, const struct value *o
         }
         return;
     }
-    if (ask->kind == ASK_PUBLISH && ask->mode == MODE_PLAIN) {
-        plain_answered(publisher, link, type, object, ask);
+    if (ask->kind == TALK_ASK_PUBLISH && ask->mode == MODE_PLAIN) {
+        plain_answered(publisher, talk, type, object, ask);
     } else if (strcmp(type, "published") == 0) {
         trace("p%u: n%llu+%llu to %u published, seq %llu", publisher->producer,
               (unsigned long long)ask->from, (unsigned long long)ask->count, ask->channel,
               (unsigned long long)value_number(value_member(object, "seq")));
-        acked(publisher, ask, object, link->epoch);
-        struct own_writes *own = &publisher->own[index_of(publisher, link)][ask->channel];
+        acked(publisher, ask, object, talk->epoch);
+        struct own_writes *own = &publisher->own[index_of(publisher, talk)][ask->channel];
         own->published_id = ask->id;
         own->published_seq = value_number(value_member(object, "seq"));
         own_check(own, ask->channel);
-    } else if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
-        on_history(publisher, link, ask, object);
-    } else if (strcmp(type, "error") == 0 && ask->kind == ASK_HISTORY) {
+    } else if (strcmp(type, "history") == 0 && ask->kind == TALK_ASK_HISTORY) {
+        on_history(publisher, talk, ask, object);
+    } else if (strcmp(type, "error") == 0 && ask->kind == TALK_ASK_HISTORY) {
         trace("p%u: history refused: %s", publisher->producer, member_text(object, "code"));
     } else if (strcmp(type, "error") == 0) {
-        refused(publisher, link, ask, object);
-    } else if (ask->kind != ASK_PING || strcmp(type, "pong") != 0) {
+        refused(publisher, talk, ask, object);
+    } else if (ask->kind != TALK_ASK_PING || strcmp(type, "pong") != 0) {
         trace_fail("protocol", "publish is answered with %s", type);
     }
 }
 
 /* The outbox goes again, from what is not acknowledged. */
-static void on_ready(struct link *link)
+static void on_ready(struct talk *talk)
 {
-    struct publisher *publisher = link->owner;
-    const unsigned index = index_of(publisher, link);
+    struct publisher *publisher = talk->owner;
+    const unsigned index = index_of(publisher, talk);
     bytes_zero(publisher->own[index], sizeof(publisher->own[index]));
     for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
-        struct outbox *outbox = outbox_of(publisher, link->epoch, c);
+        struct outbox *outbox = outbox_of(publisher, talk->epoch, c);
         outbox->next[index] = outbox->acked + 1;
     }
 }
 
-static void on_down(struct link *link)
+static void on_down(struct talk *talk)
 {
-    (void)link;
+    (void)talk;
 }
 
-static const struct link_ops link_ops = {.ready = on_ready, .object = on_object, .down = on_down};
+static const struct talk_ops talk_ops = {.ready = on_ready, .object = on_object, .down = on_down};
 
 /* ---- acting ---------------------------------------------------------------------------------- */
 
@@ -346,14 +346,14 @@ static void put(struct buf *buf, const char *text)
     ASSERT(rc == RC_OK);
 }
 
-static void send_from(struct publisher *publisher, struct link *link, unsigned channel,
+static void send_from(struct publisher *publisher, struct talk *talk, unsigned channel,
                       struct outbox *outbox)
 {
-    unsigned *next = &outbox->next[index_of(publisher, link)];
+    unsigned *next = &outbox->next[index_of(publisher, talk)];
     if (*next == 0 || *next > outbox->made) {
         return;
     }
-    struct link_ask *ask = link_ask(link, ASK_PUBLISH, channel);
+    struct talk_ask *ask = talk_ask(talk, TALK_ASK_PUBLISH, channel);
     if (ask == NULL) {
         return;
     }
@@ -373,24 +373,24 @@ static void send_from(struct publisher *publisher, struct link *link, unsigned c
     put(&text, head);
     for (unsigned i = 0; i < count; i++) {
         put(&text, batch ? i > 0 ? ",{\"data\":" : "{\"data\":" : "");
-        key_payload(&text, channel, (struct identity){publisher->producer, link->epoch, *next + i});
+        key_payload(&text, channel, (struct identity){publisher->producer, talk->epoch, *next + i});
         put(&text, batch ? "}" : "");
     }
     put(&text, batch ? "]}" : "}");
-    copies_sent(channel, (struct identity){publisher->producer, link->epoch, *next}, count);
-    link_send(link, buf_bytes(&text));
+    copies_sent(channel, (struct identity){publisher->producer, talk->epoch, *next}, count);
+    talk_send(talk, buf_bytes(&text));
     buf_deinit(&text);
     *next += count;
 }
 
-static void send_some(struct publisher *publisher, struct link *link, unsigned channel)
+static void send_some(struct publisher *publisher, struct talk *talk, unsigned channel)
 {
-    send_from(publisher, link, channel, outbox_of(publisher, link->epoch, channel));
+    send_from(publisher, talk, channel, outbox_of(publisher, talk->epoch, channel));
 }
 
-static void send_plain(struct publisher *publisher, struct link *link, unsigned channel)
+static void send_plain(struct publisher *publisher, struct talk *talk, unsigned channel)
 {
-    struct link_ask *ask = link_ask(link, ASK_PUBLISH, channel);
+    struct talk_ask *ask = talk_ask(talk, TALK_ASK_PUBLISH, channel);
     if (ask == NULL || publisher->plain >= PLAIN_MAX) {
         if (ask != NULL) {
             ask->id = 0;
@@ -411,60 +411,61 @@ static void send_plain(struct publisher *publisher, struct link *link, unsigned 
     copies_sent(channel,
                 (struct identity){PLAIN_PRODUCER + publisher->producer, 0, publisher->plain}, 1);
     put(&text, "}");
-    link_send(link, buf_bytes(&text));
+    talk_send(talk, buf_bytes(&text));
     buf_deinit(&text);
 }
 
-static void ask_history(struct link *link, unsigned channel)
+static void ask_history(struct talk *talk, unsigned channel)
 {
     char text[200];
-    const struct link_ask *ask = link_ask(link, ASK_HISTORY, channel);
+    const struct talk_ask *ask = talk_ask(talk, TALK_ASK_HISTORY, channel);
     if (ask != NULL) {
         const int size = snprintf(text, sizeof(text),
                                   "{\"type\":\"history\",\"id\":%llu,\"channel\":\"%s\","
                                   "\"limit\":1,\"reverse\":true}",
                                   (unsigned long long)ask->id, model_channel_name(channel));
-        link_send(link, bytes_of(text, (size_t)size));
+        talk_send(talk, bytes_of(text, (size_t)size));
     }
 }
 
-static void ask_subscribe(struct publisher *publisher, struct link *link, unsigned channel)
+static void ask_subscribe(struct publisher *publisher, struct talk *talk, unsigned channel)
 {
     char text[200];
-    struct own_writes *own = &publisher->own[index_of(publisher, link)][channel];
-    const struct link_ask *ask = own->following ? NULL : link_ask(link, ASK_SUBSCRIBE, channel);
+    struct own_writes *own = &publisher->own[index_of(publisher, talk)][channel];
+    const struct talk_ask *ask =
+        own->following ? NULL : talk_ask(talk, TALK_ASK_SUBSCRIBE, channel);
     if (ask != NULL) {
         const int size =
             snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"id\":%llu,\"channel\":\"%s\"}",
                      (unsigned long long)ask->id, model_channel_name(channel));
-        link_send(link, bytes_of(text, (size_t)size));
+        talk_send(talk, bytes_of(text, (size_t)size));
         own->following = true;
     }
 }
 
 /* Everything that is not acknowledged, again and again. */
-static void storm(struct publisher *publisher, struct link *link, unsigned channel)
+static void storm(struct publisher *publisher, struct talk *talk, unsigned channel)
 {
-    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
-    unsigned *next = &outbox->next[index_of(publisher, link)];
+    struct outbox *outbox = outbox_of(publisher, talk->epoch, channel);
+    unsigned *next = &outbox->next[index_of(publisher, talk)];
     for (uint64_t times = sim_between(2, 5); times > 0; times--) {
         *next = outbox->acked + 1;
         for (unsigned i = 0; i < 10 && *next <= outbox->made; i++) {
-            send_some(publisher, link, channel);
+            send_some(publisher, talk, channel);
         }
     }
 }
 
 /* A number that is not made yet: it must be refused. */
-static void send_ahead(struct publisher *publisher, struct link *link, unsigned channel)
+static void send_ahead(struct publisher *publisher, struct talk *talk, unsigned channel)
 {
-    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
+    struct outbox *outbox = outbox_of(publisher, talk->epoch, channel);
     struct outbox ahead = *outbox;
-    const unsigned index = index_of(publisher, link);
+    const unsigned index = index_of(publisher, talk);
     ahead.next[index] = outbox->made + (unsigned)sim_between(2, 40);
     ahead.made = ahead.next[index];
     outbox->ahead = ahead.made > outbox->ahead ? ahead.made : outbox->ahead;
-    send_from(publisher, link, channel, &ahead);
+    send_from(publisher, talk, channel, &ahead);
 }
 
 static void make(struct publisher *publisher)
@@ -476,53 +477,53 @@ static void make(struct publisher *publisher)
     }
 }
 
-static void link_act(struct publisher *publisher, struct link *link)
+static void talk_act(struct publisher *publisher, struct talk *talk)
 {
-    link_check_time(link);
-    if (link->state == LINK_DOWN) {
-        link->producer = publisher->producer;
-        link->epoch = publisher->epoch;
+    talk_check_time(talk);
+    if (talk->state == TALK_DOWN) {
+        talk->producer = publisher->producer;
+        talk->epoch = publisher->epoch;
         /* Only there: the first connection is the one that makes progress. */
-        if (index_of(publisher, link) > 0 && link->epoch > 1 && fault_happens(FAULT_OLD_EPOCH)) {
-            link->epoch--;
+        if (index_of(publisher, talk) > 0 && talk->epoch > 1 && fault_happens(FAULT_OLD_EPOCH)) {
+            talk->epoch--;
         }
-        link_open(link, &clients_plan, clients_calm);
+        talk_open(talk, &clients_plan, clients_calm);
     }
-    if (link->state != LINK_READY || sim_now_us < publisher->backoff_us) {
+    if (talk->state != TALK_READY || sim_now_us < publisher->backoff_us) {
         return;
     }
-    if (clients_calm && link->epoch != publisher->epoch) {
-        link_close(link);
+    if (clients_calm && talk->epoch != publisher->epoch) {
+        talk_close(talk);
         return;
     }
     const unsigned channel = (unsigned)sim_below(clients_plan.channels);
-    struct outbox *outbox = outbox_of(publisher, link->epoch, channel);
-    unsigned *next = &outbox->next[index_of(publisher, link)];
+    struct outbox *outbox = outbox_of(publisher, talk->epoch, channel);
+    unsigned *next = &outbox->next[index_of(publisher, talk)];
     if (!clients_calm && sim_chance(3) &&
         outbox->made > 0) { /* impatience, or a number far ahead */
         *next = sim_chance(80) ? outbox->acked + 1 : (unsigned)sim_between(1, outbox->made);
-    } else if (clients_calm && link_asks_out(link, ASK_PUBLISH) == 0 && *next > outbox->made) {
+    } else if (clients_calm && talk_asks_out(talk, TALK_ASK_PUBLISH) == 0 && *next > outbox->made) {
         *next = outbox->acked + 1;
     }
     if (fault_happens(FAULT_RETRY_STORM)) {
-        storm(publisher, link, channel);
+        storm(publisher, talk, channel);
     }
     if (fault_happens(FAULT_NUMBER_AHEAD)) {
-        send_ahead(publisher, link, channel);
+        send_ahead(publisher, talk, channel);
     }
     const unsigned burst = (unsigned)sim_between(1, sim_chance(20) ? 20 : 2);
     for (unsigned i = 0; i < burst; i++) {
-        send_some(publisher, link, channel);
+        send_some(publisher, talk, channel);
     }
     if (!clients_calm && sim_chance(10)) {
-        ask_history(link, channel);
+        ask_history(talk, channel);
     }
     if (!clients_calm && sim_chance(4)) {
-        send_plain(publisher, link, channel);
+        send_plain(publisher, talk, channel);
     } else if (!clients_calm && sim_chance(15)) {
-        ask_subscribe(publisher, link, channel);
+        ask_subscribe(publisher, talk, channel);
     }
-    link_fits(link);
+    talk_fits(talk);
 }
 
 static void act(struct client *client)
@@ -532,7 +533,7 @@ static void act(struct client *client)
     if (publisher->epoch < BUMPS_MAX && fault_happens(FAULT_NEW_EPOCH)) {
         epoch_bump(publisher);
     }
-    link_act(publisher, &publisher->links[sim_below(publisher->link_count)]);
+    talk_act(publisher, &publisher->talks[sim_below(publisher->talk_count)]);
 }
 
 static bool settled(const struct client *client)
@@ -543,14 +544,14 @@ static bool settled(const struct client *client)
             return false;
         }
     }
-    return link_settled(&publisher->links[0]) && link_settled(&publisher->links[1]);
+    return talk_settled(&publisher->talks[0]) && talk_settled(&publisher->talks[1]);
 }
 
 static void publisher_close(struct client *client)
 {
     struct publisher *publisher = (struct publisher *)client;
-    for (unsigned i = 0; i < LINKS; i++) {
-        link_deinit(&publisher->links[i]);
+    for (unsigned i = 0; i < TALKS; i++) {
+        talk_deinit(&publisher->talks[i]);
     }
     mem_free(publisher);
 }
@@ -563,9 +564,9 @@ struct client *publisher_open(unsigned number, unsigned producer)
     publisher->client = (struct client){.ops = &ops, .number = number};
     publisher->producer = producer;
     publisher->epoch = 1;
-    publisher->link_count = fault_happens(FAULT_TWO_CONNECTIONS) ? 2 : 1;
-    for (unsigned i = 0; i < LINKS; i++) {
-        link_init(&publisher->links[i], &link_ops, publisher, number * 10 + i);
+    publisher->talk_count = fault_happens(FAULT_TWO_CONNECTIONS) ? 2 : 1;
+    for (unsigned i = 0; i < TALKS; i++) {
+        talk_init(&publisher->talks[i], &talk_ops, publisher, number * 10 + i);
     }
     return &publisher->client;
 }

@@ -128,13 +128,13 @@ void history_check(const struct history_ask *ask, const struct value *object)
 
 struct reader {
     struct client client; /* first */
-    struct link link;
+    struct talk talk;
     struct history_ask asks[8]; /* by id, mod 8; as many are out at most */
     unsigned calm_asks;         /* it need not go on for ever */
 };
 
 /* A digest is there from the message before the earliest up to the latest. */
-static void digest_refused(const struct link_ask *ask, const struct value *object)
+static void digest_refused(const struct talk_ask *ask, const struct value *object)
 {
     const char *code = member_text(object, "code");
     if (strcmp(code, "unavailable") == 0) {
@@ -159,7 +159,7 @@ static void digest_refused(const struct link_ask *ask, const struct value *objec
 }
 
 static void on_digest(const struct reader *reader, const char *type, const struct value *object,
-                      const struct link_ask *ask)
+                      const struct talk_ask *ask)
 {
     trace("r%u: digest of %llu of %u: %s", reader->client.number, (unsigned long long)ask->from,
           ask->channel, type);
@@ -173,10 +173,10 @@ static void on_digest(const struct reader *reader, const char *type, const struc
     }
 }
 
-static void on_object(struct link *link, const char *type, const struct value *object,
-                      const struct link_ask *ask)
+static void on_object(struct talk *talk, const char *type, const struct value *object,
+                      const struct talk_ask *ask)
 {
-    struct reader *reader = link->owner;
+    struct reader *reader = talk->owner;
     if (ask == NULL) {
         if (strcmp(type, "goaway") != 0) {
             trace_fail("protocol", "a reader is sent %s", type);
@@ -184,9 +184,9 @@ static void on_object(struct link *link, const char *type, const struct value *o
         return;
     }
     const struct history_ask *history = &reader->asks[ask->id % 8];
-    if (ask->kind == ASK_DIGEST) {
+    if (ask->kind == TALK_ASK_DIGEST) {
         on_digest(reader, type, object, ask);
-    } else if (strcmp(type, "history") == 0 && ask->kind == ASK_HISTORY) {
+    } else if (strcmp(type, "history") == 0 && ask->kind == TALK_ASK_HISTORY) {
         trace("r%u: history of %u, %zu messages", reader->client.number, ask->channel,
               value_count(value_member(object, "messages")));
         history_check(history, object);
@@ -195,23 +195,23 @@ static void on_object(struct link *link, const char *type, const struct value *o
         if (strcmp(member_text(object, "code"), "unavailable") != 0) {
             trace_fail("protocol", "history is refused: %s", member_text(object, "message"));
         }
-    } else if (ask->kind != ASK_PING || strcmp(type, "pong") != 0) {
+    } else if (ask->kind != TALK_ASK_PING || strcmp(type, "pong") != 0) {
         trace_fail("protocol", "a reader is answered with %s", type);
     }
 }
 
-static void nothing(struct link *link)
+static void nothing(struct talk *talk)
 {
-    (void)link;
+    (void)talk;
 }
 
-static const struct link_ops link_ops = {.ready = nothing, .object = on_object, .down = nothing};
+static const struct talk_ops talk_ops = {.ready = nothing, .object = on_object, .down = nothing};
 
 static void ask_history(struct reader *reader)
 {
-    struct link *link = &reader->link;
+    struct talk *talk = &reader->talk;
     const struct history_ask history = history_ask_draw(clients_plan.channels);
-    const struct link_ask *ask = link_ask(link, ASK_HISTORY, history.channel);
+    const struct talk_ask *ask = talk_ask(talk, TALK_ASK_HISTORY, history.channel);
     reader->asks[ask->id % 8] = history;
     char text[240];
     int size = snprintf(text, sizeof(text),
@@ -224,36 +224,36 @@ static void ask_history(struct reader *reader)
     }
     size += snprintf(text + size, sizeof(text) - (size_t)size, ",\"reverse\":%s}",
                      history.reverse ? "true" : "false");
-    link_send(link, bytes_of(text, (size_t)size));
+    talk_send(talk, bytes_of(text, (size_t)size));
 }
 
 static void ask_digest(struct reader *reader)
 {
     const unsigned channel = (unsigned)sim_below(clients_plan.channels);
     const uint64_t latest = model_latest(channel);
-    struct link_ask *ask = link_ask(&reader->link, ASK_DIGEST, channel);
+    struct talk_ask *ask = talk_ask(&reader->talk, TALK_ASK_DIGEST, channel);
     char text[160];
     ask->from =
         sim_chance(50) ? latest - sim_below(latest < 5 ? latest + 1 : 5) : sim_below(latest + 3);
     const int size = snprintf(
         text, sizeof(text), "{\"type\":\"digest\",\"id\":%llu,\"channel\":\"%s\",\"seq\":%llu}",
         (unsigned long long)ask->id, model_channel_name(channel), (unsigned long long)ask->from);
-    link_send(&reader->link, bytes_of(text, (size_t)size));
+    talk_send(&reader->talk, bytes_of(text, (size_t)size));
 }
 
 static void act(struct client *client)
 {
     struct reader *reader = (struct reader *)client;
-    struct link *link = &reader->link;
-    link_check_time(link);
-    link_open(link, &clients_plan, clients_calm);
-    if (link->state != LINK_READY) {
+    struct talk *talk = &reader->talk;
+    talk_check_time(talk);
+    talk_open(talk, &clients_plan, clients_calm);
+    if (talk->state != TALK_READY) {
         return;
     }
     /* Its ids must not meet in the table. */
-    bool room = link_asks_out(link, ASK_HISTORY) < 3;
-    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
-        room = room && (link->asks[i].id == 0 || link->asks[i].id + 7 > link->id_last);
+    bool room = talk_asks_out(talk, TALK_ASK_HISTORY) < 3;
+    for (unsigned i = 0; i < TALK_ASKS_MAX; i++) {
+        room = room && (talk->asks[i].id == 0 || talk->asks[i].id + 7 > talk->id_last);
     }
     if (room && sim_chance(30)) {
         ask_digest(reader);
@@ -261,20 +261,20 @@ static void act(struct client *client)
         reader->calm_asks += clients_calm;
         ask_history(reader);
     }
-    link_fits(link);
+    talk_fits(talk);
 }
 
 static bool settled(const struct client *client)
 {
     const struct reader *reader = (const struct reader *)client;
-    return reader->calm_asks == CALM_ASKS && link_asks_out(&reader->link, ASK_HISTORY) == 0 &&
-           link_settled(&reader->link);
+    return reader->calm_asks == CALM_ASKS && talk_asks_out(&reader->talk, TALK_ASK_HISTORY) == 0 &&
+           talk_settled(&reader->talk);
 }
 
 static void reader_close(struct client *client)
 {
     struct reader *reader = (struct reader *)client;
-    link_deinit(&reader->link);
+    talk_deinit(&reader->talk);
     mem_free(reader);
 }
 
@@ -284,6 +284,6 @@ struct client *reader_open(unsigned number)
     struct reader *reader = mem_calloc(1, sizeof(*reader));
     ASSERT(reader != NULL);
     reader->client = (struct client){.ops = &ops, .number = number};
-    link_init(&reader->link, &link_ops, reader, number * 10);
+    talk_init(&reader->talk, &talk_ops, reader, number * 10);
     return &reader->client;
 }

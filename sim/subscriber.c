@@ -45,7 +45,7 @@ struct follow {
 struct subscriber {
     struct client client; /* first */
     bool auditor;
-    struct link link;
+    struct talk talk;
     struct follow follows[PLAN_CHANNELS_MAX];
 };
 
@@ -70,7 +70,7 @@ static enum from_kind draw_from(const struct subscriber *subscriber, const struc
     return clients_calm ? FROM_EARLIEST : (enum from_kind)sim_below(FROM_OTHER_EPOCH);
 }
 
-static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsigned channel)
+static size_t from_text(char *to, size_t size, const struct talk_ask *ask, unsigned channel)
 {
     int done = 0;
     switch ((enum from_kind)ask->mode) {
@@ -97,7 +97,7 @@ static size_t from_text(char *to, size_t size, const struct link_ask *ask, unsig
 static void subscribe(struct subscriber *subscriber, unsigned channel)
 {
     struct follow *follow = &subscriber->follows[channel];
-    struct link_ask *ask = link_ask(&subscriber->link, ASK_SUBSCRIBE, channel);
+    struct talk_ask *ask = talk_ask(&subscriber->talk, TALK_ASK_SUBSCRIBE, channel);
     if (ask == NULL) {
         return;
     }
@@ -143,11 +143,11 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
     }
     size += snprintf(text + size, sizeof(text) - (size_t)size, "}");
     trace("s%u: %s", subscriber->client.number, text);
-    link_send(&subscriber->link, bytes_of(text, (size_t)size));
+    talk_send(&subscriber->talk, bytes_of(text, (size_t)size));
 }
 
 /* Which reason a position has to be refused for; NULL: none, it is there. */
-static const char *refusal(const struct link_ask *ask, const struct value *object)
+static const char *refusal(const struct talk_ask *ask, const struct value *object)
 {
     if (ask->mode == FROM_OTHER_EPOCH) {
         return "epoch";
@@ -159,7 +159,7 @@ static const char *refusal(const struct link_ask *ask, const struct value *objec
 
 /* `history`: the one that the answer speaks of. A position of another one is good if all below it
  * has survived. */
-static void refusal_check(const struct link_ask *ask, const struct value *object, unsigned history,
+static void refusal_check(const struct talk_ask *ask, const struct value *object, unsigned history,
                           const char *told)
 {
     const char *right = refusal(ask, object);
@@ -179,7 +179,7 @@ static void refusal_check(const struct link_ask *ask, const struct value *object
 }
 
 /* The first message that is not older than that time; as far as their times are known. */
-static bool time_right(const struct link_ask *ask, uint64_t next, uint64_t earliest,
+static bool time_right(const struct talk_ask *ask, uint64_t next, uint64_t earliest,
                        uint64_t latest)
 {
     uint64_t time;
@@ -190,7 +190,7 @@ static bool time_right(const struct link_ask *ask, uint64_t next, uint64_t earli
 }
 
 /* What `next` must be, by what was asked. */
-static void next_check(const struct link_ask *ask, const struct value *object, unsigned history,
+static void next_check(const struct talk_ask *ask, const struct value *object, unsigned history,
                        uint64_t next)
 {
     const uint64_t earliest = member_u64(object, "earliest");
@@ -221,7 +221,7 @@ static void next_check(const struct link_ask *ask, const struct value *object, u
     }
 }
 
-static void on_subscribed(struct subscriber *subscriber, const struct link_ask *ask,
+static void on_subscribed(struct subscriber *subscriber, const struct talk_ask *ask,
                           const struct value *object)
 {
     struct follow *follow = &subscriber->follows[ask->channel];
@@ -241,7 +241,7 @@ static void on_subscribed(struct subscriber *subscriber, const struct link_ask *
     follow->perhaps = 0;
 }
 
-static void on_refused(struct subscriber *subscriber, const struct link_ask *ask,
+static void on_refused(struct subscriber *subscriber, const struct talk_ask *ask,
                        const struct value *object)
 {
     struct follow *follow = &subscriber->follows[ask->channel];
@@ -276,7 +276,7 @@ static void ack(struct subscriber *subscriber, unsigned channel, uint64_t seq)
     const int size =
         snprintf(text, sizeof(text), "{\"type\":\"ack\",\"channel\":\"%s\",\"seq\":%llu}",
                  model_channel_name(channel), (unsigned long long)seq);
-    link_send(&subscriber->link, bytes_of(text, (size_t)size));
+    talk_send(&subscriber->talk, bytes_of(text, (size_t)size));
     subscriber->follows[channel].acked = seq;
 }
 
@@ -356,7 +356,7 @@ static void gap_check(struct subscriber *subscriber, unsigned channel, const str
 }
 
 static void on_unsubscribed(struct subscriber *subscriber, const struct value *object,
-                            const struct link_ask *ask)
+                            const struct talk_ask *ask)
 {
     unsigned channel;
     struct follow *follow = follow_of(subscriber, object, &channel);
@@ -385,7 +385,7 @@ static void on_unsubscribed(struct subscriber *subscriber, const struct value *o
 
 /* [P 3 subscribe] "an ack beyond what was sent is bad_request, an older one is ignored". A reply
  * to an ack comes before that to a ping behind it. */
-static void ack_refused(struct subscriber *subscriber, const struct link_ask *ask,
+static void ack_refused(struct subscriber *subscriber, const struct talk_ask *ask,
                         const struct value *object)
 {
     const char *code = member_text(object, "code");
@@ -403,10 +403,10 @@ static void ack_refused(struct subscriber *subscriber, const struct link_ask *as
 
 static void acks_check(struct subscriber *subscriber, uint64_t before_id)
 {
-    struct link *link = &subscriber->link;
-    for (unsigned i = 0; i < LINK_ASKS_MAX; i++) {
-        struct link_ask *ask = &link->asks[i];
-        if (ask->id == 0 || ask->kind != ASK_ACK || ask->id > before_id) {
+    struct talk *talk = &subscriber->talk;
+    for (unsigned i = 0; i < TALK_ASKS_MAX; i++) {
+        struct talk_ask *ask = &talk->asks[i];
+        if (ask->id == 0 || ask->kind != TALK_ASK_ACK || ask->id > before_id) {
             continue;
         }
         const struct follow *follow = &subscriber->follows[ask->channel];
@@ -436,28 +436,28 @@ static void on_gap(struct subscriber *subscriber, const struct value *object)
     }
 }
 
-static void on_object(struct link *link, const char *type, const struct value *object,
-                      const struct link_ask *ask)
+static void on_object(struct talk *talk, const char *type, const struct value *object,
+                      const struct talk_ask *ask)
 {
-    struct subscriber *subscriber = link->owner;
+    struct subscriber *subscriber = talk->owner;
     if (strcmp(type, "message") == 0) {
         on_message(subscriber, object);
     } else if (strcmp(type, "gap") == 0) {
         on_gap(subscriber, object);
     } else if (strcmp(type, "unsubscribed") == 0) {
         on_unsubscribed(subscriber, object, ask);
-    } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "subscribed") == 0) {
+    } else if (ask != NULL && ask->kind == TALK_ASK_SUBSCRIBE && strcmp(type, "subscribed") == 0) {
         on_subscribed(subscriber, ask, object);
-    } else if (ask != NULL && ask->kind == ASK_SUBSCRIBE && strcmp(type, "error") == 0) {
+    } else if (ask != NULL && ask->kind == TALK_ASK_SUBSCRIBE && strcmp(type, "error") == 0) {
         on_refused(subscriber, ask, object);
-    } else if (ask != NULL && ask->kind == ASK_ACK && strcmp(type, "error") == 0) {
+    } else if (ask != NULL && ask->kind == TALK_ASK_ACK && strcmp(type, "error") == 0) {
         ack_refused(subscriber, ask, object);
-    } else if (ask != NULL && ask->kind == ASK_PING && strcmp(type, "pong") == 0) {
+    } else if (ask != NULL && ask->kind == TALK_ASK_PING && strcmp(type, "pong") == 0) {
         acks_check(subscriber, ask->id);
     } else if (strcmp(type, "error") == 0) {
         /* An ack or an unsubscribe that crossed the server's own unsubscribed. */
         const char *code = member_text(object, "code");
-        if (ask != NULL && ask->kind == ASK_UNSUBSCRIBE) {
+        if (ask != NULL && ask->kind == TALK_ASK_UNSUBSCRIBE) {
             subscriber->follows[ask->channel].leaving = false;
         }
         if (strcmp(code, "not_subscribed") != 0) {
@@ -469,15 +469,15 @@ static void on_object(struct link *link, const char *type, const struct value *o
     }
 }
 
-static void on_ready(struct link *link)
+static void on_ready(struct talk *talk)
 {
-    (void)link;
+    (void)talk;
 }
 
 /* It remembers where it was, and nothing else. */
-static void on_down(struct link *link)
+static void on_down(struct talk *talk)
 {
-    struct subscriber *subscriber = link->owner;
+    struct subscriber *subscriber = talk->owner;
     for (unsigned c = 0; c < PLAN_CHANNELS_MAX; c++) {
         struct follow *follow = &subscriber->follows[c];
         *follow = (struct follow){
@@ -488,13 +488,13 @@ static void on_down(struct link *link)
     }
 }
 
-static const struct link_ops link_ops = {.ready = on_ready, .object = on_object, .down = on_down};
+static const struct talk_ops talk_ops = {.ready = on_ready, .object = on_object, .down = on_down};
 
 /* ---- acting ---------------------------------------------------------------------------------- */
 
 static void unsubscribe(struct subscriber *subscriber, unsigned channel)
 {
-    const struct link_ask *ask = link_ask(&subscriber->link, ASK_UNSUBSCRIBE, channel);
+    const struct talk_ask *ask = talk_ask(&subscriber->talk, TALK_ASK_UNSUBSCRIBE, channel);
     if (ask == NULL) {
         return;
     }
@@ -502,22 +502,22 @@ static void unsubscribe(struct subscriber *subscriber, unsigned channel)
     const int size =
         snprintf(text, sizeof(text), "{\"type\":\"unsubscribe\",\"id\":%llu,\"channel\":\"%s\"}",
                  (unsigned long long)ask->id, model_channel_name(channel));
-    link_send(&subscriber->link, bytes_of(text, (size_t)size));
+    talk_send(&subscriber->talk, bytes_of(text, (size_t)size));
     subscriber->follows[channel].leaving = true;
 }
 
 static void ack_asked(struct subscriber *subscriber, unsigned channel, enum ack_kind kind,
                       uint64_t seq)
 {
-    struct link *link = &subscriber->link;
+    struct talk *talk = &subscriber->talk;
     char text[160];
-    if (link_asks_out(link, ASK_ACK) >= 8) {
+    if (talk_asks_out(talk, TALK_ASK_ACK) >= 8) {
         return;
     }
-    struct link_ask *ask = link_ask(link, ASK_ACK, channel);
-    const struct link_ask *ping = ask == NULL ? NULL : link_ask(link, ASK_PING, channel);
+    struct talk_ask *ask = talk_ask(talk, TALK_ASK_ACK, channel);
+    const struct talk_ask *ping = ask == NULL ? NULL : talk_ask(talk, TALK_ASK_PING, channel);
     if (ping == NULL) {
-        link_close(link); /* so much is out: it has waited too long */
+        talk_close(talk); /* so much is out: it has waited too long */
         return;
     }
     ask->mode = kind;
@@ -526,10 +526,10 @@ static void ack_asked(struct subscriber *subscriber, unsigned channel, enum ack_
     int size = snprintf(
         text, sizeof(text), "{\"type\":\"ack\",\"id\":%llu,\"channel\":\"%s\",\"seq\":%llu}",
         (unsigned long long)ask->id, model_channel_name(channel), (unsigned long long)seq);
-    link_send(link, bytes_of(text, (size_t)size));
+    talk_send(talk, bytes_of(text, (size_t)size));
     size = snprintf(text, sizeof(text), "{\"type\":\"ping\",\"id\":%llu}",
                     (unsigned long long)ping->id);
-    link_send(link, bytes_of(text, (size_t)size));
+    talk_send(talk, bytes_of(text, (size_t)size));
 }
 
 /* What is surely beyond: with a window the server has sent at most that much. */
@@ -549,16 +549,16 @@ static void ack_wrongly(struct subscriber *subscriber, unsigned channel)
 static void act(struct client *client)
 {
     struct subscriber *subscriber = (struct subscriber *)client;
-    struct link *link = &subscriber->link;
-    link_check_time(link);
-    link_open(link, &clients_plan, clients_calm);
-    if (link->state != LINK_READY) {
+    struct talk *talk = &subscriber->talk;
+    talk_check_time(talk);
+    talk_open(talk, &clients_plan, clients_calm);
+    if (talk->state != TALK_READY) {
         return;
     }
     const unsigned channel = (unsigned)sim_below(clients_plan.channels);
     struct follow *follow = &subscriber->follows[channel];
     if (!follow->active && !follow->asked) {
-        if (link_asks_out(link, ASK_UNSUBSCRIBE) == 0) {
+        if (talk_asks_out(talk, TALK_ASK_UNSUBSCRIBE) == 0) {
             subscribe(subscriber, channel);
             if (fault_happens(FAULT_FLAPPING)) { /* before it has begun */
                 unsubscribe(subscriber, channel);
@@ -566,7 +566,7 @@ static void act(struct client *client)
         }
     } else if (follow->active && !follow->leaving) {
         ack_wrongly(subscriber, channel);
-        if (link->state != LINK_READY) {
+        if (talk->state != TALK_READY) {
             return;
         }
         if (follow->window > 0 && follow->next - 1 > follow->acked) {
@@ -577,7 +577,7 @@ static void act(struct client *client)
             subscriber->client.next_us = sim_now_us + 1; /* and comes back */
         }
     }
-    link_fits(link);
+    talk_fits(talk);
 }
 
 static bool settled(const struct client *client)
@@ -590,7 +590,7 @@ static bool settled(const struct client *client)
             return false;
         }
     }
-    return link_settled(&subscriber->link);
+    return talk_settled(&subscriber->talk);
 }
 
 static void subscriber_close(struct client *client)
@@ -599,7 +599,7 @@ static void subscriber_close(struct client *client)
     for (unsigned c = 0; clients_calm && settled(client) && c < clients_plan.channels; c++) {
         owed_check(&subscriber->follows[c].owed, c);
     }
-    link_deinit(&subscriber->link);
+    talk_deinit(&subscriber->talk);
     mem_free(subscriber);
 }
 
@@ -611,6 +611,6 @@ struct client *subscriber_open(unsigned number, bool auditor)
     ASSERT(subscriber != NULL);
     subscriber->client = (struct client){.ops = &ops, .number = number};
     subscriber->auditor = auditor;
-    link_init(&subscriber->link, &link_ops, subscriber, number * 10);
+    talk_init(&subscriber->talk, &talk_ops, subscriber, number * 10);
     return &subscriber->client;
 }

@@ -59,7 +59,7 @@ static void on_answer(struct web *web, unsigned status, uint8_t *body, size_t si
     if (status == 200 && web->reading) {
         history_check(&web->history, object);
     } else if (status == 200) {
-        model_acked(web->channel, object, member_u64(object, "seq"),
+        model_acked(web->channel, member_text(object, "epoch"), member_u64(object, "seq"),
                     (struct identity){web->producer, 0, web->made});
     } else if (status != 503) {
         trace_fail("protocol", "an HTTP request is answered with %u", status);
@@ -156,7 +156,7 @@ static void act(struct client *client)
         return;
     }
     if (web->conn == NULL) {
-        const struct net_nature nature = link_nature(&clients_plan, clients_calm);
+        const struct net_nature nature = talk_nature(&clients_plan, clients_calm);
         web->conn = net_connect(&web->net, &nature);
     }
     if (web->conn == NULL) {

@@ -58,6 +58,12 @@ struct tune {
     /* core */
     uint32_t producer_runs;  /* kept per producer and channel; 2^k up to PRODUCER_RUNS_MAX */
     uint32_t channel_epochs; /* remembered per channel; 2^k up to CHANNEL_EPOCHS_MAX */
+    /* sdk */
+    size_t intake_bytes;   /* of the ring that publishes go through; 2^k */
+    uint32_t staged_count; /* messages that one write of the outbox's file takes … */
+    size_t staged_bytes;   /* … and their bytes */
+    size_t rewrite_bytes;  /* below, an outbox's file is not written anew */
+    size_t pending_bytes;  /* that wait for the socket, before more is encoded */
 };
 
 extern struct tune tune;

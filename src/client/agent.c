@@ -1,6 +1,8 @@
 #include "client/agent.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
+#include "client/agent_private.h"
 #include "client/link.h"
 
 #include <inttypes.h>
@@ -25,7 +27,7 @@ static const unsigned sub_moves[AGENT_SUB_STATE_COUNT] = {
 };
 #undef TO
 
-static void sub_move(struct agent_sub *sub, enum agent_sub_state next)
+void agent_sub_move(struct agent_sub *sub, enum agent_sub_state next)
 {
     ASSERT(sub_moves[sub->state] & (1u << next));
     sub->state = (uint8_t)next;
@@ -48,7 +50,7 @@ enum rc agent_init(struct agent *agent, const struct agent_options *options)
                        options->batch_max, options->seed);
 }
 
-static void sub_free(struct agent *a, struct agent_sub *sub)
+void agent_sub_free(struct agent *a, struct agent_sub *sub)
 {
     list_remove(&sub->due_);
     list_remove(&sub->wait_);
@@ -72,11 +74,11 @@ void agent_deinit(struct agent *agent)
     while ((closed = list_pop_front(&agent->due_)) != NULL) {
         sub = CONTAINER_OF(closed, struct agent_sub, due_);
         if (sub->state == AGENT_SUB_CLOSED) { /* the others are in the map */
-            sub_free(agent, sub);
+            agent_sub_free(agent, sub);
         }
     }
     while ((sub = map_next(&agent->subs_, &at)) != NULL) {
-        sub_free(agent, sub);
+        agent_sub_free(agent, sub);
     }
     map_deinit(&agent->subs_);
     asks_deinit(&agent->asks);
@@ -97,13 +99,6 @@ __attribute__((format(printf, 2, 3))) static enum rc broken(struct agent *a, con
 const char *agent_why(const struct agent *agent)
 {
     return agent->why_;
-}
-
-static void tell_said(const struct agent *a, const struct client_said *said)
-{
-    if (a->tap_ != NULL) {
-        a->tap_->said(a->tap_->ctx, said);
-    }
 }
 
 /* ---- subscriptions ------------------------------------------------------------------------- */
@@ -157,11 +152,10 @@ void agent_unsubscribe(struct agent *agent, struct agent_sub *sub)
     ASSERT(sub->state != AGENT_SUB_CLOSED);
     /* The server knows of it only then; else its memory waits there all the same, since this may be
      * one of its own callbacks. */
-    sub->say_ack_ = sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED ||
-                    (sub->state == AGENT_SUB_ENDED && sub->say_ack_);
+    sub->say_ack_ = sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED || sub->held_;
     void *out = map_remove(&agent->subs_, agent_sub_name(sub));
     ASSERT(out == sub);
-    sub_move(sub, AGENT_SUB_CLOSED);
+    agent_sub_move(sub, AGENT_SUB_CLOSED);
     list_remove(&sub->wait_);
     make_due(agent, sub);
 }
@@ -193,7 +187,7 @@ static void tell_state(struct agent *a, struct agent_sub *sub)
 /* It goes on after a wait. */
 static void wait_for(struct agent *a, struct agent_sub *sub, uint64_t wait_ms, uint64_t now_ms)
 {
-    sub_move(sub, AGENT_SUB_WAITING);
+    agent_sub_move(sub, AGENT_SUB_WAITING);
     list_remove(&sub->due_);
     list_remove(&sub->wait_);
     sub->asked_ = 0;
@@ -241,12 +235,13 @@ static enum rc on_subscribed(struct agent *a, struct agent_sub *sub, const struc
                       " and tells no gap",
                       wanted, reply->next);
     }
-    sub_move(sub, AGENT_SUB_LIVE);
+    agent_sub_move(sub, AGENT_SUB_LIVE);
     sub->asked_ = 0;
     sub->refusals_ = 0;
     sub->fills_ = 0;
     begin_at(sub, reply->epoch, reply->next);
     if (reset) {
+        MARK("agent: a position is not there, and it goes on behind it");
         const struct agent_gap gap = {
             .reason = reply->reason, .from = wanted, .to = reply->next - 1, .next = reply->next};
         tell_gap(a, sub, &gap);
@@ -262,8 +257,7 @@ static void hand_on(struct agent *a, struct agent_sub *sub, const struct reply_m
     a->options_.ops->message(a->options_.ctx, sub, message);
 }
 
-/* What may be acknowledged: all that was handled, as far as the server knows of it. */
-static uint64_t ack_of(const struct agent_sub *sub)
+uint64_t agent_sub_ack(const struct agent_sub *sub)
 {
     const uint64_t handled = sub->receive.next - 1;
     return handled < sub->heard_ ? handled : sub->heard_;
@@ -286,7 +280,7 @@ static void settle(struct agent *a, struct agent_sub *sub)
         sub->say_history_ = true;
         make_due(a, sub);
     }
-    const uint64_t most = ack_of(sub);
+    const uint64_t most = agent_sub_ack(sub);
     if (sub->window_ > 0 && most > sub->acked_ && most - sub->acked_ >= sub->window_ / 2) {
         sub->say_ack_ = true;
         make_due(a, sub);
@@ -339,6 +333,7 @@ static enum rc on_gap(struct agent *a, struct agent_sub *sub, const struct reply
     }
     sub->heard_ = reply->to > sub->heard_ ? reply->to : sub->heard_;
     if (reply->from <= sub->receive.next) {
+        MARK("agent: a gap is told");
         skip_to(a, sub, reply->to + 1, reply->reason);
     } else {
         receive_expect(&sub->receive, reply->to + 1); /* what is missing before it comes first */
@@ -363,13 +358,22 @@ static void on_reset(struct agent *a, struct agent_sub *sub, const struct reply 
 
 static void end(struct agent *a, struct agent_sub *sub, struct agent_news *news)
 {
-    sub_move(sub, AGENT_SUB_ENDED);
+    agent_sub_move(sub, AGENT_SUB_ENDED);
     list_remove(&sub->due_);
     list_remove(&sub->wait_);
     sub->asked_ = 0;
-    sub->say_ack_ = news->broken; /* then it was not the server that has ended it */
     news->state = AGENT_SUB_ENDED;
     tell(a, sub, news);
+}
+
+/* Because of what it was sent, or not sent: the server does not know, and would go on. */
+static void end_ourselves(struct agent *a, struct agent_sub *sub, struct agent_news *news)
+{
+    sub->held_ = true;
+    end(a, sub, news);
+    if (sub->state == AGENT_SUB_ENDED) {
+        make_due(a, sub);
+    }
 }
 
 /* By itself: a reply to our own has an id. */
@@ -386,6 +390,7 @@ static void on_unsubscribed(struct agent *a, struct agent_sub *sub, const struct
                    "the server ended the subscription (%s); seq %" PRIu64 " was next", news.code,
                    sub->receive.next);
     if (reply->reason == REPLY_UNAVAILABLE) {
+        MARK("agent: a subscription is ended for now");
         wait_longer(a, sub, 0, now_ms);
         tell(a, sub, &news);
     } else {
@@ -395,6 +400,22 @@ static void on_unsubscribed(struct agent *a, struct agent_sub *sub, const struct
 
 /* ---- history ------------------------------------------------------------------------------- */
 
+/* The history has a hole, too: told, or the end of who has not asked to go on. */
+static void skip_missing(struct agent *a, struct agent_sub *sub, const struct reply *reply,
+                         uint64_t next, enum reply_reason reason)
+{
+    if (sub->on_gap_reset_) {
+        MARK("agent: the history has a gap");
+        skip_to(a, sub, next, reason);
+        return;
+    }
+    struct agent_news news = {.code = "gap", .earliest = reply->earliest, .latest = reply->latest};
+    (void)snprintf(news.text, sizeof(news.text),
+                   "seq %" PRIu64 " to %" PRIu64 " did not come, and the history has them not (%s)",
+                   sub->receive.next, next - 1, reply_reason_text(reason));
+    end_ourselves(a, sub, &news);
+}
+
 /* What the history leaves out before message `seq`. */
 static void skip_damaged(struct agent *a, struct agent_sub *sub, struct reply *reply, uint64_t seq)
 {
@@ -403,7 +424,7 @@ static void skip_damaged(struct agent *a, struct agent_sub *sub, struct reply *r
     while (sub->state == AGENT_SUB_LIVE && sub->receive.next < seq &&
            reply_next_damaged(a->options_.codec, &ranges, &range) == RC_OK) {
         if (range.from <= sub->receive.next && range.to >= sub->receive.next) {
-            skip_to(a, sub, range.to + 1, REPLY_DAMAGED);
+            skip_missing(a, sub, reply, range.to + 1, REPLY_DAMAGED);
         }
     }
 }
@@ -422,6 +443,7 @@ static enum rc take_elements(struct agent *a, struct agent_sub *sub, struct repl
             const enum receive_verdict verdict = receive_offer(&sub->receive, &message);
             ASSERT(verdict == RECEIVE_NEXT);
             message.channel = agent_sub_name(sub);
+            MARK("agent: the history fills a hole");
             sub->fills_ = 0;
             hand_on(a, sub, &message);
         }
@@ -437,12 +459,13 @@ static enum rc on_history(struct agent *a, struct agent_sub *sub, struct reply *
     }
     sub->asked_ = 0;
     if (strcmp(reply->epoch, sub->epoch) != 0) {
+        sub->held_ = true;
         wait_longer(a, sub, 0, now_ms); /* another history: ask for a position in it anew */
         tell_state(a, sub);
         return RC_OK;
     }
     if (reply->earliest > sub->receive.next) {
-        skip_to(a, sub, reply->earliest, REPLY_TRIMMED);
+        skip_missing(a, sub, reply, reply->earliest, REPLY_TRIMMED);
     }
     const enum rc rc = take_elements(a, sub, reply);
     if (rc != RC_OK) {
@@ -457,7 +480,7 @@ static enum rc on_history(struct agent *a, struct agent_sub *sub, struct reply *
         (void)snprintf(news.text, sizeof(news.text),
                        "order is broken: seq %" PRIu64 " did not come, and history has it not",
                        sub->receive.next);
-        end(a, sub, &news);
+        end_ourselves(a, sub, &news);
     }
     settle(a, sub);
     return RC_OK;
@@ -487,6 +510,10 @@ static enum rc on_error(struct agent *a, const struct reply *reply, uint64_t now
     client_message_show(object, CLIENT_FIELD_CODE, news.code, sizeof(news.code));
     client_message_show(object, CLIENT_FIELD_TEXT, news.text, 200);
     struct agent_sub *sub = reply->id == 0 ? NULL : find_asked(a, reply->id);
+    if (reply->id == 0 && code_is(object, "not_subscribed")) {
+        MARK("agent: an ack crosses the end of its subscription");
+        return RC_OK; /* [P 6] an ack that has crossed the server's own unsubscribed */
+    }
     if (reply->id == 0) {
         return broken(a, "the server complains: %s", news.text);
     }
@@ -501,8 +528,13 @@ static enum rc on_error(struct agent *a, const struct reply *reply, uint64_t now
     const uint64_t asked = client_message_integer_or_0(object, CLIENT_FIELD_RETRY_AFTER_MS);
     if (asked > 0 || code_is(object, "unavailable") || code_is(object, "rate_limited") ||
         code_is(object, "internal")) {
+        MARK_IF(sub->state == AGENT_SUB_ASKED, "agent: a subscribe is refused for now");
+        MARK_IF(sub->state == AGENT_SUB_LIVE, "agent: a history is refused for now");
+        sub->held_ = sub->state == AGENT_SUB_LIVE;
         wait_longer(a, sub, asked, now_ms);
         tell(a, sub, &news);
+    } else if (sub->state == AGENT_SUB_LIVE) {
+        end_ourselves(a, sub, &news);
     } else {
         end(a, sub, &news);
     }
@@ -536,18 +568,19 @@ void agent_on_lost(struct agent *agent)
     while ((node = list_pop_front(&agent->due_)) != NULL) {
         sub = CONTAINER_OF(node, struct agent_sub, due_);
         if (sub->state == AGENT_SUB_CLOSED) {
-            sub_free(agent, sub);
+            agent_sub_free(agent, sub);
         }
     }
     struct list to_tell;
     asks_on_lost(&agent->asks);
     list_init(&to_tell);
     while ((sub = map_next(&agent->subs_, &at)) != NULL) {
+        sub->held_ = false;
         if (sub->state == AGENT_SUB_LIVE || sub->state == AGENT_SUB_ASKED) {
             if (sub->state == AGENT_SUB_LIVE) {
                 list_push_back(&to_tell, &sub->due_);
             }
-            sub_move(sub, AGENT_SUB_WAITING);
+            agent_sub_move(sub, AGENT_SUB_WAITING);
             sub->asked_ = 0;
             sub->say_history_ = false;
         }
@@ -557,7 +590,7 @@ void agent_on_lost(struct agent *agent)
     while ((node = list_pop_front(&to_tell)) != NULL) {
         sub = CONTAINER_OF(node, struct agent_sub, due_);
         if (sub->state == AGENT_SUB_CLOSED) {
-            sub_free(agent, sub);
+            agent_sub_free(agent, sub);
         } else {
             tell_state(agent, sub);
         }
@@ -645,128 +678,7 @@ enum rc agent_take(struct agent *agent, struct bytes frame, uint64_t now_ms)
     return rc;
 }
 
-/* ---- saying -------------------------------------------------------------------------------- */
-
-static enum rc say_subscribe(struct agent *a, struct agent_sub *sub, struct buf *to)
-{
-    const struct speak_subscribe subscribe = {
-        .id = ++a->next_id_,
-        .channel = agent_sub_name(sub),
-        .from = sub->has_cursor ? WIRE_FROM_EPOCH_SEQ : sub->from_,
-        .epoch = sub->epoch,
-        .seq = sub->has_cursor ? sub->receive.next : sub->from_value_,
-        .time_ms = sub->has_cursor ? 0 : sub->from_value_,
-        .window = sub->window_,
-        .on_gap_reset = sub->on_gap_reset_,
-        .when_slow = sub->when_slow_,
-    };
-    const enum rc rc = speak_subscribe(a->options_.codec, to, &subscribe);
-    if (rc == RC_OK) {
-        const struct client_said said = {
-            .what = CLIENT_SAID_SUBSCRIBE,
-            .channel = subscribe.channel,
-            .id = subscribe.id,
-            .number = agent_sub_next(sub),
-        };
-        sub->asked_ = subscribe.id;
-        sub_move(sub, AGENT_SUB_ASKED);
-        tell_said(a, &said);
-    }
-    return rc;
-}
-
-static enum rc say_history(struct agent *a, struct agent_sub *sub, struct buf *to)
-{
-    uint64_t hole_end;
-    sub->say_history_ = false;
-    if (!receive_hole(&sub->receive, &hole_end)) {
-        return RC_OK;
-    }
-    const uint64_t missing = hole_end - sub->receive.next;
-    const uint32_t limit =
-        missing < HISTORY_MESSAGES_MAX ? (uint32_t)missing : HISTORY_MESSAGES_MAX;
-    const enum rc rc = speak_history(a->options_.codec, to, ++a->next_id_, agent_sub_name(sub),
-                                     sub->receive.next, limit);
-    if (rc == RC_OK) {
-        sub->asked_ = a->next_id_;
-        sub->fills_++;
-    }
-    return rc;
-}
-
-static enum rc say_ack(struct agent *a, struct agent_sub *sub, struct buf *to)
-{
-    const struct client_said said = {
-        .what = CLIENT_SAID_ACK, .channel = agent_sub_name(sub), .number = ack_of(sub)};
-    const enum rc rc = speak_ack(a->options_.codec, to, said.channel, said.number);
-    if (rc == RC_OK) {
-        sub->acked_ = said.number;
-        sub->say_ack_ = false;
-        tell_said(a, &said);
-    }
-    return rc;
-}
-
-/* One command of the subscription that is due first; it stays due while it has more. */
-static enum rc say_one(struct agent *a, struct agent_sub *sub, struct buf *to)
-{
-    const struct bytes name = agent_sub_name(sub);
-    enum rc rc = RC_OK;
-    if (sub->state == AGENT_SUB_CLOSED) {
-        if (sub->say_ack_ && a->ready_) {
-            rc = speak_unsubscribe(a->options_.codec, to, ++a->next_id_, name);
-        }
-        if (rc == RC_OK) {
-            sub_free(a, sub);
-        }
-        return rc;
-    }
-    if (sub->state == AGENT_SUB_WAITING) {
-        rc = say_subscribe(a, sub, to);
-    } else if (sub->state == AGENT_SUB_LIVE && sub->say_ack_) {
-        rc = say_ack(a, sub, to);
-    } else if (sub->state == AGENT_SUB_LIVE && sub->say_history_) {
-        rc = say_history(a, sub, to);
-    }
-    if (rc == RC_OK && !sub->say_ack_ && !sub->say_history_) {
-        list_remove(&sub->due_);
-    }
-    return rc;
-}
-
-static enum rc say_question(struct agent *a, struct buf *to)
-{
-    const struct client_said said = {.what = CLIENT_SAID_QUESTION, .id = ++a->next_id_};
-    const enum rc rc = asks_next(&a->asks, a->options_.codec, said.id, to);
-    if (rc == RC_OK) {
-        tell_said(a, &said);
-    }
-    return rc;
-}
-
-enum rc agent_next(struct agent *agent, uint64_t now_ms, struct buf *to)
-{
-    const size_t before = to->size;
-    const size_t enough = agent->options_.codec == WIRE_JSON          ? 1
-                          : agent->frame_max_ / 2 < AGENT_FRAME_BYTES ? agent->frame_max_ / 2
-                                                                      : AGENT_FRAME_BYTES;
-    enum rc rc = RC_OK;
-    while (rc == RC_OK && to->size - before < enough) {
-        if (!list_empty(&agent->due_)) {
-            rc = say_one(agent, CONTAINER_OF(agent->due_.next, struct agent_sub, due_), to);
-        } else if (agent->ready_ && asks_due(&agent->asks)) {
-            rc = say_question(agent, to);
-        } else if (agent->ready_) {
-            /* Whatever stands before it, the frame as a whole is no larger than the server takes.
-             */
-            rc = outbox_next(&agent->outbox, agent->options_.codec, agent->frame_max_,
-                             agent->frame_max_ - (to->size - before), now_ms, to);
-        } else {
-            rc = RC_END;
-        }
-    }
-    return rc == RC_END && to->size > before ? RC_OK : rc;
-}
+/* ---- time ---------------------------------------------------------------------------------- */
 
 void agent_step(struct agent *agent, uint64_t now_ms)
 {

@@ -56,6 +56,7 @@ struct agent_sub {
     bool has_cursor;
     bool say_ack_;
     bool say_history_;
+    bool held_;      /* ENDED or WAITING by ourselves: the server has it still, and is to be told */
     uint8_t name_[]; /* and a NUL */
 };
 

@@ -1,6 +1,7 @@
 #include "client/conn.h"
 
 #include "base/limits.h"
+#include "base/mark.h"
 #include "base/mem.h"
 #include "client/upgrade.h"
 #include "wire/ws.h"
@@ -90,6 +91,7 @@ static bool connect_next(struct client_conn *conn)
         const struct addrinfo *address = conn->next_address;
         conn->next_address = address->ai_next;
         if (conn->fd >= 0) {
+            MARK("conn: the next address of a name");
             (void)close(conn->fd);
         }
         conn->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -344,10 +346,10 @@ static void on_close_frame(struct client_conn *conn, const struct ws_event *even
         reason[size] = c < 0x20 || c == 0x7F ? '?' : (char)c;
     }
     reason[size] = '\0';
-    /* [P 3] what the server will say again however often we come back */
+    /* [P 11] what the server will say again however often we come back; not 1008, its patience with
+     * a slow line */
     const bool final = event->code == WS_CLOSE_TOO_LARGE || event->code == WS_CLOSE_UTF8 ||
-                       event->code == WS_CLOSE_PROTOCOL || event->code == WS_CLOSE_POLICY ||
-                       event->code >= 4000;
+                       event->code == WS_CLOSE_PROTOCOL || event->code >= 4000;
     fail(conn, final ? CONN_END_REFUSED : CONN_END_LOST,
          "the server closed the connection (code %u%s%s)", event->code, size > 0 ? ", " : "",
          reason);

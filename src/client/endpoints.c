@@ -1,6 +1,7 @@
 #include "client/endpoints.h"
 
 #include "base/assert.h"
+#include "base/mark.h"
 
 void endpoints_init(struct endpoints *endpoints, size_t count, size_t first)
 {
@@ -56,6 +57,7 @@ static void count_failure(struct endpoints *endpoints, struct endpoint *endpoint
         endpoints_in(endpoints, now_ms) == 1) {
         return;
     }
+    MARK("endpoints: one is left out");
     endpoint->out_until_ms = now_ms + time_out(endpoint);
     endpoint->ejections++;
     endpoint->failures = 0;
@@ -67,6 +69,7 @@ void endpoints_lost(struct endpoints *endpoints, uint64_t now_ms)
     const bool held = endpoints->ready_ && now_ms - endpoints->ready_ms_ >= ENDPOINTS_WITHIN_MS;
     endpoints->ready_ = false;
     if (held) {
+        MARK("endpoints: one that has held is lost");
         *endpoint = (struct endpoint){.failures = 0};
     } else {
         count_failure(endpoints, endpoint, now_ms);

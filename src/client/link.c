@@ -1,6 +1,7 @@
 #include "client/link.h"
 
 #include "base/limits.h"
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "client/conn.h"
@@ -112,6 +113,7 @@ static void lost(struct link *link, uint64_t now_ms, const char *why)
     /* Each address that is in gets its try before the wait doubles. */
     const unsigned round = link->attempt++ / (unsigned)endpoints_in(&link->endpoints, now_ms);
     const uint64_t due = now_ms + link_jitter_ms(round, prng_next(&link->prng));
+    MARK_IF(due < link->not_before, "link: waits as long as the server has asked for");
     link->due_ms = due > link->not_before ? due : link->not_before;
     link_move(link, LINK_STATE_WAITING);
 }
@@ -224,6 +226,7 @@ void link_step(struct link *link, uint64_t now_ms)
     case LINK_STATE_OPENING:
     case LINK_STATE_GREETING:
         if (due) {
+            MARK("link: no answer to a connect");
             lost(link, now_ms, "the server did not answer within 10 s");
         }
         break;
@@ -397,6 +400,7 @@ void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event)
     }
     if (link->state == LINK_STATE_READY && ret_event->type == LINK_NONE &&
         now_ms >= silent_at(link)) {
+        MARK("link: the server has been silent for too long");
         lost(link, now_ms, "the server has been silent for too long");
     }
     if (link->told) {

@@ -1,5 +1,6 @@
 #include "client/outbox.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 #include "client/link.h"
 
@@ -415,6 +416,7 @@ static enum rc send_again(struct outbox *o, struct outbox_channel *c, enum wire_
     }
     const enum rc rc = append(o, c, codec, &publish, c->first_, to);
     if (rc == RC_OK) {
+        MARK("outbox: the head is sent again, for want of an answer");
         c->again_ = false;
         begin_flight(o, c, c->head_, 1, now_ms);
         place(o, c);
@@ -549,6 +551,7 @@ static enum rc on_flight(struct outbox *o, struct outbox_flight *flight, uint64_
             bytes_copy((uint8_t *)c->epoch_, (const uint8_t *)reply->epoch, sizeof(c->epoch_));
             c->last_seq_ = result.seq + (end - c->head_ - 1);
         }
+        MARK_IF(reply->duplicate, "outbox: a retry, and the first had been stored");
         leave(o, c, end, &result);
         moved(o, c, now_ms);
     } /* else one before it was refused, and this is sent again in its turn; or it was sent twice */
@@ -632,6 +635,19 @@ static void say_unknown(const struct outbox_channel *c, uint64_t expected,
     }
 }
 
+/* Whether the head is still on its way in another flight, having been sent more than once. */
+static bool head_flies(const struct outbox *o, const struct outbox_channel *c)
+{
+    for (uint64_t id = o->flight_first_; c->flights_ > 0 && id < o->flight_end_; id++) {
+        const struct outbox_flight *flight = flight_at(o, id);
+        if (flight->channel == c && flight->first <= c->head_ &&
+            flight->first + flight->count > c->head_) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The head's flight was refused. */
 static void on_head_refused(struct outbox *o, struct outbox_channel *c, uint32_t count,
                             const struct client_message *object, uint64_t now_ms)
@@ -644,19 +660,27 @@ static void on_head_refused(struct outbox *o, struct outbox_channel *c, uint32_t
         const uint64_t asked = client_message_integer_or_0(object, CLIENT_FIELD_RETRY_AFTER_MS);
         const uint64_t own = link_jitter_ms(c->refusals_, prng_next(&o->prng_));
         c->refusals_ = (uint16_t)(c->refusals_ < UINT16_MAX ? c->refusals_ + 1 : UINT16_MAX);
+        MARK("outbox: refused for now");
         begin_rewind(o, c, asked > 0 ? asked : own, now_ms);
     } else if (code_is(object, "producer_fenced")) {
+        MARK("outbox: the producer is fenced");
         result.end = OUTBOX_FENCED;
         end_channel(o, c, &result);
     } else if (code_is(object, "producer_unknown") ||
                (code_is(object, "out_of_sequence") && (count == 1 || expected <= c->head_))) {
+        MARK("outbox: the server does not know the producer");
         result.end = OUTBOX_UNKNOWN;
         say_unknown(c, expected, &result);
         end_channel(o, c, &result);
     } else if (count > 1) {
+        MARK("outbox: a batch is refused, and goes one by one");
         c->fresh_ = c->sent_; /* one by one, so that each gets its own answer */
         begin_rewind(o, c, 0, now_ms);
+    } else if (head_flies(o, c)) {
+        /* Its last answer counts: told now, that one would hit the next message, of this number. */
+        MARK("outbox: refused for good, and another copy is on its way");
     } else {
+        MARK("outbox: refused for good");
         drop_head(o, c, &result, now_ms);
     }
 }
@@ -672,12 +696,14 @@ static enum rc on_error(struct outbox *o, const struct reply *reply, uint64_t no
     const uint32_t count = flight->count;
     end_flight(o, flight);
     if (c->ended_ || first + count <= c->head_) {
+        MARK("outbox: an error about what has left");
         place(o, c); /* it has left already */
         return RC_OK;
     }
     if (first <= c->head_) {
         on_head_refused(o, c, count, &reply->object, now_ms);
     } else if (!c->rewind_) {
+        MARK("outbox: out of sequence, since one before it was refused");
         /* [P 3] one before it was refused, and its answer is still to come */
         begin_rewind(o, c, 0, now_ms);
     }

@@ -1,5 +1,6 @@
 #include "client/receive.h"
 
+#include "base/mark.h"
 #include "base/mem.h"
 
 void receive_init(struct receive *receive, uint32_t window)
@@ -64,10 +65,12 @@ static void keep(struct receive *r, const struct reply_message *message)
     }
     const bool known = *at != NULL && (*at)->message.seq == message->seq;
     if (known || message->seq - r->next >= r->window_) {
+        MARK("receive: an early one is there already, or does not fit");
         return;
     }
     struct receive_early *early = copy_of(message);
     if (early != NULL) {
+        MARK("receive: an early one is kept");
         early->next_ = *at;
         *at = early;
         r->count_++;
@@ -78,6 +81,7 @@ static void keep(struct receive *r, const struct reply_message *message)
 enum receive_verdict receive_offer(struct receive *receive, const struct reply_message *message)
 {
     if (message->seq < receive->next) {
+        MARK("receive: one that was handled is dropped");
         return RECEIVE_OLD;
     }
     receive->seen_ = message->seq >= receive->seen_ ? message->seq + 1 : receive->seen_;
@@ -93,6 +97,7 @@ enum receive_verdict receive_offer(struct receive *receive, const struct reply_m
 static void drop_old(struct receive *r)
 {
     while (r->kept_ != NULL && r->kept_->message.seq < r->next) {
+        MARK("receive: one that was kept has come another way");
         drop_first(r);
     }
 }
@@ -104,6 +109,7 @@ struct receive_early *receive_pop(struct receive *receive)
     if (first == NULL || first->message.seq != receive->next) {
         return NULL;
     }
+    MARK("receive: a hole is filled, and what was kept goes on");
     receive->kept_ = first->next_;
     receive->count_--;
     receive->next++;

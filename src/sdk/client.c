@@ -1,5 +1,6 @@
 /* A client's life: its options, its turns, its thread, its end. */
 #include "base/mem.h"
+#include "base/tune.h"
 #include "client/endpoints.h"
 #include "io/disk.h"
 #include "sdk/private.h"
@@ -144,7 +145,7 @@ static void receive(struct seriatim_client *client)
 
 static void send_some(struct seriatim_client *client)
 {
-    while (link_ready(client->link) && link_pending(client->link) < SDK_PENDING_BYTES) {
+    while (link_ready(client->link) && link_pending(client->link) < tune.pending_bytes) {
         buf_clear(&client->out);
         enum rc rc = agent_next(&client->agent, client->now_ms, &client->out);
         if (rc == RC_END) {
@@ -498,15 +499,15 @@ static enum seriatim_status set_up(struct seriatim_client *client, const char **
     };
     enum rc rc = agent_init(&client->agent, &agent);
     budget_init(&client->budget, client->options.outbox_bytes);
-    client->rewrite_bytes = SDK_STAGED_BYTES;
+    client->rewrite_bytes = tune.rewrite_bytes;
     client->timer_ms = NEVER_MS;
     client->polled_fd = -1;
     if (status == SERIATIM_OK && rc == RC_OK) {
         status = open_descriptors(client);
     }
     if (status == SERIATIM_OK && rc == RC_OK) {
-        client->staged = mem_calloc(SDK_STAGED_MAX, sizeof(*client->staged));
-        rc = client->staged == NULL ? RC_NOMEM : intake_init(&client->intake, SDK_INTAKE_BYTES);
+        client->staged = mem_calloc(tune.staged_count, sizeof(*client->staged));
+        rc = client->staged == NULL ? RC_NOMEM : intake_init(&client->intake, tune.intake_bytes);
     }
     if (status == SERIATIM_OK && rc == RC_OK) {
         rc = open_outbox(client);

@@ -1,6 +1,7 @@
 #include "sdk/journal.h"
 
 #include "base/crc32c.h"
+#include "base/mark.h"
 #include "base/mem.h"
 
 #define NAME       "outbox"
@@ -139,6 +140,7 @@ static enum rc write_block(struct journal *j, struct storage_file *file, uint64_
 static enum rc sync_file(struct journal *j)
 {
     const enum rc rc = j->storage.ops->sync_data(j->storage.ctx, j->file);
+    MARK_IF(rc != RC_OK, "journal: a sync fails");
     j->failed = rc != RC_OK; /* never again as if nothing had happened: log/storage.h */
     j->synced = rc == RC_OK ? j->size : j->synced;
     return rc;
@@ -158,6 +160,7 @@ enum rc journal_write(struct journal *journal, bool sync)
         buf_clear(&j->added);
     }
     if (rc != RC_OK) {
+        MARK("journal: a write fails, and is taken back");
         /* Part of it may be there; what is not cut off now is cut at the next start. */
         j->failed = j->storage.ops->truncate(j->storage.ctx, j->file, j->size) != RC_OK;
         return rc;
@@ -173,6 +176,11 @@ void journal_discard(struct journal *journal)
 bool journal_failed(const struct journal *journal)
 {
     return journal->failed;
+}
+
+bool journal_written(const struct journal *journal)
+{
+    return journal->added.size == 0;
 }
 
 uint64_t journal_size(const struct journal *journal)
@@ -244,6 +252,7 @@ enum rc journal_rewrite(struct journal *journal, enum rc (*each)(void *ctx), voi
     /* Until the name is on disk a crash may bring the old file back, which lacks what comes next.
      */
     j->failed = j->storage.ops->sync_dir(j->storage.ctx, "") != RC_OK;
+    MARK_IF(j->failed, "journal: a new file's name is not on disk");
     return j->failed ? RC_IO : RC_OK;
 }
 
@@ -417,6 +426,7 @@ static enum rc read_all(struct journal *j, const struct journal_ops *ops, void *
     }
     buf_deinit(&entries);
     if (rc == RC_OK && j->size < file_size) {
+        MARK("journal: a torn tail is cut off");
         rc = j->storage.ops->truncate(j->storage.ctx, j->file, j->size);
     }
     return rc;

@@ -77,11 +77,12 @@ MUST_USE enum rc journal_write(struct journal *journal, bool sync);
 void journal_discard(struct journal *journal);
 /* Whether nothing can be written any more. */
 bool journal_failed(const struct journal *journal);
+/* Whether nothing was added since the last write. */
+bool journal_written(const struct journal *journal);
 /* Bytes in the file, and those that were added. */
 uint64_t journal_size(const struct journal *journal);
-/* Writes the file anew: `each` adds what is to stand in it, by the functions above. The old one
- * stays if that fails.
- * RC_NOMEM, RC_NOSPACE, RC_IO */
+/* With nothing added: writes the file anew. `each` adds what is to stand in it, by the functions
+ * above. The old one stays if that fails. RC_NOMEM, RC_NOSPACE, RC_IO */
 MUST_USE enum rc journal_rewrite(struct journal *journal, enum rc (*each)(void *ctx), void *ctx);
 
 #endif

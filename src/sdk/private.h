@@ -25,12 +25,8 @@
 
 struct disk;
 
-#define SDK_MESSAGE_CHARGE 64u /* of outbox_bytes, beside what a message holds */
-#define SDK_INTAKE_BYTES   (1024u * 1024u)
+#define SDK_MESSAGE_CHARGE 64u   /* of outbox_bytes, beside what a message holds */
 #define SDK_INLINE_BYTES   4096u /* a larger message takes the heap, and a pointer the ring */
-#define SDK_PENDING_BYTES  (512u * 1024u) /* that wait for the socket */
-#define SDK_STAGED_MAX     16384u
-#define SDK_STAGED_BYTES   (4u * 1024u * 1024u)
 #define SDK_OUTBOX_BYTES   (64u * 1024u * 1024u)
 #define SDK_OUTBOX_MAX     (128u * 1024u * 1024u)
 #define SDK_PUBLISH_WINDOW 65536u
@@ -93,7 +89,7 @@ struct seriatim_client {
     bool give_up; /* the connection cannot go on, for want of memory */
     uint64_t close_at_ms;
     struct outbox_channel *last_channel; /* that a message was for */
-    struct sdk_staged *staged;           /* SDK_STAGED_MAX */
+    struct sdk_staged *staged;           /* tune.staged_count */
     size_t staged_count;
     struct buf out;
     int polled_fd; /* what poll_fd watches of the link, -1: nothing */

@@ -3,7 +3,9 @@
  * A message is copied once into the intake's ring, by its own thread, and from there into memory of
  * its own. With a file, what has gathered in the ring becomes one block and one fdatasync; only
  * then does the outbox have it, and may it be sent. */
+#include "base/mark.h"
 #include "base/mem.h"
+#include "base/tune.h"
 #include "io/disk.h"
 #include "sdk/private.h"
 #include "wire/json.h"
@@ -130,6 +132,7 @@ static enum seriatim_status push(struct seriatim_client *client, const struct ch
         return SERIATIM_TOO_LARGE; /* it would never have room */
     }
     if (!budget_take(&client->budget, charge)) {
+        MARK("sdk: the outbox is full");
         return SERIATIM_FULL;
     }
     if (inside > SDK_INLINE_BYTES) {
@@ -143,6 +146,7 @@ static enum seriatim_status push(struct seriatim_client *client, const struct ch
     uint64_t end;
     struct record *record = intake_reserve(&client->intake, size, &end);
     if (record == NULL) {
+        MARK("sdk: the ring is full");
         outbox_message_free(message);
         budget_give(&client->budget, charge);
         return SERIATIM_FULL;
@@ -380,6 +384,9 @@ static void rewrite(struct seriatim_client *client)
     if (size < client->rewrite_bytes || size / 4 < budget_used(&client->budget)) {
         return;
     }
+    if (!journal_written(client->journal)) {
+        return; /* that it has ended already is to be written first */
+    }
     if (journal_rewrite(client->journal, each_entry, client) != RC_OK) {
         client->rewrite_bytes = 2 * size; /* a full disk, say: not at once again */
         return;
@@ -390,7 +397,8 @@ static void rewrite(struct seriatim_client *client)
     while ((channel = outbox_next_channel(&client->agent.outbox, &at)) != NULL) {
         channel->number = channel->number == 0 ? 0 : ++client->journal_channels;
     }
-    client->rewrite_bytes = SDK_STAGED_BYTES;
+    MARK("sdk: the outbox's file is written anew");
+    client->rewrite_bytes = tune.rewrite_bytes;
 }
 
 /* Writes what was added. RC_OK: what was staged is on disk. */
@@ -405,6 +413,7 @@ static enum rc write_journal(struct seriatim_client *client)
         journal_discard(client->journal);
     }
     if (rc != RC_OK) {
+        MARK("sdk: a block of the outbox's file is not written");
         forget_channels(client, known);
     }
     if (journal_failed(client->journal)) {
@@ -442,7 +451,7 @@ void sdk_take_published(struct seriatim_client *client)
     uint64_t bytes = 0;
     const uint64_t from = intake_taken(&client->intake);
     struct record *record;
-    while (client->staged_count < SDK_STAGED_MAX && bytes < SDK_STAGED_BYTES &&
+    while (client->staged_count < tune.staged_count && bytes < tune.staged_bytes &&
            (record = intake_next(&client->intake, &size)) != NULL) {
         bytes += stage(client, record);
     }
@@ -555,6 +564,7 @@ static enum rc recover_put(void *ctx, uint32_t number, const struct wire_item *i
     if (message == NULL) {
         return RC_NOMEM;
     }
+    MARK("sdk: a message comes back after a restart");
     message->recovered = true;
     message->charge = charge_of(outbox_channel_name(channel).size, item);
     budget_force(&r->client->budget, message->charge);

@@ -15,6 +15,7 @@
 
 import { connections } from './connections.mjs';
 import { deflate } from './deflate.mjs';
+import { library } from './library.mjs';
 import { slow } from './slow.mjs';
 
 /** The simulator must see this at once. */
@@ -776,4 +777,5 @@ const threads = [
 ];
 
 export const mutants = [...durability, ...recovery, ...producers, ...retention, ...subscribers,
-  ...slow, ...reading, ...server, ...threads, ...connections, ...deflate];
+  ...slow, ...reading, ...server, ...threads, ...connections, ...deflate,
+  ...library];

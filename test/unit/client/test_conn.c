@@ -350,7 +350,7 @@ static void the_code_of_a_close_tells_whether_to_come_back(void **state)
         {1002, "x", CONN_END_REFUSED, "(code 1002, x)"},
         {1003, "", CONN_END_LOST, "(code 1003)"},
         {1007, "", CONN_END_REFUSED, "(code 1007)"},
-        {1008, "", CONN_END_REFUSED, "(code 1008)"},
+        {1008, "slow", CONN_END_LOST, "(code 1008, slow)"},
         {1009, "", CONN_END_REFUSED, "(code 1009)"},
         {1011, "", CONN_END_LOST, "(code 1011)"},
         {3999, "", CONN_END_LOST, "(code 3999)"},

@@ -469,7 +469,8 @@ static void a_close_that_blames_us_ends_it_and_any_other_does_not(void **state)
     static const struct {
         uint16_t code;
         bool final;
-    } cases[] = {{1001, false}, {1011, false}, {1009, true}, {4400, true}, {4401, true}};
+    } cases[] = {{1001, false}, {1008, false}, {1011, false},
+                 {1009, true},  {4400, true},  {4401, true}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct world w;
         struct buf frame = {0};

@@ -2,7 +2,9 @@
  * out, descriptors and threads that are refused. Method: there is no server, so all that is
  * published waits in the outbox's file. What was told to have failed and what the next client finds
  * there must add up to what was published, in order. */
+#include "base/tune.h"
 #include "lib/failing.h"
+#include "sdk/private.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -168,6 +170,41 @@ static void after_a_failed_sync_nothing_is_taken(void **state)
 }
 
 /* Each allocation in turn: what was taken and not told is there afterwards. */
+/* A channel ends, and takes with it what comes then: both are to be written before the file is. */
+static void a_message_to_a_channel_that_has_ended_does_no_harm_to_the_file(void **state)
+{
+    (void)state;
+    struct world w;
+    struct outbox_channel *odd;
+    tune.rewrite_bytes = 1;
+    open_world(&w);
+    assert_int_equal(open_client(&w, false), SERIATIM_OK);
+    assert_int_equal(publish(&w, 1), SERIATIM_OK);
+    turn(&w);
+    assert_int_equal(outbox_channel(&w.client->agent.outbox, BYTES_LITERAL("odd"), &odd), RC_OK);
+    odd->ended_ = true; /* as a server does that knows nothing of the producer */
+    assert_int_equal(publish(&w, 3), SERIATIM_OK);
+    turn(&w);
+    assert_int_equal(w.told[1], 1 + SERIATIM_UNKNOWN);
+    assert_int_equal(w.told[3], 1 + SERIATIM_UNKNOWN);
+    turn(&w);
+    for (int n = 4; n <= MESSAGES; n++) {
+        assert_int_equal(publish(&w, n), SERIATIM_OK);
+    }
+    assert_int_equal(publish(&w, 2), SERIATIM_OK);
+    turn(&w);
+    assert_int_equal(w.told[5], 1 + SERIATIM_UNKNOWN);
+    (void)seriatim_client_close(w.client, 0);
+    assert_int_equal(open_client(&w, false), SERIATIM_OK);
+    seriatim_client_pending(w.client, find, &w);
+    (void)seriatim_client_close(w.client, 0);
+    for (int n = 1; n <= MESSAGES; n++) {
+        assert_int_equal(w.found[n] != 0, n % 2 == 0);
+    }
+    close_world(&w);
+    tune = tune_default;
+}
+
 static void memory_that_runs_out_loses_nothing_that_was_not_told(void **state)
 {
     (void)state;
@@ -248,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_costs_what_finds_no_room_and_nothing_else),
         cmocka_unit_test(after_a_failed_sync_nothing_is_taken),
+        cmocka_unit_test(a_message_to_a_channel_that_has_ended_does_no_harm_to_the_file),
         cmocka_unit_test(memory_that_runs_out_loses_nothing_that_was_not_told),
         cmocka_unit_test(a_start_that_fails_says_so_and_leaves_nothing_behind),
     };

@@ -7,39 +7,39 @@
  * Checked here for everybody: exactly one reply an id, `published` of one channel in order, and the
  * last ping of WebSocket's is answered with what it said.
  *
- * Thread: one.  Memory: link_deinit() frees. */
-#ifndef SIM_LINK_H
-#define SIM_LINK_H
+ * Thread: one.  Memory: talk_deinit() frees. */
+#ifndef SIM_TALK_H
+#define SIM_TALK_H
 
 #include "sim/model.h"
 #include "sim/net.h"
 #include "sim/zipped.h"
 #include "wire/ws.h"
 
-#define LINK_ASKS_MAX 64u
+#define TALK_ASKS_MAX 64u
 
-enum link_state {
-    LINK_DOWN,
-    LINK_UPGRADING,
-    LINK_CONNECTING,
-    LINK_READY,
+enum talk_state {
+    TALK_DOWN,
+    TALK_UPGRADING,
+    TALK_CONNECTING,
+    TALK_READY,
 };
 
-enum ask_kind {
-    ASK_CONNECT,
-    ASK_PUBLISH,
-    ASK_SUBSCRIBE,
-    ASK_UNSUBSCRIBE,
-    ASK_HISTORY,
-    ASK_DIGEST,
-    ASK_PING,
-    ASK_ACK, /* answered only if it is refused */
+enum talk_ask_kind {
+    TALK_ASK_CONNECT,
+    TALK_ASK_PUBLISH,
+    TALK_ASK_SUBSCRIBE,
+    TALK_ASK_UNSUBSCRIBE,
+    TALK_ASK_HISTORY,
+    TALK_ASK_DIGEST,
+    TALK_ASK_PING,
+    TALK_ASK_ACK, /* answered only if it is refused */
 };
 
 /* A command that has not been answered. */
-struct link_ask {
+struct talk_ask {
     uint64_t id; /* 0: free */
-    enum ask_kind kind;
+    enum talk_ask_kind kind;
     unsigned channel;
     uint64_t from; /* publish: the first number; subscribe: the seq; history: from */
     uint64_t count;
@@ -50,20 +50,20 @@ struct link_ask {
     uint64_t sent_us;
 };
 
-struct link;
-struct link_ops {
-    void (*ready)(struct link *link);
+struct talk;
+struct talk_ops {
+    void (*ready)(struct talk *talk);
     /* `ask` NULL: a push. It is free again after the call. */
-    void (*object)(struct link *link, const char *type, const struct value *object,
-                   const struct link_ask *ask);
-    void (*down)(struct link *link);
+    void (*object)(struct talk *talk, const char *type, const struct value *object,
+                   const struct talk_ask *ask);
+    void (*down)(struct talk *talk);
 };
 
-struct link {
+struct talk {
     struct net_client net; /* first */
     struct net_conn *conn;
-    enum link_state state;
-    const struct link_ops *ops;
+    enum talk_state state;
+    const struct talk_ops *ops;
     void *owner;
     unsigned number; /* for the trace */
     unsigned epoch;  /* of the producer, 0: none */
@@ -77,7 +77,7 @@ struct link {
     struct ws_decoder decoder;
     struct zipped zipped;
     struct buf head;
-    struct link_ask asks[LINK_ASKS_MAX];
+    struct talk_ask asks[TALK_ASKS_MAX];
     uint64_t id_last;
     uint64_t published_id[PLAN_CHANNELS_MAX];
     uint64_t since_us; /* of the state */
@@ -90,24 +90,24 @@ struct link {
     bool half_closed;
 };
 
-void link_init(struct link *link, const struct link_ops *ops, void *owner, unsigned number);
-void link_deinit(struct link *link);
+void talk_init(struct talk *talk, const struct talk_ops *ops, void *owner, unsigned number);
+void talk_deinit(struct talk *talk);
 /* Connects if it is time to. */
-void link_open(struct link *link, const struct plan *plan, bool calm);
+void talk_open(struct talk *talk, const struct plan *plan, bool calm);
 /* Ends the connection, if there is one; ops->down is called. */
-void link_close(struct link *link);
+void talk_close(struct talk *talk);
 /* Fits of any client: it sends pings, closes in the middle, or ends its side only. */
-void link_fits(struct link *link);
+void talk_fits(struct talk *talk);
 /* No answer to a ping is due. */
-bool link_settled(const struct link *link);
+bool talk_settled(const struct talk *talk);
 /* A free ask with an id, or NULL: too many are out. */
-struct link_ask *link_ask(struct link *link, enum ask_kind kind, unsigned channel);
-void link_send(struct link *link, struct bytes text);
+struct talk_ask *talk_ask(struct talk *talk, enum talk_ask_kind kind, unsigned channel);
+void talk_send(struct talk *talk, struct bytes text);
 /* Gives up on a server that does not answer; sends what is held. */
-void link_check_time(struct link *link);
-unsigned link_asks_out(const struct link *link, enum ask_kind kind);
+void talk_check_time(struct talk *talk);
+unsigned talk_asks_out(const struct talk *talk, enum talk_ask_kind kind);
 
 /* The nature of a connection, drawn. */
-struct net_nature link_nature(const struct plan *plan, bool calm);
+struct net_nature talk_nature(const struct plan *plan, bool calm);
 
 #endif

@@ -1,0 +1,138 @@
+// Planted bugs in the C client library; part of mutants.mjs.
+export const library = [
+  {
+    name: 'resent-under-a-new-number',
+    breaks: 'I5',
+    what: 'what is not answered in time is sent again as if it were the next message',
+    file: 'src/client/outbox.c',
+    find: '        .number = c->head_, .count = 1, .size = speak_item_size(codec, &item)};',
+    replace: '        .number = c->tail_, .count = 1, .size = speak_item_size(codec, &item)};',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'outbox-forgets-on-reconnect',
+    breaks: 'I12 P17',
+    what: 'what was under way when a connection was lost is not sent on the next one',
+    file: 'src/client/outbox.c',
+    find: '        list_remove(&c->due_);\n        set_sent_to_head(c);\n        place(outbox, c);',
+    replace: '        list_remove(&c->due_);\n        c->rewind_ = c->again_ = false;\n' +
+      '        place(outbox, c);',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'refused-for-another',
+    breaks: 'I3',
+    what: 'a second refusal of one message ends the message that has its number now',
+    file: 'src/client/outbox.c',
+    find: '    } else if (head_flies(o, c)) {',
+    replace: '    } else if (head_flies(o, c) && c->ended_) {',
+    by: ['sim', 'test:client/agent_cases'],
+  },
+  {
+    name: 'cursor-before-the-handler',
+    breaks: 'I1 I7',
+    what: 'the cursor moves behind an early message, and what was before it is not asked for',
+    file: 'src/client/receive.c',
+    find: '        keep(receive, message);\n        return RECEIVE_EARLY;',
+    replace: '        keep(receive, message);\n        receive->next = message->seq + 1;\n' +
+      '        return RECEIVE_NEXT;',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'push-handled-twice',
+    breaks: 'I1',
+    what: 'a message that comes again is handed on again',
+    file: 'src/client/receive.c',
+    find: '        return RECEIVE_OLD;',
+    replace: '        return message->seq + 1 == receive->next ? RECEIVE_NEXT : RECEIVE_OLD;',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'push-of-another-channel',
+    breaks: 'I1 I2',
+    what: 'a message goes to the subscription that had the last one, if its name is as long',
+    file: 'src/client/agent.c',
+    find: '        bytes_equal(agent_sub_name(a->last_), channel)) {',
+    replace: '        agent_sub_name(a->last_).size == channel.size) {',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'gap-swallowed-by-the-client',
+    breaks: 'I7',
+    what: 'a gap moves the cursor, and nobody is told',
+    file: 'src/client/agent.c',
+    find: '        skip_to(a, sub, reply->to + 1, reply->reason);',
+    replace: '        receive_skip(&sub->receive, reply->to + 1);',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'epoch-of-the-last-connection',
+    breaks: 'P7 P9',
+    what: 'a subscription keeps the epoch that it had, whatever the server says',
+    file: 'src/client/agent.c',
+    find: '    epoch_keep(sub->epoch, epoch);\n    sub->has_cursor = true;',
+    replace: '    if (!sub->has_cursor) {\n        epoch_keep(sub->epoch, epoch);\n    }\n' +
+      '    sub->has_cursor = true;',
+    by: ['sim', 'test:client/agent'],
+  },
+  {
+    name: 'patience-taken-for-a-refusal',
+    breaks: 'I12',
+    what: 'a server that closes because nothing has come for too long is not tried again',
+    file: 'src/client/conn.c',
+    find: '                       event->code == WS_CLOSE_PROTOCOL || event->code >= 4000;',
+    replace: '                       event->code == WS_CLOSE_PROTOCOL ||\n' +
+      '                       event->code == WS_CLOSE_POLICY || event->code >= 4000;',
+    by: ['sim', 'test:client/conn'],
+  },
+  {
+    name: 'sent-before-it-is-on-disk',
+    breaks: 'I3 I5',
+    what: 'the outbox\'s file is written and not synced before what is in it is sent',
+    file: 'src/sdk/publish.c',
+    find: '        rc = journal_write(client->journal, ' +
+      'client->staged_count > 0 || client->must_sync);',
+    replace: '        rc = journal_write(client->journal, client->must_sync);',
+    by: ['sim', 'test:sdk/client'],
+  },
+  {
+    name: 'number-changed-in-memory-only',
+    breaks: 'I3 I6',
+    what: 'that a number has gone to the next message is not synced before that is sent',
+    file: 'src/sdk/publish.c',
+    find: '    client->must_sync = true;\n    if (journal_add_drop(',
+    replace: '    if (journal_add_drop(',
+    by: ['sim', 'test:sdk/client'],
+  },
+  {
+    name: 'outbox-rewritten-from-its-tail',
+    breaks: 'I3 I6',
+    what: 'an outbox\'s file that is written anew begins each channel behind what waits in it',
+    file: 'src/sdk/publish.c',
+    find: '        rc = journal_add_channel(client->journal, number, outbox_channel_head(channel),',
+    replace: '        rc = journal_add_channel(client->journal, number, ' +
+      'outbox_channel_tail(channel),',
+    by: ['sim', 'test:sdk/client'],
+  },
+  {
+    name: 'room-not-given-back',
+    breaks: 'I11',
+    what: 'the room of a message that was in the outbox when the client began is never given back',
+    file: 'src/sdk/publish.c',
+    find: '    give_charge(client, message->charge);\n    tell_published(client, &published);\n' +
+      '    outbox_message_free(message);\n}\n\n/* That something',
+    replace: '    give_charge(client, message->recovered ? 0 : message->charge);\n' +
+      '    tell_published(client, &published);\n    outbox_message_free(message);\n}\n\n' +
+      '/* That something',
+    by: ['sim', 'test:sdk/client'],
+  },
+  {
+    name: 'timer-not-set-again',
+    breaks: 'I12',
+    what: 'a timer that has rung is taken for one that is still to come',
+    file: 'src/sdk/client.c',
+    find: '    if (due >= client->timer_ms && client->timer_ms > client->now_ms) {',
+    replace: '    if (due >= client->timer_ms) {',
+    by: ['sim', 'test:sdk/client'],
+  },
+];
