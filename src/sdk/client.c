@@ -1,4 +1,5 @@
 /* A client's life: its options, its turns, its thread, its end. */
+#include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
 #include "client/endpoints.h"
@@ -143,13 +144,17 @@ static void receive(struct seriatim_client *client)
     } while (event.type != LINK_NONE);
 }
 
-static void send_some(struct seriatim_client *client)
+/* Whether there is more to say than may wait for the socket. */
+static bool say_some(struct seriatim_client *client)
 {
-    while (link_ready(client->link) && link_pending(client->link) < tune.pending_bytes) {
+    while (link_ready(client->link)) {
+        if (link_pending(client->link) >= tune.pending_bytes) {
+            return true;
+        }
         buf_clear(&client->out);
         enum rc rc = agent_next(&client->agent, client->now_ms, &client->out);
         if (rc == RC_END) {
-            break;
+            return false;
         }
         if (rc == RC_OK) {
             rc = link_send(client->link, buf_bytes(&client->out));
@@ -157,10 +162,19 @@ static void send_some(struct seriatim_client *client)
         if (rc != RC_OK) {
             /* What the agent believes to be said is not: a new connection says it again. */
             link_give_up(client->link, rc_text(rc), client->now_ms);
-            break;
+            return false;
         }
     }
+    return false;
+}
+
+static void send_some(struct seriatim_client *client)
+{
+    const bool more = say_some(client);
     link_flush(client->link);
+    /* Where the socket has taken all, nothing is left that would tell when it takes more. */
+    client->more = more && link_pending(client->link) < tune.pending_bytes;
+    MARK_IF(client->more, "sdk: there is more to say in the next turn");
 }
 
 /* What poll_fd watches of the link. */
@@ -214,7 +228,7 @@ static void drain(int fd)
 static void go_to_sleep(struct seriatim_client *client)
 {
     doorbell_arm(&client->bell);
-    if (!intake_empty(&client->intake)) {
+    if (client->more || !intake_empty(&client->intake)) {
         sdk_wake(client);
     }
 }
@@ -232,6 +246,7 @@ static void turn(struct seriatim_client *client)
         agent_step(&client->agent, client->now_ms);
     }
     sdk_take_published(client);
+    client->more = false;
     if (!client->failed) {
         send_some(client);
     }

@@ -86,6 +86,7 @@ struct seriatim_client {
     bool must_sync;         /* something was added that must be on disk before anything is sent */
     bool moved;             /* room was given back, or a position reached */
     bool failed;
+    bool more;    /* to say in the next turn, though nothing comes */
     bool give_up; /* the connection cannot go on, for want of memory */
     uint64_t close_at_ms;
     struct outbox_channel *last_channel; /* that a message was for */

@@ -4,6 +4,7 @@
  * their own. Run under TSan too. */
 #include "base/mem.h"
 #include "base/stats.h"
+#include "base/tune.h"
 #include "unit/client/peer.h"
 #include "wire/codec.h"
 #include "wire/json_codec.h"
@@ -43,6 +44,7 @@ struct world {
     uint64_t producer_next;
     uint64_t commands;
     uint64_t cut_at; /* the command at which the connection ends; 0: none */
+    bool mute;       /* answers only the first command, which is connect */
     bool subscribed;
     uint64_t pushed;
     /* told by the client, on its thread */
@@ -163,7 +165,7 @@ static void take_frame(struct world *w, struct bytes frame)
         peer_hang_up(&w->peer, false);
         w->subscribed = false;
         w->cut_at += 37;
-    } else {
+    } else if (!w->mute || w->commands == 1) {
         serve(w, &command);
     }
 }
@@ -433,6 +435,37 @@ static void a_client_that_is_turned_says_when_and_what_waits(void **state)
     assert_int_equal(publish(client, 0, 4, false), SERIATIM_OK);
     assert_int_equal(seriatim_client_close(client, 0), SERIATIM_TIMEOUT); /* and it is lost */
     close_world(&w);
+}
+
+/* The socket has taken it all, so nothing tells of room in it; and a server that answers nothing
+ * wakes nobody. */
+static void what_does_not_fit_into_one_turn_goes_out_in_the_next(void **state)
+{
+    (void)state;
+    static struct world w;
+    enum { MESSAGES = 20 };
+    open_world(&w);
+    tune.pending_bytes = 1;
+    struct seriatim_client *client = open_client(&w, false, 0);
+    w.mute = true;
+    for (int i = 0; i < MESSAGES; i++) { /* a command each, since a publish is to one channel */
+        const char name[] = {(char)('a' + i), '\0'};
+        const struct seriatim_publish p = {
+            .size = sizeof(p), .channel = name, .data = "1", .data_size = 1};
+        assert_int_equal(seriatim_publish(client, &p), SERIATIM_OK);
+    }
+    struct pollfd fd = {.fd = seriatim_client_fd(client), .events = POLLIN};
+    for (unsigned i = 0; i < 200 && w.commands < 1 + MESSAGES; i++) {
+        turn_server(&w);
+        if (poll(&fd, 1, 0) > 0) {
+            assert_int_equal(seriatim_client_turn(client), SERIATIM_OK);
+        }
+    }
+    assert_int_equal(w.commands, 1 + MESSAGES);
+    assert_int_equal(poll(&fd, 1, 0), 0); /* and then it sleeps */
+    assert_int_equal(seriatim_client_close(client, 0), SERIATIM_TIMEOUT);
+    close_world(&w);
+    tune = tune_default;
 }
 
 static void what_is_not_as_it_must_be_is_refused(void **state)
@@ -707,6 +740,7 @@ int main(void)
         cmocka_unit_test(threads_publish_through_one_client_and_a_bad_wire),
         cmocka_unit_test(others_get_in_while_the_client_turns),
         cmocka_unit_test(a_client_that_is_turned_says_when_and_what_waits),
+        cmocka_unit_test(what_does_not_fit_into_one_turn_goes_out_in_the_next),
         cmocka_unit_test(what_is_not_as_it_must_be_is_refused),
         cmocka_unit_test(history_and_digests_are_asked_for_and_answered),
         cmocka_unit_test(questions_that_are_not_as_they_must_be_are_refused),
