@@ -93,11 +93,12 @@ static void on_detach(void *ctx, const struct feed *feed)
 }
 
 static enum rc on_read(void *ctx, struct session *session, const struct subscription *sub,
-                       uint32_t count_max)
+                       uint64_t from, uint32_t count_max)
 {
     (void)ctx;
     (void)session;
     (void)sub;
+    (void)from;
     (void)count_max;
     expect(false, "nobody falls behind");
     return RC_NOMEM;
