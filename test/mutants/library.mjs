@@ -102,7 +102,7 @@ export const library = [
     file: 'src/sdk/publish.c',
     find: '    client->must_sync = true;\n    if (journal_add_drop(',
     replace: '    if (journal_add_drop(',
-    by: ['sim', 'test:sdk/client'],
+    by: ['test:sdk/faults'],
   },
   {
     name: 'outbox-rewritten-from-its-tail',

@@ -169,7 +169,28 @@ static void after_a_failed_sync_nothing_is_taken(void **state)
     close_world(&w);
 }
 
-/* Each allocation in turn: what was taken and not told is there afterwards. */
+/* When a message is refused the next one gets its number, and may be sent under that only when a
+ * start would find it so: with a sync that fails the client ends rather than send it. */
+static void a_number_that_has_changed_is_on_disk_before_it_is_sent(void **state)
+{
+    (void)state;
+    struct world w;
+    struct outbox_channel *odd;
+    open_world(&w);
+    assert_int_equal(open_client(&w, false), SERIATIM_OK);
+    assert_int_equal(publish(&w, 1), SERIATIM_OK);
+    assert_int_equal(publish(&w, 3), SERIATIM_OK);
+    turn(&w);
+    assert_int_equal(outbox_channel(&w.client->agent.outbox, BYTES_LITERAL("odd"), &odd), RC_OK);
+    sdk_outbox_ops.dropped(w.client, odd); /* as the outbox does then */
+    failing_set(FAILING_fdatasync, 1, 1, EIO);
+    turn(&w);
+    failing_clear();
+    assert_true(w.failed);
+    (void)seriatim_client_close(w.client, 0);
+    close_world(&w);
+}
+
 /* A channel ends, and takes with it what comes then: both are to be written before the file is. */
 static void a_message_to_a_channel_that_has_ended_does_no_harm_to_the_file(void **state)
 {
@@ -205,6 +226,7 @@ static void a_message_to_a_channel_that_has_ended_does_no_harm_to_the_file(void 
     tune = tune_default;
 }
 
+/* Each allocation in turn: what was taken and not told is there afterwards. */
 static void memory_that_runs_out_loses_nothing_that_was_not_told(void **state)
 {
     (void)state;
@@ -285,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_costs_what_finds_no_room_and_nothing_else),
         cmocka_unit_test(after_a_failed_sync_nothing_is_taken),
+        cmocka_unit_test(a_number_that_has_changed_is_on_disk_before_it_is_sent),
         cmocka_unit_test(a_message_to_a_channel_that_has_ended_does_no_harm_to_the_file),
         cmocka_unit_test(memory_that_runs_out_loses_nothing_that_was_not_told),
         cmocka_unit_test(a_start_that_fails_says_so_and_leaves_nothing_behind),
