@@ -20,13 +20,14 @@ static_assert(BENCH_ID_FIRST >= 1u << 14 && BENCH_ID_END <= UINT64_C(1) << 30,
 
 /* ---- out ----------------------------------------------------------------------------------- */
 
-static enum rc connect(enum wire_codec codec, struct buf *to, bool cumulative)
+enum rc bench_codec_connect(const struct bench_codec *codec, struct buf *to, bool cumulative)
 {
     const struct speak_connect say = {.id = CONNECT_ID, .cumulative = cumulative};
-    return speak_connect(codec, to, &say);
+    return speak_connect(codec->wire, to, &say);
 }
 
-static enum rc subscribe(enum wire_codec codec, struct buf *to, const char *channel, uint64_t from)
+enum rc bench_codec_subscribe(const struct bench_codec *codec, struct buf *to, const char *channel,
+                              uint64_t from)
 {
     const struct speak_subscribe say = {
         .id = SUBSCRIBE_ID,
@@ -36,7 +37,7 @@ static enum rc subscribe(enum wire_codec codec, struct buf *to, const char *chan
                                               : WIRE_FROM_SEQ,
         .seq = from,
     };
-    return speak_subscribe(codec, to, &say);
+    return speak_subscribe(codec->wire, to, &say);
 }
 
 /* Where `text` begins in what was said from `begin` on; it is there. */
@@ -75,28 +76,28 @@ static void add_items(enum wire_codec codec, const struct wire_item *item,
     speak_publish_end(codec, to, batch);
 }
 
-static enum rc publish(enum wire_codec codec, struct bench_template *made, const char *prefix,
-                       struct bytes payload, size_t count, bool ack)
+enum rc bench_codec_publish(const struct bench_codec *codec, struct bench_template *made,
+                            const char *prefix, struct bytes payload, size_t count, bool ack)
 {
     char name[BENCH_NAME_SIZE + BENCH_CHANNEL_DIGITS + 2];
     const int size = snprintf(name, sizeof(name), "%s-%0*d", prefix, (int)BENCH_CHANNEL_DIGITS, 0);
     ASSERT(size > 0 && (size_t)size < sizeof(name));
     const struct bytes channel = bytes_of(name, (size_t)size);
-    const struct wire_item item = {.data = payload, .is_bytes = codec == WIRE_BINARY};
+    const struct wire_item item = {.data = payload, .is_bytes = codec->wire == WIRE_BINARY};
     const struct speak_publish say = {
         .id = ack ? BENCH_ID_FIRST : 0,
         .quiet = !ack,
         .channel = channel,
         .count = (uint32_t)count,
-        .size = count * speak_item_size(codec, &item),
+        .size = count * speak_item_size(codec->wire, &item),
     };
     const size_t begin = made->frame.size;
-    const enum rc rc = speak_publish(codec, &made->frame, &say);
+    const enum rc rc = speak_publish(codec->wire, &made->frame, &say);
     if (rc == RC_OK) {
         made->count = count;
-        add_items(codec, &item, made);
+        add_items(codec->wire, &item, made);
         made->channel_at = find(&made->frame, begin, channel) + channel.size - BENCH_CHANNEL_DIGITS;
-        made->id_at = ack ? find_id(codec, &made->frame, begin) : 0;
+        made->id_at = ack ? find_id(codec->wire, &made->frame, begin) : 0;
     }
     return rc;
 }
@@ -178,22 +179,6 @@ static void parse_binary(struct bytes *rest, struct bench_event *ret_event)
 
 /* ---- the two of them ----------------------------------------------------------------------- */
 
-static enum rc json_connect(struct buf *to, bool cumulative)
-{
-    return connect(WIRE_JSON, to, cumulative);
-}
-
-static enum rc json_subscribe(struct buf *to, const char *channel, uint64_t from)
-{
-    return subscribe(WIRE_JSON, to, channel, from);
-}
-
-static enum rc json_publish(struct bench_template *made, const char *prefix, struct bytes payload,
-                            size_t count, bool ack)
-{
-    return publish(WIRE_JSON, made, prefix, payload, count, ack);
-}
-
 static void json_patch_id(uint8_t *at, uint64_t id)
 {
     for (size_t i = BENCH_ID_DIGITS; i > 0; i--) {
@@ -205,29 +190,10 @@ static void json_patch_id(uint8_t *at, uint64_t id)
 const struct bench_codec bench_codec_json = {
     .name = "json",
     .protocol = "seriatim.v1.json",
-    .opcode = WS_TEXT,
-    .connect = json_connect,
-    .subscribe = json_subscribe,
-    .publish = json_publish,
+    .wire = WIRE_JSON,
     .patch_id = json_patch_id,
     .parse = parse_json,
 };
-
-static enum rc binary_connect(struct buf *to, bool cumulative)
-{
-    return connect(WIRE_BINARY, to, cumulative);
-}
-
-static enum rc binary_subscribe(struct buf *to, const char *channel, uint64_t from)
-{
-    return subscribe(WIRE_BINARY, to, channel, from);
-}
-
-static enum rc binary_publish(struct bench_template *made, const char *prefix, struct bytes payload,
-                              size_t count, bool ack)
-{
-    return publish(WIRE_BINARY, made, prefix, payload, count, ack);
-}
 
 static void binary_patch_id(uint8_t *at, uint64_t id)
 {
@@ -239,11 +205,7 @@ static void binary_patch_id(uint8_t *at, uint64_t id)
 const struct bench_codec bench_codec_binary = {
     .name = "binary",
     .protocol = "seriatim.v1.binary",
-    .opcode = WS_BINARY,
-    .units = true,
-    .connect = binary_connect,
-    .subscribe = binary_subscribe,
-    .publish = binary_publish,
+    .wire = WIRE_BINARY,
     .patch_id = binary_patch_id,
     .parse = parse_binary,
 };

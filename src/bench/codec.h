@@ -10,21 +10,13 @@
 #define BENCH_CODEC_H
 
 #include "bench/adapter.h"
-#include "wire/ws.h"
+#include "wire/codec.h"
 
 struct bench_codec {
     const char *name;
     const char *protocol; /* of WebSocket */
-    enum ws_opcode opcode;
-    bool units; /* a WebSocket message may hold many commands */
-    /* Append a command without any frame; `cumulative`: one answer may do for a run of publishes,
-     * in binary. RC_NOMEM */
-    enum rc (*connect)(struct buf *to, bool cumulative);
-    enum rc (*subscribe)(struct buf *to, const char *channel, uint64_t from);
-    /* Appends the publish behind template->head_size bytes, and says where everything stands. */
-    enum rc (*publish)(struct bench_template *made, const char *prefix, struct bytes payload,
-                       size_t count, bool ack);
-    /* Writes the id into a copy. */
+    enum wire_codec wire; /* in binary a WebSocket message may hold many commands */
+    /* Writes the id into a copy of a template. */
     void (*patch_id)(uint8_t *at, uint64_t id);
     /* Takes one event off the front of what is left of a WebSocket message. READY is `connected`,
      * the object in `text`. */
@@ -36,5 +28,16 @@ extern const struct bench_codec bench_codec_binary;
 
 /* NULL: there is none of that name. */
 const struct bench_codec *bench_codec_find(const char *name);
+
+/* Append a command without any frame; `cumulative`: one answer may do for a run of publishes, in
+ * binary. RC_NOMEM */
+MUST_USE enum rc bench_codec_connect(const struct bench_codec *codec, struct buf *to,
+                                     bool cumulative);
+MUST_USE enum rc bench_codec_subscribe(const struct bench_codec *codec, struct buf *to,
+                                       const char *channel, uint64_t from);
+/* Appends the publish behind made->head_size bytes, and says where everything stands. RC_NOMEM */
+MUST_USE enum rc bench_codec_publish(const struct bench_codec *codec, struct bench_template *made,
+                                     const char *prefix, struct bytes payload, size_t count,
+                                     bool ack);
 
 #endif

@@ -51,7 +51,7 @@ static void seriatim_seal(struct bench_conn *conn)
         bytes_move(frame + head, frame + conn->message_head, size);
         out->size -= conn->message_head - head;
     }
-    websocket_seal(frame, conn->codec->opcode, size, next_mask(conn));
+    websocket_seal(frame, codec_opcode(conn->codec->wire), size, next_mask(conn));
     conn->message_head = 0;
 }
 
@@ -61,7 +61,7 @@ static enum rc seriatim_begin(struct bench_conn *conn, const struct bench_templa
     struct buf *out = &conn->out;
     static const uint8_t room[WS_HEADER_SIZE_MAX];
     const size_t size = made->frame.size;
-    if (!conn->codec->units) {
+    if (conn->codec->wire == WIRE_JSON) {
         return RC_OK;
     }
     if (conn->message_head != 0) {
@@ -94,7 +94,7 @@ static enum rc append_frame(struct bench_conn *conn, enum ws_opcode opcode, stru
 static enum rc append_command(struct bench_conn *conn, enum rc rc, struct buf *text)
 {
     if (rc == RC_OK) {
-        rc = append_frame(conn, conn->codec->opcode, buf_bytes(text));
+        rc = append_frame(conn, codec_opcode(conn->codec->wire), buf_bytes(text));
     }
     buf_deinit(text);
     return rc;
@@ -103,7 +103,7 @@ static enum rc append_command(struct bench_conn *conn, enum rc rc, struct buf *t
 static enum rc seriatim_subscribe(struct bench_conn *conn, const char *channel, uint64_t from)
 {
     struct buf text = {0};
-    const enum rc rc = conn->codec->subscribe(&text, channel, from);
+    const enum rc rc = bench_codec_subscribe(conn->codec, &text, channel, from);
     return append_command(conn, rc, &text);
 }
 
@@ -120,9 +120,9 @@ static enum rc seriatim_prepare(struct bench_conn *conn, const char *prefix, str
         ret_template->head_size = head;
         ret_template->count = count;
         if (rc == RC_OK) {
-            rc = codec->publish(ret_template, prefix, payload, count, ack);
+            rc = bench_codec_publish(codec, ret_template, prefix, payload, count, ack);
         }
-        if (rc != RC_OK || head > 0 || codec->units) {
+        if (rc != RC_OK || head > 0 || codec->wire == WIRE_BINARY) {
             return rc;
         }
     }
@@ -134,8 +134,8 @@ static void seriatim_finish(struct bench_conn *conn, const struct bench_template
     if (made->id_at != 0) {
         conn->codec->patch_id(frame + made->id_at, id);
     }
-    if (!conn->codec->units) {
-        websocket_seal(frame, conn->codec->opcode, made->frame.size - made->head_size,
+    if (conn->codec->wire == WIRE_JSON) {
+        websocket_seal(frame, codec_opcode(conn->codec->wire), made->frame.size - made->head_size,
                        next_mask(conn));
     }
 }
@@ -161,7 +161,7 @@ static void parse_upgrade(struct bench_conn *conn, struct bytes data, size_t *re
     }
     const bool cumulative = conn->bench->options->cumulative;
     if (rc != RC_OK ||
-        append_command(conn, conn->codec->connect(&text, cumulative), &text) != RC_OK) {
+        append_command(conn, bench_codec_connect(conn->codec, &text, cumulative), &text) != RC_OK) {
         *ret_used = data.size;
         failed(event, data);
     }
