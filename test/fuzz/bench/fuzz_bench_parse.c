@@ -30,7 +30,7 @@ static void take_with(const struct bench_codec *codec, struct bytes message)
             check_inside(event.text, message);
         }
         ASSERT(event.type != BENCH_EVENT_FAILED || event.text.data != NULL ||
-               codec->opcode == WS_TEXT);
+               codec->wire == WIRE_JSON);
         (void)stamp_get(event.payload, &stamp);
     } while (rest.size > 0);
 }

@@ -69,6 +69,26 @@ static void records_come_in_order_and_a_full_ring_says_so(void **state)
     intake_deinit(&intake);
 }
 
+/* Of a ring that is full to its last byte, and read, nothing is read twice. */
+static void a_ring_that_is_all_read_and_not_given_back_has_no_next(void **state)
+{
+    (void)state;
+    struct intake intake;
+    size_t size;
+    assert_int_equal(intake_init(&intake, 128), RC_OK);
+    for (unsigned round = 0; round < 3; round++) {
+        push(&intake, 1, 56, true);
+        push(&intake, 2, 56, true);
+        push(&intake, 3, 1, false);
+        pop(&intake, 1, 56);
+        pop(&intake, 2, 56);
+        assert_null(intake_next(&intake, &size));
+        intake_give(&intake);
+        assert_true(intake_empty(&intake));
+    }
+    intake_deinit(&intake);
+}
+
 static void what_is_not_committed_holds_up_what_stands_behind_it(void **state)
 {
     (void)state;
@@ -240,6 +260,8 @@ static void who_waits_at_a_gate_is_let_through_when_it_is_reached(void **state)
     }
     struct wait last = {.gate = &gate, .until = 2000};
     assert_true(gate_wait(&gate, is_reached, &last, UINT64_MAX));
+    assert_true(gate_wait(&gate, is_reached, &last, 999)); /* an end in the next second */
+    assert_true(gate_wait(&gate, is_reached, &last, 500));
     assert_int_equal(wait.plain, 2000);
     assert_int_equal(pthread_join(thread, NULL), 0);
     gate_deinit(&gate);
@@ -249,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_in_order_and_a_full_ring_says_so),
+        cmocka_unit_test(a_ring_that_is_all_read_and_not_given_back_has_no_next),
         cmocka_unit_test(what_is_not_committed_holds_up_what_stands_behind_it),
         cmocka_unit_test(no_memory_is_told),
         cmocka_unit_test(threads_lose_nothing_and_keep_their_order),
