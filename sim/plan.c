@@ -39,6 +39,7 @@ static void draw_tune(struct tune *to)
     to->deflate_bytes = to->tail_bytes < usual->tail_bytes ? to->tail_bytes : usual->deflate_bytes;
     const bool usual_reads = to->catch_up_bytes == usual->catch_up_bytes;
     to->flow_bytes = usual_reads ? usual->flow_bytes : 3 * to->catch_up_bytes;
+    to->flow_chunks = usual_reads ? usual->flow_chunks : 1;
     to->out_bytes = tuned(usual->out_bytes, 100, 1000, 10000);
     to->pong_bytes = tuned(usual->pong_bytes, 0, 20, 200);
     to->read_bytes = tuned(16384, 50, 500, 4096);

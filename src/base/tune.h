@@ -23,7 +23,8 @@ struct tune {
     size_t history_bytes;  /* of the messages in one reply to a history */
     size_t catch_up_bytes; /* one read for a cursor: enough to fill a socket's buffer in a few,
                             * small enough to throw away; and one that takes whole ones gets … */
-    size_t flow_bytes;     /* … so much at a time, while the next is read */
+    size_t flow_bytes;     /* … so much at a time, while the next is read … */
+    unsigned flow_chunks;  /* … if so many whole ones go out between two stalls; 1 to 15 */
     size_t out_bytes;      /* what may wait to be sent before no more commands are taken */
     size_t pong_bytes;     /* what may wait to be sent where a ping is answered at once */
     size_t read_bytes;     /* taken from sockets at a time: from one, or of each … */

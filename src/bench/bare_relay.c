@@ -188,8 +188,12 @@ static bool relay_open(struct relay *r)
 static uint64_t child_end(pid_t child)
 {
     struct rusage usage;
+    pid_t ended;
     (void)kill(child, SIGKILL);
-    if (wait4(child, NULL, 0, &usage) != child) {
+    do {
+        ended = wait4(child, NULL, 0, &usage);
+    } while (ended < 0 && errno == EINTR);
+    if (ended != child) {
         return 0;
     }
     const uint64_t us =

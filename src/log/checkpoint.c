@@ -4,6 +4,7 @@
 #include "base/hash.h"
 
 #define CHECKPOINT_MAGIC 0x31504B434D545253u /* "SRTMCKP1" */
+#define CHECK_BYTES      16384u
 
 enum {
     AT_MAGIC = 0,
@@ -96,11 +97,12 @@ static enum rc header_decode(const uint8_t *header, uint64_t segment, uint64_t f
     return RC_OK;
 }
 
-static enum rc read_whole(const struct storage *storage, struct storage_file *file,
-                          uint64_t segment, struct checkpoint *ret_checkpoint, struct buf *to)
+/* The header, the size of the state behind it, and its hash. */
+static enum rc read_header(const struct storage *storage, struct storage_file *file,
+                           uint64_t segment, struct checkpoint *ret_checkpoint, size_t *ret_size,
+                           uint64_t *ret_hash)
 {
     ASSERT(file != NULL);
-    ASSERT(to->size == 0);
     uint64_t file_size = 0;
     enum rc rc = files_size(storage, file, &file_size);
     if (rc != RC_OK) {
@@ -108,16 +110,28 @@ static enum rc read_whole(const struct storage *storage, struct storage_file *fi
     }
     uint8_t header[CHECKPOINT_HEADER_SIZE];
     rc = files_read_exact(storage, file, header, sizeof(header), 0);
-    if (rc != RC_OK) {
-        return rc;
+    if (rc == RC_OK) {
+        rc = header_decode(header, segment, file_size, ret_checkpoint);
     }
+    if (rc == RC_OK) {
+        ASSERT(file_size >= CHECKPOINT_HEADER_SIZE);
+        *ret_size = (size_t)(file_size - CHECKPOINT_HEADER_SIZE);
+        *ret_hash = bytes_load_u64(header + AT_STATE_HASH);
+    }
+    return rc;
+}
+
+static enum rc read_whole(const struct storage *storage, struct storage_file *file,
+                          uint64_t segment, struct checkpoint *ret_checkpoint, struct buf *to)
+{
+    ASSERT(to->size == 0);
     struct checkpoint checkpoint;
-    rc = header_decode(header, segment, file_size, &checkpoint);
-    if (rc != RC_OK) {
-        return rc;
+    size_t size = 0;
+    uint64_t hash = 0;
+    enum rc rc = read_header(storage, file, segment, &checkpoint, &size, &hash);
+    if (rc == RC_OK) {
+        rc = buf_reserve(to, size);
     }
-    const size_t size = (size_t)(file_size - CHECKPOINT_HEADER_SIZE);
-    rc = buf_reserve(to, size);
     if (rc == RC_OK && size > 0) {
         rc = files_read_exact(storage, file, to->data + to->size, size, CHECKPOINT_HEADER_SIZE);
     }
@@ -125,7 +139,7 @@ static enum rc read_whole(const struct storage *storage, struct storage_file *fi
         return rc;
     }
     const struct bytes state = bytes_of(size > 0 ? to->data + to->size : NULL, size);
-    if (hash_bytes(state, 0) != bytes_load_u64(header + AT_STATE_HASH)) {
+    if (hash_bytes(state, 0) != hash) {
         return RC_CORRUPT;
     }
     to->size += size;
@@ -133,6 +147,26 @@ static enum rc read_whole(const struct storage *storage, struct storage_file *fi
     ASSERT(to->size == size);
     *ret_checkpoint = checkpoint;
     return RC_OK;
+}
+
+static enum rc check_whole(const struct storage *storage, struct storage_file *file,
+                           uint64_t segment, struct checkpoint *ret_checkpoint)
+{
+    uint8_t piece[CHECK_BYTES];
+    size_t size = 0;
+    uint64_t hash = 0;
+    struct hash_sum sum;
+    enum rc rc = read_header(storage, file, segment, ret_checkpoint, &size, &hash);
+    hash_sum_begin(&sum, 0);
+    for (size_t at = 0; rc == RC_OK && at < size;) {
+        const size_t part = size - at < sizeof(piece) ? size - at : sizeof(piece);
+        ASSERT_HOT(part > 0);
+        rc = files_read_exact(storage, file, piece, part, CHECKPOINT_HEADER_SIZE + at);
+        hash_sum_add(&sum, bytes_of(piece, rc == RC_OK ? part : 0));
+        at += part;
+    }
+    ASSERT(rc != RC_OK || ret_checkpoint->segment == segment);
+    return rc == RC_OK && hash_sum_end(&sum) != hash ? RC_CORRUPT : rc;
 }
 
 enum rc checkpoint_read(const struct storage *storage, const char *folder, uint64_t segment,
@@ -148,5 +182,20 @@ enum rc checkpoint_read(const struct storage *storage, const char *folder, uint6
     }
     rc = read_whole(storage, file, segment, ret_checkpoint, to);
     files_close(storage, file);
+    return rc;
+}
+
+enum rc checkpoint_check(const struct storage *storage, const char *folder, uint64_t segment,
+                         struct checkpoint *ret_checkpoint)
+{
+    ASSERT(segment > 0);
+    ASSERT(ret_checkpoint != NULL);
+    const struct log_name name = log_name_of(folder, segment, ".ckp");
+    struct storage_file *file;
+    enum rc rc = files_open(storage, name.text, STORAGE_READ, &file);
+    if (rc == RC_OK) {
+        rc = check_whole(storage, file, segment, ret_checkpoint);
+        files_close(storage, file);
+    }
     return rc;
 }

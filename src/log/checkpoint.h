@@ -28,5 +28,8 @@ MUST_USE enum rc checkpoint_write(const struct storage *storage, const char *fol
 MUST_USE enum rc checkpoint_read(const struct storage *storage, const char *folder,
                                  uint64_t segment, struct checkpoint *ret_checkpoint,
                                  struct buf *to);
+/* As above, a piece at a time, without the state. */
+MUST_USE enum rc checkpoint_check(const struct storage *storage, const char *folder,
+                                  uint64_t segment, struct checkpoint *ret_checkpoint);
 
 #endif

@@ -331,26 +331,26 @@ static enum rc first_exists(const struct listing *listing, uint64_t number)
 
 /* And its checkpoint is the last one that a start can begin at, whatever newer ones there are: the
  * segment of one may be lost, or what is below it damaged.
- * RC_CORRUPT  it is not whole, or of another history */
+ * RC_CORRUPT  it is not whole, cannot be read, or is of another history */
 static enum rc first_begins(const struct file_log *log, uint64_t number)
 {
     ASSERT(number > 0);
     struct segment_header header;
     struct checkpoint checkpoint;
-    struct buf state = {0};
     enum rc rc = files_segment_header(&log->storage, log->folder, number, &header);
-    if (rc == RC_OK) {
-        rc = checkpoint_read(&log->storage, log->folder, number, &checkpoint, &state);
+    if (rc != RC_OK) {
+        return rc;
     }
-    buf_deinit(&state);
+    rc = checkpoint_check(&log->storage, log->folder, number, &checkpoint);
     if (rc == RC_OK &&
         (checkpoint.partition != log->partition || checkpoint.incarnation != log->incarnation ||
          checkpoint.pos != header.first_pos || checkpoint.hash != header.prev_hash)) {
         rc = RC_CORRUPT;
     }
-    ASSERT(state.size == 0);
+    ASSERT(rc != RC_OK || checkpoint.segment == number);
     MARK_IF(rc == RC_CORRUPT, "keeper: no removal in front of a checkpoint that is not whole");
-    return rc == RC_NOT_FOUND ? RC_CORRUPT : rc;
+    /* Nor is one that the disk does not give. */
+    return rc == RC_NOT_FOUND || rc == RC_IO ? RC_CORRUPT : rc;
 }
 
 static enum rc do_remove(const struct file_log *log, const struct log_chore *chore)

@@ -582,8 +582,17 @@ static void read_go(struct host *host, struct mail_read *read)
     worker_submit(&host->server->reader, host->reactor->index, &read->job);
 }
 
+/* [I12] Who reads much at a time does so as long as nobody else waits. */
+static size_t fair_bytes(const struct host *host, const struct mail_read *read)
+{
+    const bool large = read->purpose == READ_CATCH_UP && read->bytes_max > tune.catch_up_bytes;
+    MARK_IF(large && !list_empty(&host->waiting), "read: less at a time, for others wait");
+    return large && !list_empty(&host->waiting) ? tune.catch_up_bytes : read->bytes_max;
+}
+
 static void read_submit(struct host *host, struct mail_read *read)
 {
+    read->bytes_max = fair_bytes(host, read);
     read->host = host;
     read->node = (unsigned)host->server->config->node;
     if (read->keeps == WIRE_CONFLATE) {

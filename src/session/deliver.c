@@ -225,13 +225,32 @@ static bool go_on_ahead(struct subscription *sub, struct chunk *then)
     return false;
 }
 
-/* Not one that compresses for itself: that takes a little at a time. */
-static bool takes_whole_chunks(const struct session *session)
+/* One that compresses for itself takes a little at a time. */
+static void chunk_has_gone(struct subscription *sub, size_t size)
 {
-    ASSERT_HOT(session->state == SESSION_READY);
-    const bool compresses = session->deflater != NULL && !session->deflated;
-    MARK_IF(compresses, "deliver: nothing is read ahead for one that compresses for itself");
-    return !session->stalled && !compresses;
+    ASSERT_HOT(sub->state == SUB_CATCHING_UP);
+    ASSERT_HOT(tune.flow_chunks >= 1 && tune.flow_chunks <= 15);
+    const struct session *session = sub->session;
+    if (session->deflater != NULL && !session->deflated) {
+        MARK("deliver: nothing is read ahead for one that compresses for itself");
+        return;
+    }
+    const size_t chunks = size < 2 * tune.catch_up_bytes ? 1 : size / tune.catch_up_bytes;
+    const size_t whole = sub->whole + chunks;
+    sub->whole = (whole < tune.flow_chunks ? whole : tune.flow_chunks) & 15u;
+    sub->flows = sub->flows || sub->whole == tune.flow_chunks;
+}
+
+/* It goes on flowing only if enough went out since it stalled before: for one that takes a chunk
+ * and stalls at the next, what is read beyond that is read in vain. */
+static void stall(struct subscription *sub)
+{
+    ASSERT_HOT(sub->whole <= tune.flow_chunks);
+    MARK_IF(sub->flows && sub->whole < tune.flow_chunks, "deliver: one flows no more");
+    MARK_IF(sub->flows && sub->whole == tune.flow_chunks,
+            "deliver: one stalls and goes on flowing");
+    sub->flows = sub->flows && sub->whole == tune.flow_chunks;
+    sub->whole = 0;
 }
 
 /* A chunk that was read is used up: on to the next one if it has been read ahead, to the feed if
@@ -242,8 +261,9 @@ static void catch_up_done(struct subscription *sub)
     ASSERT(sub->cursor == chunk_cursor(sub->chunk, sub->chunk->count));
     struct chunk *then = sub->chunk->then;
     sub->chunk->then = NULL;
+    const size_t size = sub->chunk->ends[sub->chunk->count - 1];
     subscription_drop_chunk(sub);
-    sub->flows = takes_whole_chunks(sub->session);
+    chunk_has_gone(sub, size);
     if (go_on_ahead(sub, then)) {
         return;
     }
@@ -351,7 +371,7 @@ void session_stalled(struct session *session)
     session->stalled = true; /* what is being read will not be kept either */
     for (at = session->ready.next; at != &session->ready; at = at->next) {
         struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
-        sub->flows = false;
+        stall(sub);
         if (sub->state == SUB_CATCHING_UP) {
             MARK("deliver: what was read is not kept for a slow connection");
             subscription_drop_chunk(sub);
@@ -426,6 +446,7 @@ static void on_chunk_read(struct subscription *sub, struct chunk *chunk)
     if (sub->session->stalled) {
         /* Nobody knows when it could go out: it is read again then. */
         MARK("deliver: a read comes for a connection that takes nothing");
+        stall(sub);
         subscription_drop_chunk(sub);
         subscription_move(sub, SUB_BEHIND);
     } else {

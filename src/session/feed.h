@@ -15,7 +15,7 @@
  *                                    chunk sent    chunk there
  *
  * While a chunk is being sent the next one is read (`ahead`), once the connection has shown that it
- * takes a whole one: then disk, encoding and socket work at the same time.
+ * takes whole ones: then disk, encoding and socket work at the same time.
  *
  * Thread: the owning reactor.  Memory: feeds end with their last subscription; chunks are counted
  * references given back through session_ops.chunk_unref. */
@@ -116,9 +116,12 @@ struct subscription {
     uint8_t when_slow; /* enum wire_when_slow */
     bool on_gap_reset : 1;
     bool is_slow : 1; /* BEHIND, READING, CATCHING_UP: it has fallen off the tail, not begun so */
-    bool flows : 1;   /* a whole chunk that was read has gone out, and nothing has stalled since */
-    bool ahead : 1;   /* a read of what follows `chunk` is under way; BEHIND: one that was, and is
-                       * not wanted any more when it comes back */
+    bool flows : 1; /* its connection takes what is read for it as fast as it is read: it gets more
+                     * at a time, and ahead */
+    uint8_t whole : 4; /* chunks that were read and have gone out whole since the last stall, a
+                        * large one as several; no more are counted than it takes to flow */
+    bool ahead : 1;    /* a read of what follows `chunk` is under way; BEHIND: one that was, and is
+                        * not wanted any more when it comes back */
 };
 
 static_assert(sizeof(struct subscription) <= 104, "with the heap's 8 bytes no more than 112");

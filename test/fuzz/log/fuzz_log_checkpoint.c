@@ -22,6 +22,9 @@ static void try_checkpoint(const struct storage *storage, size_t size)
         ASSERT(checkpoint.segment == 3);
     }
     buf_deinit(&state);
+    struct checkpoint checked;
+    ASSERT(checkpoint_check(storage, FOLDER, 3, &checked) == rc);
+    ASSERT(rc != RC_OK || checked.pos == checkpoint.pos);
 }
 
 static void try_rows(const struct index_summary *summary, struct index_pages *pages)
@@ -71,7 +74,8 @@ static void help_checkpoint(uint8_t *bytes, size_t size)
     }
     const struct bytes state =
         bytes_of(bytes + CHECKPOINT_HEADER_SIZE, size - CHECKPOINT_HEADER_SIZE);
-    bytes_copy(bytes, "SRTMCKP1\1\0\0\0", 12);
+    bytes_copy(bytes, "SRTMCKP1", 8);
+    bytes_store_u32(bytes + 8, CHECKPOINT_VERSION);
     bytes_store_u64(bytes + 24, 3);
     bytes_store_u64(bytes + 48, state.size);
     bytes_store_u64(bytes + 56, hash_bytes(state, 0));
@@ -83,7 +87,8 @@ static void help_index(uint8_t *bytes, size_t size)
     if (size < INDEX_PAGE_SIZE) {
         return;
     }
-    bytes_copy(bytes, "SRTMIDX1\1\0\0\0", 12);
+    bytes_copy(bytes, "SRTMIDX1", 8);
+    bytes_store_u32(bytes + 8, INDEX_VERSION);
     bytes_store_u64(bytes + 24, 3);
     for (uint32_t page = 0; (page + 1) * INDEX_PAGE_SIZE <= size; page++) {
         uint8_t *at = bytes + (size_t)page * INDEX_PAGE_SIZE;

@@ -4,6 +4,7 @@
  * the log's life. Method: random workloads over tiny segments; world.c compares with its model. */
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "log/checkpoint.h"
 #include "log/files.h"
 #include "unit/log/world.h"
 
@@ -237,6 +238,37 @@ static void nothing_is_removed_in_front_of_a_segment_that_is_missing(void **stat
     sim_disk_close(disk);
 }
 
+/* A checkpoint is checked as it is read, whatever its size. */
+static void a_checkpoint_is_checked_a_piece_at_a_time(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 16383, 16384, 16385, 100000};
+    static uint8_t bytes[100000];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    }
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct sim_disk *disk = sim_disk_open(1);
+        const struct storage storage = sim_disk_storage(disk);
+        const struct checkpoint written = {.partition = 1, .segment = 3, .pos = 9, .hash = 5};
+        struct pieces pieces = {0};
+        assert_int_equal(storage.ops->make_dir(storage.ctx, WORLD_FOLDER), RC_OK);
+        if (sizes[i] > 0) {
+            assert_int_equal(pieces_append(&pieces, bytes_of(bytes, sizes[i])), RC_OK);
+        }
+        assert_int_equal(checkpoint_write(&storage, WORLD_FOLDER, &written, &pieces), RC_OK);
+        pieces_deinit(&pieces);
+        struct checkpoint checked;
+        assert_int_equal(checkpoint_check(&storage, WORLD_FOLDER, 3, &checked), RC_OK);
+        assert_true(checked.pos == 9 && checked.hash == 5 && checked.partition == 1);
+        assert_int_equal(checkpoint_check(&storage, WORLD_FOLDER, 4, &checked), RC_NOT_FOUND);
+        const struct log_name name = log_name_of(WORLD_FOLDER, 3, ".ckp");
+        assert_true(sim_disk_flip(disk, name.text, CHECKPOINT_HEADER_SIZE + sizes[i] - 1, 1));
+        assert_int_equal(checkpoint_check(&storage, WORLD_FOLDER, 3, &checked), RC_CORRUPT);
+        sim_disk_close(disk);
+    }
+}
+
 static void rot_checkpoint(struct sim_disk *disk, uint64_t number)
 {
     const struct log_name name = log_name_of(WORLD_FOLDER, number, ".ckp");
@@ -264,6 +296,16 @@ static void nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole(void *
         rotten = file_log_retention_candidate(world.log, 1, 0);
     }
     assert_true(rotten > 1);
+    sim_disk_fail(disk, SIM_READ, 2, true, RC_IO); /* the checkpoint, behind the segment's header */
+    struct log_chore chore = {.kind = LOG_CHORE_REMOVE, .segment = rotten};
+    file_log_chore_do(world.log, &chore);
+    sim_disk_fail(disk, SIM_READ, 0, false, RC_OK);
+    file_log_chore_end(world.log, &chore);
+    assert_int_equal(chore.rc, RC_CORRUPT);
+    assert_int_equal(file_log_retention_candidate(world.log, 1, 0), 0); /* as good as none */
+    world_close(&world);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(file_log_retention_candidate(world.log, 1, 0), rotten);
     rot_checkpoint(disk, rotten);
     struct file_log_stats before;
     file_log_stats(world.log, &before);
@@ -660,6 +702,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_waits_for_the_segments_below_it_to_be_sealed),
         cmocka_unit_test(removal_frees_segments_and_keeps_the_rest),
         cmocka_unit_test(nothing_is_removed_in_front_of_a_segment_that_is_missing),
+        cmocka_unit_test(a_checkpoint_is_checked_a_piece_at_a_time),
         cmocka_unit_test(nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole),
         cmocka_unit_test(a_read_overtaken_by_a_removal_says_so),
         cmocka_unit_test(a_read_of_more_than_is_copied_at_once_goes_on),

@@ -5,6 +5,8 @@
  * messages each, and the feed holds no more than its newest chunk. */
 #include "world.h"
 
+#include "base/tune.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -19,6 +21,7 @@ static int begin(void **state)
     (void)state;
     world_init(&w, &(struct world_limits){.feed_bytes_max = 1, .read_bytes_max = 200});
     a = world_channel(&w, "a");
+    tune.flow_chunks = 1;
     return 0;
 }
 
@@ -26,6 +29,7 @@ static int end(void **state)
 {
     (void)state;
     world_deinit(&w);
+    tune = tune_default;
     return 0;
 }
 
@@ -140,6 +144,44 @@ static void a_stall_lets_go_of_what_was_read_ahead(void **state)
     }
 }
 
+/* A connection that takes a chunk and stalls at the next one is read for as if nothing had gone
+ * out: with as many whole ones in a row as a server wants it flows, and each stall begins anew. */
+static void one_that_stalls_now_and_then_does_not_flow(void **state)
+{
+    (void)state;
+    tune.flow_chunks = 3;
+    struct world_client *client = behind("");
+    for (uint64_t reads = 1; reads <= 4; reads++) {
+        arrive_one_read();
+        assert_int_equal(w.marks.reads, reads); /* never ahead */
+        if (reads == 3) {
+            (void)world_pump(client, 0);
+            assert_true(client->want_write);
+        }
+        (void)world_pump(client, SIZE_MAX);
+    }
+    world_expect_messages(client, a, 1, 13);
+}
+
+/* Also where it was not there when the connection stalled. */
+static void a_read_that_comes_for_a_stalled_connection_does_not_flow(void **state)
+{
+    (void)state;
+    struct world_client *client = flowing("");
+    tune.flow_chunks = 15;              /* it will have stalled too soon */
+    (void)world_pump(client, SIZE_MAX); /* 3 and 4 go out, what follows is waited for */
+    assert_int_equal(session_goaway(client->session, "draining", 1), RC_OK);
+    (void)world_pump(client, 0);
+    assert_true(client->want_write);
+    arrive_one_read(); /* and is let go of */
+    (void)world_pump(client, SIZE_MAX);
+    (void)world_pump(client, SIZE_MAX);
+    assert_int_equal(w.marks.reads, 4);
+    arrive_one_read();
+    assert_int_equal(w.marks.reads, 4); /* not ahead */
+    world_expect_messages(client, a, 1, 5);
+}
+
 /* It is not asked for a second time while the first is still under way. */
 static void after_a_stall_what_is_being_read_ahead_is_waited_for(void **state)
 {
@@ -251,6 +293,8 @@ int main(void)
         STORY(a_chunk_that_is_sent_before_the_next_has_come_waits_for_it),
         STORY(nothing_is_read_ahead_of_a_window),
         STORY(a_stall_lets_go_of_what_was_read_ahead),
+        STORY(one_that_stalls_now_and_then_does_not_flow),
+        STORY(a_read_that_comes_for_a_stalled_connection_does_not_flow),
         STORY(after_a_stall_what_is_being_read_ahead_is_waited_for),
         STORY(what_cannot_be_read_ahead_is_told_in_its_place),
         STORY(a_subscription_may_end_with_a_read_ahead),
