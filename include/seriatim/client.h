@@ -330,7 +330,9 @@ struct seriatim_history {
 };
 
 /* Asks for a page of a channel's history, now or as soon as there is a connection, and again for as
- * long as the server cannot answer: until on_answer, or the client's end.
+ * long as the server cannot answer: until on_answer, or the client's end or failure.
+ * FULL       1000 questions, pages and digests together, are open already
+ * CLOSED     the client is being closed, or has failed
  * BAD, TOO_LARGE (a name), NOMEM */
 SERIATIM_API enum seriatim_status seriatim_history(struct seriatim_client *client,
                                                    const struct seriatim_history *history);
@@ -346,7 +348,7 @@ struct seriatim_digest {
 /* Asks in the same way for the digest of a message: one number for all of the channel up to it
  * (docs/PROTOCOL.md, "Digests"), by which two clients, or a client and the server, find out whether
  * they have seen the same.
- * BAD, TOO_LARGE (a name), NOMEM */
+ * FULL, CLOSED, BAD, TOO_LARGE (a name), NOMEM */
 SERIATIM_API enum seriatim_status seriatim_digest(struct seriatim_client *client,
                                                   const struct seriatim_digest *digest);
 

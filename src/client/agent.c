@@ -217,6 +217,8 @@ static void begin_at(struct agent_sub *sub, const char *epoch, uint64_t next)
     receive_begin(&sub->receive, next);
     sub->acked_ = next - 1;
     sub->heard_ = next - 1;
+    sub->say_ack_ = false;
+    sub->say_history_ = false;
 }
 
 static enum rc on_subscribed(struct agent *a, struct agent_sub *sub, const struct reply *reply)
@@ -362,6 +364,8 @@ static void end(struct agent *a, struct agent_sub *sub, struct agent_news *news)
     list_remove(&sub->due_);
     list_remove(&sub->wait_);
     sub->asked_ = 0;
+    sub->say_ack_ = false;
+    sub->say_history_ = false;
     news->state = AGENT_SUB_ENDED;
     tell(a, sub, news);
 }
@@ -510,7 +514,7 @@ static enum rc on_error(struct agent *a, const struct reply *reply, uint64_t now
     client_message_show(object, CLIENT_FIELD_CODE, news.code, sizeof(news.code));
     client_message_show(object, CLIENT_FIELD_TEXT, news.text, 200);
     struct agent_sub *sub = reply->id == 0 ? NULL : find_asked(a, reply->id);
-    if (reply->id == 0 && code_is(object, "not_subscribed")) {
+    if (reply->id == 0 && a->left_ && code_is(object, "not_subscribed")) {
         MARK("agent: an ack crosses the end of its subscription");
         return RC_OK; /* [P 6] an ack that has crossed the server's own unsubscribed */
     }
@@ -548,6 +552,7 @@ void agent_on_ready(struct agent *agent, uint64_t frame_bytes)
     size_t at = 0;
     struct agent_sub *sub;
     agent->ready_ = true;
+    agent->left_ = false;
     agent->frame_max_ =
         frame_bytes > 0 && frame_bytes < FRAME_BYTES_MAX ? (size_t)frame_bytes : FRAME_MAX_KNOWN;
     agent->frame_max_ = agent->frame_max_ < 16u * KIB ? 16u * KIB : agent->frame_max_;
@@ -650,6 +655,7 @@ static enum rc take_one(struct agent *a, struct reply *reply, uint64_t now_ms)
             client_message_integer_or_0(&reply->object, CLIENT_FIELD_RECONNECT_AFTER_MS));
         return RC_OK;
     }
+    a->left_ = a->left_ || (reply->type == CLIENT_UNSUBSCRIBED && reply->id == 0);
     struct agent_sub *sub = reply->type == CLIENT_OTHER || reply->type == CLIENT_CONNECTED ||
                                     reply->type == CLIENT_DIGEST
                                 ? NULL

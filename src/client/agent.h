@@ -108,6 +108,7 @@ struct agent {
     uint64_t next_id_; /* of what is no publish */
     size_t frame_max_;
     bool ready_;
+    bool left_; /* on this connection the server has ended a subscription by itself */
     char why_[320];
 };
 

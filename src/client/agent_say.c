@@ -96,7 +96,8 @@ static enum rc say_one(struct agent *a, struct agent_sub *sub, struct buf *to)
     } else if (sub->state == AGENT_SUB_LIVE && sub->say_history_) {
         rc = say_history(a, sub, to);
     }
-    if (rc == RC_OK && !sub->say_ack_ && !sub->say_history_) {
+    const bool more = sub->state == AGENT_SUB_LIVE && (sub->say_ack_ || sub->say_history_);
+    if (rc == RC_OK && !more) {
         list_remove(&sub->due_);
     }
     return rc;

@@ -22,6 +22,7 @@ struct ask *asks_pop(struct asks *asks)
     struct list *node = list_pop_front(&asks->waiting_);
     node = node == NULL ? list_pop_front(&asks->paused_) : node;
     node = node == NULL ? list_pop_front(&asks->asked_) : node;
+    asks->open_ -= node != NULL;
     return node == NULL ? NULL : CONTAINER_OF(node, struct ask, node_);
 }
 
@@ -46,6 +47,9 @@ struct bytes ask_channel(const struct ask *ask)
 
 enum rc asks_add(struct asks *asks, const struct ask_question *question)
 {
+    if (asks->open_ == ASKS_OPEN_MAX) {
+        return RC_FULL;
+    }
     const struct bytes channel = question->channel;
     ASSERT(channel.size > 0 && channel.size <= CHANNEL_NAME_BYTES_MAX);
     struct ask *ask = mem_calloc(1, sizeof(*ask) + channel.size + 1);
@@ -60,6 +64,7 @@ enum rc asks_add(struct asks *asks, const struct ask_question *question)
     ask->name_size_ = (uint8_t)channel.size;
     bytes_copy(ask->name_, channel.data, channel.size);
     list_push_back(&asks->waiting_, &ask->node_);
+    asks->open_++;
     return RC_OK;
 }
 
@@ -251,6 +256,7 @@ enum rc asks_take(struct asks *asks, enum wire_codec codec, struct reply *reply,
         list_push_back(&asks->waiting_, &ask->node_);
         return rc;
     }
+    asks->open_--;
     asks->ops_->answer(asks->ctx_, ask, &answer);
     ask_free(ask);
     return RC_OK;

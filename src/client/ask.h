@@ -49,6 +49,9 @@ struct ask_answer {
     uint64_t digest; /* digest */
 };
 
+/* Each holds its channel's name, and the answer comes when the server likes. */
+#define ASKS_OPEN_MAX 1000u
+
 struct asks_ops {
     /* Of a history, in order. */
     void (*element)(void *ctx, struct ask *ask, const char *epoch,
@@ -65,6 +68,7 @@ struct asks {
     const struct asks_ops *ops_;
     void *ctx_;
     unsigned under_way_;
+    unsigned open_; /* not answered, under way or not */
 };
 
 struct ask_question {
@@ -78,7 +82,7 @@ struct ask_question {
 
 void asks_init(struct asks *asks, const struct asks_ops *ops, void *ctx);
 void asks_deinit(struct asks *asks);
-/* RC_NOMEM */
+/* RC_FULL: as many as may be are open, ASKS_OPEN_MAX; RC_NOMEM */
 MUST_USE enum rc asks_add(struct asks *asks, const struct ask_question *question);
 struct bytes ask_channel(const struct ask *ask);
 /* Any that is not answered; NULL: there is none. For who frees what `user` points to. */

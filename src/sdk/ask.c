@@ -109,11 +109,12 @@ static enum seriatim_status ask(struct seriatim_client *client, struct ask_quest
     *kept = *call;
     question->user = kept;
     sdk_lock(client);
-    const enum rc rc = asks_add(&client->agent.asks, question);
+    const bool closed = client->failed || stats_flag_get(&client->closing);
+    const enum rc rc = closed ? RC_UNAVAILABLE : asks_add(&client->agent.asks, question);
     sdk_unlock(client);
     if (rc != RC_OK) {
         mem_free(kept);
-        return SERIATIM_NOMEM;
+        return closed ? SERIATIM_CLOSED : rc == RC_FULL ? SERIATIM_FULL : SERIATIM_NOMEM;
     }
     sdk_wake(client);
     return SERIATIM_OK;

@@ -21,15 +21,17 @@ struct small {
     unsigned closed;
     unsigned done;
     unsigned refused;
+    uint64_t handed; /* messages, where they may come */
+    bool takes;
     char ended[40]; /* the code of the last subscription that has */
 };
 
 static void small_message(void *ctx, struct agent_sub *sub, const struct reply_message *m)
 {
-    (void)ctx;
+    struct small *s = ctx;
     (void)sub;
-    (void)m;
-    fail();
+    assert_true(s->takes);
+    assert_int_equal(m->seq, ++s->handed);
 }
 
 /* Each one that is told closes another, or itself, and one comes in its place. */
@@ -75,6 +77,15 @@ static void on_channel(void *ctx, struct outbox_channel *channel)
 }
 
 static const struct agent_ops small_ops = {.message = small_message, .state = small_state};
+static void reset_gap(void *ctx, struct agent_sub *sub, const struct agent_gap *gap)
+{
+    (void)ctx;
+    assert_int_equal(gap->next, 1);
+    assert_int_equal(agent_sub_next(sub), 1);
+}
+
+static const struct agent_ops reset_ops = {
+    .message = small_message, .gap = reset_gap, .state = small_state};
 static const struct outbox_ops small_outbox_ops = {small_done, on_channel, on_channel};
 
 static void open_small(struct small *s, uint64_t window)
@@ -266,6 +277,73 @@ static void an_ack_that_crosses_the_end_of_its_subscription_does_no_harm(void **
     agent_deinit(&s.agent);
 }
 
+/* Where the server has ended none it has lost one, and would go on in silence. */
+static void a_server_that_does_not_know_a_live_subscription_breaks_the_connection(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"type\":\"error\",\"code\":\"not_subscribed\",\"message\":\"it is not\"}";
+    struct small s;
+    open_small(&s, 1);
+    subscribe_small(&s, 4);
+    assert_int_equal(agent_take(&s.agent, bytes_of_text(text), 0), RC_PROTOCOL);
+    assert_non_null(strstr(agent_why(&s.agent), "it is not"));
+    agent_deinit(&s.agent);
+}
+
+static void push_small(struct small *s, uint64_t seq)
+{
+    char text[160];
+    (void)snprintf(text, sizeof(text),
+                   "{\"type\":\"message\",\"channel\":\"a\",\"seq\":%" PRIu64
+                   ",\"message_id\":\"3\",\"time\":1,\"data\":1}",
+                   seq);
+    say_to(s, 0, text);
+}
+
+/* An ack is due when the question for a hole, which has been filled meanwhile, is refused. */
+static void what_was_due_ends_with_its_subscription(void **state)
+{
+    (void)state;
+    struct small s;
+    char reply[200];
+    open_small(&s, 1);
+    s.takes = true;
+    subscribe_small(&s, 4);
+    push_small(&s, 1);
+    push_small(&s, 3);
+    assert_non_null(strstr(heard(&s, 0), "\"history\""));
+    push_small(&s, 2);
+    assert_int_equal(s.handed, 3);
+    (void)snprintf(reply, sizeof(reply),
+                   "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"forbidden\","
+                   "\"message\":\"no\"}",
+                   s.subs[0]->asked_);
+    say_to(&s, 0, reply);
+    assert_int_equal(s.subs[0]->state, AGENT_SUB_ENDED);
+    assert_non_null(strstr(heard(&s, 0), "\"unsubscribe\""));
+    assert_string_equal(heard(&s, 0), "");
+    agent_deinit(&s.agent);
+}
+
+/* The number that an ack was due for is of another history then. */
+static void no_ack_outlives_a_reset(void **state)
+{
+    (void)state;
+    struct small s;
+    open_small(&s, 1);
+    s.takes = true;
+    subscribe_small(&s, 4);
+    push_small(&s, 1);
+    push_small(&s, 2);
+    s.agent.options_.ops = &reset_ops;
+    say_to(&s, 0,
+           "{\"type\":\"reset\",\"channel\":\"a\",\"epoch\":\"b\",\"next\":1,"
+           "\"reason\":\"epoch\"}");
+    assert_string_equal(heard(&s, 0), "");
+    agent_deinit(&s.agent);
+}
+
 /* Else it would be told that it has it already, and end. */
 static void a_history_that_is_refused_for_now_lets_go_of_the_subscription_first(void **state)
 {
@@ -327,6 +405,9 @@ int main(void)
         cmocka_unit_test(a_message_that_was_sent_twice_and_refused_twice_ends_alone),
         cmocka_unit_test(a_refusal_is_not_told_while_another_copy_is_on_its_way),
         cmocka_unit_test(an_ack_that_crosses_the_end_of_its_subscription_does_no_harm),
+        cmocka_unit_test(a_server_that_does_not_know_a_live_subscription_breaks_the_connection),
+        cmocka_unit_test(what_was_due_ends_with_its_subscription),
+        cmocka_unit_test(no_ack_outlives_a_reset),
         cmocka_unit_test(a_history_that_is_refused_for_now_lets_go_of_the_subscription_first),
         cmocka_unit_test(a_hole_that_history_has_too_ends_who_has_not_asked_to_go_on),
     };

@@ -169,6 +169,13 @@ static void after_a_failed_sync_nothing_is_taken(void **state)
     close_world(&w);
 }
 
+static void on_answer(void *user, const struct seriatim_answer *answer)
+{
+    (void)user;
+    (void)answer;
+    fail();
+}
+
 /* When a message is refused the next one gets its number, and may be sent under that only when a
  * start would find it so: with a sync that fails the client ends rather than send it. */
 static void a_number_that_has_changed_is_on_disk_before_it_is_sent(void **state)
@@ -187,6 +194,9 @@ static void a_number_that_has_changed_is_on_disk_before_it_is_sent(void **state)
     turn(&w);
     failing_clear();
     assert_true(w.failed);
+    const struct seriatim_digest digest = {
+        .size = sizeof(digest), .channel = "odd", .on_answer = on_answer};
+    assert_int_equal(seriatim_digest(w.client, &digest), SERIATIM_CLOSED); /* nobody would answer */
     (void)seriatim_client_close(w.client, 0);
     close_world(&w);
 }
