@@ -208,6 +208,17 @@ static bool all_done(const struct verify_client *clients, size_t count)
     return true;
 }
 
+/* [P 2] What the library said twice is answered twice: the second answer may still be coming. */
+static bool all_answered(const struct verify *v)
+{
+    for (size_t i = 0; i < v->producer_count; i++) {
+        if (v->producers[i].up && numbered_in_flight(&v->producers[i].number) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A prefix that was used before would make us accuse the server of its own old messages. */
 static void check_fresh(struct verify *v)
 {
@@ -241,16 +252,19 @@ static void leave_phase(struct verify *v)
         }
         break;
     case VERIFY_DRAIN:
-        if (all_done(v->subscribers, v->subscriber_count) && v->options->no_audit) {
-            v->phase = VERIFY_DONE;
-        } else if (all_done(v->subscribers, v->subscriber_count)) {
+        if (!all_done(v->subscribers, v->subscriber_count)) {
+            break;
+        }
+        if (v->options->no_audit) {
+            v->phase = all_answered(v) ? VERIFY_DONE : VERIFY_DRAIN;
+        } else {
             v->phase = VERIFY_AUDIT;
             make_readers(v);
             open_all(v, v->readers, v->reader_count);
         }
         break;
     case VERIFY_AUDIT:
-        if (all_done(v->readers, v->reader_count)) {
+        if (all_done(v->readers, v->reader_count) && all_answered(v)) {
             v->phase = VERIFY_DONE;
         }
         break;
@@ -413,6 +427,11 @@ void verify_run(struct verify *verify)
     v->ended_ns = v->now_ns;
     v->load_ended_ns = v->load_ended_ns == 0 ? v->now_ns : v->load_ended_ns;
     verify_progress(v, true);
+    for (size_t i = 0; i < v->producer_count && v->end == VERIFY_END_STALLED; i++) {
+        if (v->producers[i].up) {
+            numbered_finish(&v->producers[i].number);
+        }
+    }
     for (size_t i = 0; i < v->subscriber_count; i++) {
         observer_finish(&v->subscribers[i].view, view_complete(v, &v->subscribers[i]));
     }

@@ -15,20 +15,28 @@ enum {
     STATE_SAID = 1,   /* it has been sent */
     STATE_MAYBE = 2,  /* a connection was lost over it: stored or not, nobody knows */
     STATE_DONE = 4,   /* answered with `published` */
-    STATE_FLYING = 8, /* said on this connection and not answered */
+    STATE_FLYING = 8, /* a flight of it is open */
 };
 
+/* The open ones of a channel are a list, in the order in which they were said. Slots are their
+ * index + 1, 0: none. */
 struct numbered_flight {
     uint64_t id; /* 0: answered */
     uint64_t first;
     uint32_t channel;
     uint32_t count;
-    bool again; /* some of it had been said before */
+    uint32_t older;
+    uint32_t newer;
+    bool again;     /* some of it may have been stored before */
+    bool overtaken; /* a later one of the channel was published before */
+    bool accused;   /* of that */
 };
 
 struct numbered_channel {
     uint64_t number; /* of the last publish answered with a seq, 0: none was */
     uint64_t seq;
+    uint32_t oldest; /* slots */
+    uint32_t newest;
     bool begun;  /* this client knows its numbers */
     bool untold; /* of some message it was never told which seq it has */
 };
@@ -154,37 +162,95 @@ void numbered_new_client(struct numbered *numbered)
     numbered_check(n);
 }
 
+/* ---- flights ------------------------------------------------------------------------------- */
+
+static struct numbered_flight *flight_in(const struct numbered *n, uint32_t slot)
+{
+    ASSERT(slot <= FLIGHTS);
+    return slot == 0 ? NULL : &n->flights_[slot - 1];
+}
+
+static void link_flight(struct numbered *n, struct numbered_flight *flight)
+{
+    struct numbered_channel *c = &n->channels_[flight->channel];
+    const uint32_t slot = (uint32_t)(flight - n->flights_) + 1;
+    struct numbered_flight *before = flight_in(n, c->newest);
+    flight->older = c->newest;
+    flight->newer = 0;
+    c->newest = slot;
+    if (before == NULL) {
+        c->oldest = slot;
+    } else {
+        before->newer = slot;
+    }
+    n->in_flight_ += flight->count;
+}
+
+static void unlink_flight(struct numbered *n, struct numbered_flight *flight)
+{
+    struct numbered_channel *c = &n->channels_[flight->channel];
+    struct numbered_flight *before = flight_in(n, flight->older);
+    struct numbered_flight *after = flight_in(n, flight->newer);
+    ASSERT(n->in_flight_ >= flight->count);
+    *(before == NULL ? &c->oldest : &before->newer) = flight->newer;
+    *(after == NULL ? &c->newest : &after->older) = flight->older;
+    n->in_flight_ -= flight->count;
+    flight->id = 0;
+}
+
+/* Whether an open flight has the message. */
+static bool flies(const struct numbered *n, uint32_t channel, uint64_t number)
+{
+    const struct numbered_flight *f = flight_in(n, n->channels_[channel].oldest);
+    while (f != NULL && (number < f->first || number >= f->first + f->count)) {
+        f = flight_in(n, f->newer);
+    }
+    return f != NULL;
+}
+
 /* ---- what is said -------------------------------------------------------------------------- */
+
+/* The connection of the flight is gone: of what it had nobody knows more. */
+static void lose(struct numbered *n, const struct numbered_flight *flight)
+{
+    for (uint32_t i = 0; i < flight->count; i++) {
+        uint64_t k;
+        uint32_t index;
+        uint8_t *state = find_state(n, flight->channel, flight->first + i, &k, &index);
+        if (state == NULL) {
+            continue;
+        }
+        if ((*state & (STATE_MAYBE | STATE_DONE)) == 0) {
+            n->indeterminate_count++;
+            *state |= STATE_MAYBE;
+        }
+        *state &= (uint8_t)~STATE_FLYING;
+    }
+}
 
 void numbered_on_ready(struct numbered *numbered)
 {
     struct numbered *n = numbered;
-    for (uint64_t k = n->head_; k < n->handed_; k++) {
-        const uint32_t count = command_of(n, k).count;
-        for (uint32_t i = 0; i < count; i++) {
-            uint8_t *state = state_of(n, k, i);
-            if ((*state & STATE_FLYING) != 0 && (*state & STATE_DONE) == 0) {
-                n->indeterminate_count += (*state & STATE_MAYBE) == 0 ? 1 : 0;
-                *state |= STATE_MAYBE;
-            }
-            *state &= (uint8_t)~STATE_FLYING;
+    for (size_t i = 0; i < FLIGHTS && n->in_flight_ > 0; i++) {
+        struct numbered_flight *flight = &n->flights_[i];
+        if (flight->id != 0) {
+            lose(n, flight);
+            unlink_flight(n, flight);
         }
     }
-    for (size_t i = 0; i < FLIGHTS; i++) {
-        n->flights_[i].id = 0;
-    }
-    n->in_flight_ = 0;
+    ASSERT(n->in_flight_ == 0);
 }
 
-/* Whether the message had been said before. */
+/* Whether the message may have been stored before. [P 3] What was refused was not. */
 static bool say_message(struct numbered *n, uint32_t channel, uint64_t number)
 {
     uint64_t k;
     uint32_t index;
     uint8_t *state = find_state(n, channel, number, &k, &index);
-    const bool again = state == NULL || (*state & STATE_SAID) != 0;
-    n->sent_count += again ? 0 : 1;
-    n->resent_count += again ? 1 : 0;
+    const bool said = state == NULL || (*state & STATE_SAID) != 0;
+    const bool again = state == NULL || (*state & (STATE_FLYING | STATE_MAYBE | STATE_DONE)) != 0;
+    n->sent_count += said ? 0 : 1;
+    n->resent_count += said ? 1 : 0;
     if (state != NULL) {
         *state |= STATE_SAID | STATE_FLYING;
     }
@@ -200,13 +266,14 @@ void numbered_said(struct numbered *numbered, const struct client_said *said)
         return;
     }
     struct numbered_flight *flight = &n->flights_[said->id % FLIGHTS];
+    ASSERT(flight->id == 0); /* the library has no more of them open */
     *flight = (struct numbered_flight){
         .id = said->id, .first = said->number, .channel = channel, .count = said->count};
     for (uint32_t i = 0; i < said->count; i++) {
         const bool again = say_message(n, channel, said->number + i);
         flight->again = flight->again || again;
     }
-    n->in_flight_ += said->count;
+    link_flight(n, flight);
     ledger_sent(n->ledger, channel, n->producer, said->number + said->count - 1);
 }
 
@@ -234,9 +301,7 @@ static bool end_flight(struct numbered *n, uint64_t id, struct numbered_flight *
         return false;
     }
     *ret_flight = *flight;
-    flight->id = 0;
-    ASSERT(n->in_flight_ >= flight->count);
-    n->in_flight_ -= flight->count;
+    unlink_flight(n, flight);
     return true;
 }
 
@@ -318,6 +383,35 @@ static bool maybe_stored(const struct numbered *n, const struct numbered_flight 
     return flight->again || state == NULL || (*state & STATE_MAYBE) != 0;
 }
 
+/* Whether `older`, which is open, can only be answered with a `published` that comes too late now
+ * that `flight` was published. Everything up to that one is stored; so `older` is, unless it was
+ * refused and another copy of it is: one that was said before it, or behind it. */
+static bool is_stored(const struct numbered *n, const struct numbered_flight *older,
+                      const struct numbered_flight *flight, bool duplicate)
+{
+    const uint64_t end = older->first + older->count;
+    const bool copy = end > flight->first && !duplicate;
+    return older->first < flight->first + flight->count && !copy && !maybe_stored(n, older);
+}
+
+/* [P 2] each publish has its answer, and `published` come in order. An error may be overtaken, so
+ * that what is open may still be refused, if it need not have been stored. */
+static void overtake(struct numbered *n, const struct numbered_flight *flight, bool duplicate)
+{
+    struct numbered_flight *older = flight_in(n, n->channels_[flight->channel].oldest);
+    for (; older != NULL && older->id < flight->id; older = flight_in(n, older->newer)) {
+        if (!older->overtaken && is_stored(n, older, flight, duplicate)) {
+            accuse(n, VIOLATION_PROTOCOL, older->id,
+                   "not answered, and a later one of its channel is `published`");
+            older->accused = true;
+        }
+        older->overtaken = true;
+    }
+    if (flight->overtaken && !flight->accused) {
+        accuse(n, VIOLATION_PROTOCOL, flight->id, "`published` behind a later one of its channel");
+    }
+}
+
 static void on_flight(struct numbered *n, const struct numbered_flight *flight,
                       const struct reply *reply, uint64_t seq, bool tells_id, uint64_t load_ns)
 {
@@ -335,6 +429,7 @@ static void on_flight(struct numbered *n, const struct numbered_flight *flight,
         accuse_number(n, VIOLATION_NUMBERING_REFUSED, flight,
                       "called a duplicate, though sent once");
     }
+    overtake(n, flight, reply->duplicate);
     ledger_epoch(n->ledger, flight->channel, bytes_of_text(reply->epoch));
     if (seq != 0) {
         check_seq(n, flight, seq);
@@ -366,8 +461,7 @@ static void on_published(struct numbered *n, const struct reply *reply, uint64_t
         seq = seq == 0 ? 0 : seq + flight.count;
         count += flight.count;
     }
-    /* [P 5] one message is what is meant where no count is told. */
-    if (reply->count != count && reply->count != 1) {
+    if (reply->has_count && reply->count != count) {
         accuse(n, VIOLATION_PROTOCOL, reply->id, "`published` has another count than was sent");
     }
 }
@@ -425,7 +519,7 @@ static void land(struct numbered *n, const struct numbered_flight *flight)
         uint64_t k;
         uint32_t index;
         uint8_t *state = find_state(n, flight->channel, flight->first + i, &k, &index);
-        if (state != NULL) {
+        if (state != NULL && !flies(n, flight->channel, flight->first + i)) {
             *state &= (uint8_t)~STATE_FLYING;
         }
     }
@@ -496,6 +590,21 @@ void numbered_stop(struct numbered *numbered)
 bool numbered_done(const struct numbered *numbered)
 {
     return numbered->head_ == numbered->end_;
+}
+
+void numbered_finish(struct numbered *numbered)
+{
+    struct numbered *n = numbered;
+    for (size_t i = 0; i < FLIGHTS && n->in_flight_ > 0; i++) {
+        struct numbered_flight *flight = &n->flights_[i];
+        if (flight->id == 0) {
+            continue;
+        }
+        if (!flight->accused && (flight->overtaken || numbered_done(n))) {
+            accuse(n, VIOLATION_PROTOCOL, flight->id, "never answered");
+        }
+        unlink_flight(n, flight);
+    }
 }
 
 uint64_t numbered_in_flight(const struct numbered *numbered)

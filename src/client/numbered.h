@@ -89,6 +89,9 @@ void numbered_stop(struct numbered *numbered);
 void numbered_give_up(struct numbered *numbered, const char *code, const char *text);
 /* Whether all that is to be sent has been acknowledged. */
 bool numbered_done(const struct numbered *numbered);
+/* The end, of one that has waited long enough and is connected: what is still open though later
+ * ones, or all, were acknowledged was left without its answer. */
+void numbered_finish(struct numbered *numbered);
 uint64_t numbered_in_flight(const struct numbered *numbered);
 
 #endif

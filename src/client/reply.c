@@ -164,9 +164,8 @@ static enum rc take_published(const struct client_message *m, struct reply_room 
     r->id_text = id_text_of(m, room);
     r->message_id = reply_message_id(r->id_text);
     r->has_seq = client_message_integer(m, CLIENT_FIELD_SEQ, &r->seq);
-    r->count = client_message_has(m, CLIENT_FIELD_MESSAGE_COUNT)
-                   ? number_of(m, CLIENT_FIELD_MESSAGE_COUNT)
-                   : 1;
+    r->has_count = client_message_has(m, CLIENT_FIELD_MESSAGE_COUNT);
+    r->count = r->has_count ? number_of(m, CLIENT_FIELD_MESSAGE_COUNT) : 1;
     r->publishes = 1;
     r->duplicate = client_message_true(m, CLIENT_FIELD_DUPLICATE);
     return epoch_of(m, r->epoch) && r->count > 0 ? RC_OK : RC_BAD;

@@ -53,7 +53,7 @@ struct reply {
     uint64_t message_id;  /* published: of the first, 0: not told */
     struct bytes id_text; /* as in a message */
     uint64_t digest;      /* digest: has_digest */
-    uint64_t count;       /* published: messages */
+    uint64_t count;       /* published: messages; 1 without has_count */
     uint64_t publishes;   /* published: how many publishes it answers */
     uint64_t next;        /* subscribed, reset */
     uint64_t earliest;    /* subscribed, unsubscribed, history, error gap */
@@ -61,6 +61,7 @@ struct reply {
     uint64_t from; /* gap; unsubscribed with has_range */
     uint64_t to;
     bool has_seq;
+    bool has_count;
     bool has_earliest; /* subscribed, history: JSON may lack them */
     bool has_latest;
     bool has_range;

@@ -27,7 +27,8 @@ static void on_published(struct unit *u, unsigned flags, struct reply *r)
     r->seq = r->has_seq ? unit_take_int(u) : 0;
     r->message_id = (flags & BINARY_PUBLISHED_MESSAGE_ID) != 0 ? unit_take_u64(u) : 0;
     r->id_text = (struct bytes){0};
-    r->count = (flags & BINARY_PUBLISHED_COUNT) != 0 ? unit_take_int(u) : 1;
+    r->has_count = (flags & BINARY_PUBLISHED_COUNT) != 0;
+    r->count = r->has_count ? unit_take_int(u) : 1;
     r->publishes = (flags & BINARY_PUBLISHED_RUN) != 0 ? unit_take_int(u) : 1;
     r->duplicate = (flags & BINARY_PUBLISHED_DUPLICATE) != 0;
     u->bad = u->bad || r->publishes == 0 || r->count < r->publishes;

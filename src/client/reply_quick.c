@@ -129,7 +129,8 @@ static bool quick_published(struct bytes text, struct reply *ret_reply)
         !take_epoch(text, &at, epoch)) {
         return false;
     }
-    if (quick_number(text, &at, BYTES_LITERAL(",\"count\":"), &count) && count == 0) {
+    const bool has_count = quick_number(text, &at, BYTES_LITERAL(",\"count\":"), &count);
+    if (count == 0) {
         return false;
     }
     const bool duplicate = take_literal(text, &at, BYTES_LITERAL(",\"duplicate\":true"));
@@ -144,6 +145,7 @@ static bool quick_published(struct bytes text, struct reply *ret_reply)
     ret_reply->id_text = id_text;
     ret_reply->message_id = reply_message_id(id_text);
     bytes_copy((uint8_t *)ret_reply->epoch, (const uint8_t *)epoch, sizeof(epoch));
+    ret_reply->has_count = has_count;
     ret_reply->count = count;
     ret_reply->publishes = 1;
     ret_reply->duplicate = duplicate;

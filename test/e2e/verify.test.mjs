@@ -183,6 +183,14 @@ const lies = [
   ['an answer to nothing', 'protocol',
     once_((o) => o.type === 'published' && o.seq === 100,
       (t) => [t, changed(t, /"id":/, '"id":1000')])],
+  ['an answer left out', 'protocol',
+    once_((o) => o.type === 'published' && o.seq === 100, () => [])],
+  // Nothing is behind it that could be answered in its place: it is said again after a second.
+  ['the last answer left out', 'protocol',
+    once_((o) => o.type === 'published' && o.seq === 667, () => [])],
+  ['a refusal of what was stored', 'numbering_refused',
+    once_((o) => o.type === 'published' && o.seq === 667, (t, o) => [JSON.stringify({
+      type: 'error', id: o.id, code: 'unavailable', message: 'nothing was stored' })])],
   ['something that is no JSON', 'protocol', once_(isMessage, (t) => [t.slice(1)])],
   ['a gap without end', 'gap_announced',
     once_(isMessage, (t, o) => [JSON.stringify({
@@ -357,6 +365,27 @@ test('messages acknowledged and withheld from all are a lost postfix', async () 
   assert.equal(account.end, 'stalled', stderr);
   assert.equal(account.lost, 2000 - 3 * 600);
   assert.equal(account.violations.lost_postfix, account.lost);
+});
+
+test('a publish that is never answered is told at the end', async () => {
+  // As if the first of two copies had not come at all: the second one is stored, and not the first.
+  let left = null;
+  const liar = await startLiar(server, () => (text, object) => {
+    if (object.type !== 'published' || object.seq !== 667) return [text];
+    left ??= object.channel;
+    if (left !== object.channel) return [text];
+    return object.duplicate ? [changed(text, ',"duplicate":true', '')] : [];
+  });
+  const { code, stderr, account } = await verify(liar.ws,
+    [...small, '--restart-subscribers', '0', '--keep-going', '--patience', '3']);
+  await liar.stop();
+  assert.equal(code, 1, stderr);
+  assert.equal(account.acknowledged, 2000, stderr);
+  assert.equal(account.read_back, 2000, stderr);
+  assert.equal(account.end, 'stalled', stderr);
+  assert.equal(account.violations.protocol, 1, stderr);
+  assert.equal(account.violations_total, 1, stderr);
+  assert.match(account.examples[0].text, /never answered/);
 });
 
 test('--keep-going counts all that is wrong', async () => {
