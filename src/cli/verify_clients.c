@@ -101,7 +101,10 @@ static void on_ready(struct verify_client *c)
     switch (c->kind) {
     case VERIFY_PRODUCER: numbered_on_ready(&c->number); break;
     case VERIFY_SUBSCRIBER: observer_on_ready(&c->view); break;
-    case VERIFY_READER: c->asked_id = 0; break;
+    case VERIFY_READER:
+        c->asked_id = 0;
+        observer_on_ready(&c->view);
+        break;
     }
 }
 

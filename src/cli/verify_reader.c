@@ -150,7 +150,10 @@ void verify_reader_heard(struct verify_client *client, const struct reply *reply
 {
     struct verify_client *c = client;
     struct verify *v = c->verify;
-    if (!c->reading || c->asked_id == 0 || reply->id != c->asked_id) {
+    const bool answer = reply->type == CLIENT_ERROR || reply->type == CLIENT_HISTORY ||
+                        reply->type == CLIENT_DIGEST;
+    if (!c->reading || !answer || !observer_is_first_answer(&c->view, reply) || c->asked_id == 0 ||
+        reply->id != c->asked_id) {
         return;
     }
     c->asked_id = 0;

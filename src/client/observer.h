@@ -28,6 +28,7 @@
 
 #define OBSERVER_NAME_SIZE 32u
 #define OBSERVER_GAPS_MAX  4096u
+#define OBSERVER_ANSWERED  16u
 
 struct observer_gap {
     uint64_t from;
@@ -43,9 +44,13 @@ struct observer {
     char channel_name[WORKLOAD_NAME_SIZE];
     size_t channel_name_size;
     /* where it stands */
-    bool begun;  /* has a position */
-    bool active; /* subscribed on this connection */
-    bool left;   /* the server has ended the subscription by itself */
+    bool begun;                           /* has a position */
+    bool active;                          /* subscribed on this connection */
+    bool left;                            /* the server has ended the subscription by itself */
+    bool ended;                           /* so it was, at least once on this connection */
+    uint64_t asked_id;                    /* of the `subscribe` that is not answered, 0: none */
+    uint64_t answered[OBSERVER_ANSWERED]; /* ids, the last ones on this connection */
+    uint32_t answered_next;
     uint64_t next;
     uint64_t again; /* 0: nothing comes again; else the next that does, below `next` */
     uint64_t asked; /* where the client has asked to begin, 0: with the earliest */
@@ -79,6 +84,9 @@ void observer_deinit(struct observer *observer);
 /* A new connection. */
 void observer_on_ready(struct observer *observer);
 void observer_said(struct observer *observer, const struct client_said *said);
+/* [P 2] Whether no answer with its id was heard before on this connection; that is told. Of those
+ * that observer_heard() gets it sees to that itself. */
+bool observer_is_first_answer(struct observer *observer, const struct reply *reply);
 /* `load_ns` is the time since the load began. */
 void observer_heard(struct observer *observer, const struct reply *reply, uint64_t load_ns);
 

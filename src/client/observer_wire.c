@@ -14,8 +14,15 @@ static void broken(struct observer *o, const char *what)
 
 void observer_on_ready(struct observer *observer)
 {
-    observer->active = false;
-    observer->acked = 0;
+    struct observer *o = observer;
+    o->active = false;
+    o->ended = false;
+    o->acked = 0;
+    o->asked_id = 0;
+    o->answered_next = 0;
+    for (size_t i = 0; i < OBSERVER_ANSWERED; i++) {
+        o->answered[i] = 0;
+    }
 }
 
 void observer_said(struct observer *observer, const struct client_said *said)
@@ -24,12 +31,31 @@ void observer_said(struct observer *observer, const struct client_said *said)
     switch (said->what) {
     case CLIENT_SAID_PUBLISH:
     case CLIENT_SAID_QUESTION: break;
-    case CLIENT_SAID_SUBSCRIBE: o->asked = said->number; break;
+    case CLIENT_SAID_SUBSCRIBE:
+        o->asked = said->number;
+        o->asked_id = said->id;
+        break;
     case CLIENT_SAID_ACK: o->acked = said->number > o->acked ? said->number : o->acked; break;
     }
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
+
+bool observer_is_first_answer(struct observer *observer, const struct reply *reply)
+{
+    struct observer *o = observer;
+    if (reply->id == 0) {
+        return true; /* a push */
+    }
+    for (size_t i = 0; i < OBSERVER_ANSWERED; i++) {
+        if (o->answered[i] == reply->id) {
+            broken(o, "a second answer to one command");
+            return false;
+        }
+    }
+    o->answered[o->answered_next++ % OBSERVER_ANSWERED] = reply->id;
+    return true;
+}
 
 /* Takes over the epoch of an answer. */
 static void take_epoch(struct observer *o, const struct reply *reply)
@@ -57,8 +83,11 @@ static void move_to(struct observer *o, uint64_t next, const char *reason)
 
 static void on_subscribed(struct observer *o, const struct reply *reply)
 {
-    if (o->active || !reply->has_latest) {
-        broken(o, "a `subscribed` that makes no sense");
+    const bool asked_for = o->asked_id != 0 && reply->id == o->asked_id;
+    o->asked_id = asked_for ? 0 : o->asked_id;
+    if (!asked_for || o->active || !reply->has_latest) {
+        broken(o, asked_for ? "a `subscribed` that makes no sense"
+                            : "a `subscribed` that was not asked for");
         return;
     }
     take_epoch(o, reply);
@@ -117,6 +146,25 @@ static void on_message(struct observer *o, const struct reply_message *m, uint64
     observer_message(o, m, load_ns);
 }
 
+static void on_unsubscribed(struct observer *o, const struct reply *reply)
+{
+    const bool by_itself = reply->id == 0; /* else it answers our `unsubscribe` */
+    o->ended = o->ended || (by_itself && o->active);
+    o->left = o->left || by_itself;
+    o->active = false;
+}
+
+/* The client says what becomes of it. [P 6] `not_subscribed` without an id answers an ack, which
+ * is right where it has crossed the server's own `unsubscribed`. */
+static void on_error(struct observer *o, const struct reply *reply)
+{
+    const struct bytes code = BYTES_LITERAL("not_subscribed");
+    o->asked_id = reply->id == o->asked_id ? 0 : o->asked_id;
+    if (reply->id == 0 && !o->ended && client_message_is(&reply->object, CLIENT_FIELD_CODE, code)) {
+        broken(o, "`not_subscribed`, and the server has ended no subscription");
+    }
+}
+
 static bool is_ours(const struct observer *o, const struct reply *reply)
 {
     const struct bytes name = bytes_of(o->channel_name, o->channel_name_size);
@@ -127,17 +175,24 @@ static bool is_ours(const struct observer *o, const struct reply *reply)
     return bytes_equal(reply->channel, name);
 }
 
+static bool is_push(enum client_type type)
+{
+    return type == CLIENT_MESSAGE || type == CLIENT_GAP || type == CLIENT_RESET;
+}
+
 void observer_heard(struct observer *observer, const struct reply *reply, uint64_t load_ns)
 {
     struct observer *o = observer;
     switch (reply->type) {
     case CLIENT_CONNECTED:
     case CLIENT_PUBLISHED:
-    case CLIENT_HISTORY: /* the client fills a hole, which is counted */
     case CLIENT_DIGEST:
     case CLIENT_GOAWAY:
     case CLIENT_OTHER: return; /* [P 2] what we do not know is ignored */
-    case CLIENT_ERROR:         /* the client says what becomes of it */
+    case CLIENT_HISTORY:       /* the client fills a hole, which is counted */
+        (void)observer_is_first_answer(o, reply);
+        return;
+    case CLIENT_ERROR:
     case CLIENT_SUBSCRIBED:
     case CLIENT_UNSUBSCRIBED:
     case CLIENT_MESSAGE:
@@ -146,6 +201,8 @@ void observer_heard(struct observer *observer, const struct reply *reply, uint64
     }
     if (!is_ours(o, reply)) {
         broken(o, "something of another channel");
+    } else if (!is_push(reply->type) && !observer_is_first_answer(o, reply)) {
+        return;
     } else if (reply->type == CLIENT_MESSAGE) {
         on_message(o, &reply->message, load_ns);
     } else if (reply->type == CLIENT_SUBSCRIBED) {
@@ -155,8 +212,9 @@ void observer_heard(struct observer *observer, const struct reply *reply, uint64
     } else if (reply->type == CLIENT_RESET) {
         on_reset(o, reply);
     } else if (reply->type == CLIENT_UNSUBSCRIBED) {
-        o->active = false;
-        o->left = true;
+        on_unsubscribed(o, reply);
+    } else {
+        on_error(o, reply);
     }
 }
 

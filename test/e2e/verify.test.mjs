@@ -191,6 +191,13 @@ const lies = [
   ['a refusal of what was stored', 'numbering_refused',
     once_((o) => o.type === 'published' && o.seq === 667, (t, o) => [JSON.stringify({
       type: 'error', id: o.id, code: 'unavailable', message: 'nothing was stored' })])],
+  ['an error to what was answered', 'protocol',
+    once_((o) => o.type === 'subscribed', (t, o) => [t, JSON.stringify({
+      type: 'error', id: o.id, code: 'internal', message: 'so' })])],
+  ['a second answer to a question', 'protocol', once_((o) => o.type === 'history', (t) => [t, t])],
+  ['an ack refused though the subscription goes on', 'protocol',
+    once_(isMessage, (t) => [t, JSON.stringify({
+      type: 'error', code: 'not_subscribed', message: 'so' })])],
   ['something that is no JSON', 'protocol', once_(isMessage, (t) => [t.slice(1)])],
   ['a gap without end', 'gap_announced',
     once_(isMessage, (t, o) => [JSON.stringify({

@@ -286,6 +286,55 @@ static void an_unsubscribed_leaves_the_position_as_it_is(void **state)
     close_world(&w);
 }
 
+/* ---- ids ----------------------------------------------------------------------------------- */
+
+#define ERROR(id, code)  "{\"type\":\"error\"," id "\"code\":\"" code "\",\"message\":\"no\"}"
+#define UNSUBSCRIBED(id) "{\"type\":\"unsubscribed\"," id "\"channel\":\"w-c0\"}"
+
+static void what_was_answered_or_not_asked_has_no_answer(void **state)
+{
+    (void)state;
+    heard(ERROR("\"id\":2,", "internal"), true, VIOLATION_PROTOCOL, 1); /* subscribed */
+    heard(ERROR("\"id\":2,", "unavailable"), false, VIOLATION_PROTOCOL, 0);
+    heard(UNSUBSCRIBED("\"id\":2,"), true, VIOLATION_PROTOCOL, 1);
+    heard("{\"type\":\"subscribed\",\"id\":3,\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":1,"
+          "\"latest\":0}",
+          false, VIOLATION_PROTOCOL, 1);
+    heard("{\"type\":\"subscribed\",\"channel\":\"w-c0\",\"epoch\":\"e1\",\"next\":1,\"latest\":0}",
+          false, VIOLATION_PROTOCOL, 1);
+    struct world w;
+    open_world(&w, false);
+    for (int i = 0; i < 2; i++) { /* a hole's history, and an error to the same */
+        feed(&w, &w.one,
+             i == 0 ? "{\"type\":\"history\",\"id\":4,\"channel\":\"w-c0\",\"epoch\":\"e1\","
+                      "\"messages\":[]}"
+                    : ERROR("\"id\":4,", "internal"));
+        assert_int_equal(w.violations.counts[VIOLATION_PROTOCOL], i);
+    }
+    observer_on_ready(&w.one); /* ids begin anew */
+    feed(&w, &w.one, ERROR("\"id\":4,", "internal"));
+    assert_int_equal(w.violations.total, 1);
+    close_world(&w);
+}
+
+/* [P 6] an ack may cross the end of the subscription; otherwise there is one. */
+static void not_subscribed_is_right_only_where_the_server_has_ended_it(void **state)
+{
+    (void)state;
+    heard(ERROR("", "not_subscribed"), true, VIOLATION_PROTOCOL, 1);
+    struct world w;
+    open_world(&w, false);
+    feed(&w, &w.one, UNSUBSCRIBED(""));
+    feed(&w, &w.one, ERROR("", "not_subscribed"));
+    assert_int_equal(w.violations.total, 0);
+    subscribed(&w, &w.one, "e1", 1, ""); /* on another connection */
+    feed(&w, &w.one, UNSUBSCRIBED("\"id\":5,"));
+    assert_false(w.one.left || w.one.active); /* at our own wish */
+    feed(&w, &w.one, ERROR("", "not_subscribed"));
+    assert_int_equal(w.violations.counts[VIOLATION_PROTOCOL], 1);
+    close_world(&w);
+}
+
 /* ---- a client that fills holes -------------------------------------------------------------- */
 
 /* It stands before what was skipped, and gets that and what followed once more: a gap that nobody
@@ -536,6 +585,8 @@ int main(void)
         cmocka_unit_test(gaps_and_resets_that_lack_a_member_or_come_too_early_are_told),
         cmocka_unit_test(what_names_no_channel_is_told_where_it_should),
         cmocka_unit_test(an_unsubscribed_leaves_the_position_as_it_is),
+        cmocka_unit_test(what_was_answered_or_not_asked_has_no_answer),
+        cmocka_unit_test(not_subscribed_is_right_only_where_the_server_has_ended_it),
         cmocka_unit_test(what_a_client_gets_once_more_is_no_duplicate_and_heals_nothing),
         cmocka_unit_test(what_comes_once_more_must_be_the_same_and_in_order),
         cmocka_unit_test(holes_in_what_comes_once_more_are_found),
