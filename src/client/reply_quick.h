@@ -2,7 +2,7 @@
  *
  * It knows the order in which members usually stand and stops at the first byte that is otherwise;
  * the strict scanner of client/message.h then decides. So no message is judged by what the quick
- * way fails to read, and both ways come to the same result (test/fuzz/client/fuzz_reply.c).
+ * way fails to read, and both ways come to the same result (test/fuzz/client/fuzz_verify_view.c).
  *
  * Thread: any.  Memory: spans borrow from the text. */
 #ifndef CLIENT_REPLY_QUICK_H

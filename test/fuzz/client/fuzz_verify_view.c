@@ -2,7 +2,8 @@
  * that it says, to a subscriber, to a reader of history and to a producer.
  *
  * Two worlds hear the same. One takes it apart the quick way where it can, the other one only the
- * strict way: both must come to the same account. And nothing that is said may break the checker.
+ * strict way, also the elements of a history: both must come to the same account. And nothing that
+ * is said may break the checker.
  */
 #include "client/numbered.h"
 #include "client/observer.h"
@@ -19,6 +20,7 @@ struct world {
     struct numbered number;
     struct buf scratch;
     struct buf text;
+    struct buf elements;
     struct reply_room room;
 };
 
@@ -43,7 +45,7 @@ static void open_world(struct world *w, bool quick)
     ASSERT(rc == RC_OK);
     rc = numbered_init(&w->number, &w->ledger, 0, 8);
     ASSERT(rc == RC_OK);
-    const struct client_said asked = {.what = CLIENT_SAID_SUBSCRIBE, .number = 0};
+    const struct client_said asked = {.what = CLIENT_SAID_SUBSCRIBE, .id = 2, .number = 0};
     struct numbered_message m;
     numbered_on_ready(&w->number);
     for (uint64_t id = 2; numbered_next(&w->number, UINT64_MAX / 2, &m); id++) {
@@ -69,7 +71,34 @@ static void close_world(struct world *w)
     workload_deinit(&w->workload);
     buf_deinit(&w->scratch);
     buf_deinit(&w->text);
+    buf_deinit(&w->elements);
     reply_room_deinit(&w->room);
+}
+
+/* The elements of a history, none of them written as usual: a space goes before each. */
+static struct bytes spaced(struct buf *to, struct bytes array)
+{
+    unsigned depth = 0;
+    bool in_string = false;
+    buf_clear(to);
+    for (size_t i = 0; i < array.size; i++) {
+        const uint8_t c = array.data[i];
+        enum rc rc = buf_append(to, bytes_of(&c, 1));
+        if (in_string && c == '\\') {
+            i++;
+            rc = rc == RC_OK ? buf_append(to, bytes_of(&array.data[i], 1)) : rc;
+        } else if (c == '"') {
+            in_string = !in_string;
+        } else if (!in_string) {
+            depth += c == '[' || c == '{' ? 1 : 0;
+            depth -= c == ']' || c == '}' ? 1 : 0;
+            if (depth == 1 && rc == RC_OK && (c == '[' || c == ',')) {
+                rc = buf_append(to, BYTES_LITERAL(" "));
+            }
+        }
+        ASSERT(rc == RC_OK);
+    }
+    return buf_bytes(to);
 }
 
 static void hear(struct world *w, struct bytes text)
@@ -93,6 +122,7 @@ static void hear(struct world *w, struct bytes text)
         numbered_heard(&w->number, &reply, 5);
     }
     if (rc == RC_OK && reply.type == CLIENT_HISTORY) {
+        reply.elements = w->quick ? reply.elements : spaced(&w->elements, reply.elements);
         observer_history(&w->reader, WIRE_JSON, &reply, &w->room, &more);
     }
 }
