@@ -328,27 +328,25 @@ static bool open_unit(struct bytes *text)
     return binary_int_take(text, &id);
 }
 
-static enum link_event_type on_text(struct link *link, struct bytes text, uint64_t now_ms,
-                                    struct client_message *ret_message)
+static enum link_event_type on_text(struct link *link, struct bytes text, uint64_t now_ms)
 {
-    if (link->state == LINK_STATE_READY && link->options.take != NULL &&
-        link->options.take(link->options.ctx, text)) {
+    if (link->state == LINK_STATE_READY) {
+        link->options.take(link->options.ctx, text);
         return LINK_NONE;
     }
+    struct client_message message;
+    ASSERT(link->state == LINK_STATE_GREETING);
     const bool opened = link->options.codec == WIRE_JSON || open_unit(&text);
-    if (!opened || client_message_parse(text, ret_message) != RC_OK) {
+    if (!opened || client_message_parse(text, &message) != RC_OK) {
         link->broken = true;
         failed(link, "the server sent something that is no message of the protocol");
         return LINK_NONE;
     }
-    if (ret_message->type == CLIENT_GOAWAY) {
-        link_on_goaway(link, asked_wait(ret_message, CLIENT_FIELD_RECONNECT_AFTER_MS), now_ms);
+    if (message.type == CLIENT_GOAWAY) {
+        link_on_goaway(link, asked_wait(&message, CLIENT_FIELD_RECONNECT_AFTER_MS), now_ms);
         return LINK_GOAWAY;
     }
-    if (link->state == LINK_STATE_GREETING) {
-        return on_greeting(link, ret_message, now_ms);
-    }
-    return LINK_MESSAGE;
+    return on_greeting(link, &message, now_ms);
 }
 
 static void on_closed(struct link *link, uint64_t now_ms)
@@ -372,14 +370,20 @@ static void on_open(struct link *link, uint64_t now_ms)
     client_conn_on_ready(link->conn); /* send it now */
 }
 
-void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event)
+/* What was taken broke the rules. */
+static void end_if_broken(struct link *link)
 {
-    ret_event->type = LINK_NONE;
     if (link->breaks && link->conn != NULL) {
         link->broken = true;
         failed(link, link->why);
     }
-    while (link->conn != NULL && ret_event->type == LINK_NONE) {
+}
+
+enum link_event_type link_next(struct link *link, uint64_t now_ms)
+{
+    enum link_event_type type = LINK_NONE;
+    end_if_broken(link);
+    while (link->conn != NULL && type == LINK_NONE) {
         struct client_conn_event event;
         client_conn_next(link->conn, &event);
         if (event.type == CONN_NONE) {
@@ -389,25 +393,22 @@ void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event)
         if (event.type == CONN_OPEN) {
             on_open(link, now_ms);
         } else if (event.type == CONN_TEXT) {
-            ret_event->type = on_text(link, event.text, now_ms, &ret_event->message);
-            if (link->breaks && link->conn != NULL) {
-                link->broken = true;
-                failed(link, link->why);
-            }
+            type = on_text(link, event.text, now_ms);
+            end_if_broken(link);
         } else {
             on_closed(link, now_ms);
         }
     }
-    if (link->state == LINK_STATE_READY && ret_event->type == LINK_NONE &&
-        now_ms >= silent_at(link)) {
+    if (link->state == LINK_STATE_READY && type == LINK_NONE && now_ms >= silent_at(link)) {
         MARK("link: the server has been silent for too long");
         lost(link, now_ms, "the server has been silent for too long");
     }
     if (link->told) {
-        ASSERT(ret_event->type == LINK_NONE); /* whatever ends a connection is no event itself */
+        ASSERT(type == LINK_NONE); /* whatever ends a connection is no event itself */
         link->told = false;
-        ret_event->type = link->state == LINK_STATE_FAILED ? LINK_FAILED : LINK_LOST;
+        type = link->state == LINK_STATE_FAILED ? LINK_FAILED : LINK_LOST;
     }
+    return type;
 }
 
 enum rc link_send(struct link *link, struct bytes command)
@@ -452,11 +453,6 @@ uint64_t link_frame_bytes(const struct link *link)
     return link->frame_bytes;
 }
 
-size_t link_address(const struct link *link)
-{
-    return link->address;
-}
-
 bool link_ready(const struct link *link)
 {
     return link->state == LINK_STATE_READY;
@@ -475,9 +471,4 @@ bool link_broken(const struct link *link)
 bool link_offers_digest(const struct link *link)
 {
     return link->offers_digest;
-}
-
-uint64_t link_wait_ms(const struct link *link, uint64_t now_ms)
-{
-    return link->state == LINK_STATE_WAITING && link->due_ms > now_ms ? link->due_ms - now_ms : 0;
 }

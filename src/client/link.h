@@ -35,25 +35,18 @@ struct link_options {
     const char *(*token)(void *ctx);
     enum wire_codec codec;
     bool cumulative; /* binary: one answer may do for a run of publishes */
-    /* Is shown every text that comes while READY before it is parsed. True: it was dealt with, and
-     * is no event. NULL: none. For who takes so many that parsing them all would be too slow. In
-     * binary it must be there, and takes everything: link_on_goaway(), link_on_broken(). */
-    bool (*take)(void *ctx, struct bytes text);
+    /* Is given everything that comes while READY, borrowed until it returns. What it has to say of
+     * it: link_on_goaway(), link_on_broken(). */
+    void (*take)(void *ctx, struct bytes frame);
     void *ctx;
 };
 
 enum link_event_type {
     LINK_NONE,
-    LINK_READY,   /* connected; commands may be sent */
-    LINK_MESSAGE, /* a reply or push for the caller; borrowed until the next call */
-    LINK_GOAWAY,  /* the server is about to leave; it will be back */
-    LINK_LOST,    /* trying again; link_why() says what happened */
-    LINK_FAILED,  /* trying again is of no use; link_why() */
-};
-
-struct link_event {
-    enum link_event_type type;
-    struct client_message message; /* LINK_MESSAGE */
+    LINK_READY,  /* connected; commands may be sent */
+    LINK_GOAWAY, /* the server is about to leave before it has let us in; it will be back */
+    LINK_LOST,   /* trying again; link_why() says what happened */
+    LINK_FAILED, /* trying again is of no use; link_why() */
 };
 
 /* `seed` is for the jitter. RC_NOMEM */
@@ -75,7 +68,7 @@ void link_step(struct link *link, uint64_t now_ms);
 /* Writes what the socket takes now, and reads nothing. */
 void link_flush(struct link *link);
 /* The next event; call until LINK_NONE. */
-void link_next(struct link *link, uint64_t now_ms, struct link_event *ret_event);
+MUST_USE enum link_event_type link_next(struct link *link, uint64_t now_ms);
 
 /* RC_NOMEM; RC_CLOSED: not READY */
 MUST_USE enum rc link_send(struct link *link, struct bytes command);
@@ -88,8 +81,6 @@ void link_on_broken(struct link *link, const char *why);
 void link_give_up(struct link *link, const char *why, uint64_t now_ms);
 /* The server's own limits, as `connected` said last; 0: it did not say. */
 uint64_t link_frame_bytes(const struct link *link);
-/* Of link_options, which address it is at or was at last: 0 is `url`. */
-size_t link_address(const struct link *link);
 bool link_ready(const struct link *link);
 /* The last thing that went wrong, for people. */
 const char *link_why(const struct link *link);
@@ -98,8 +89,6 @@ const char *link_why(const struct link *link);
 bool link_broken(const struct link *link);
 /* [P 4] whether the server has listed `digest` among its features, the last time it let us in. */
 bool link_offers_digest(const struct link *link);
-/* How long until the next attempt, where there is one to come. */
-uint64_t link_wait_ms(const struct link *link, uint64_t now_ms);
 
 /* How long to wait before attempt number `attempt` (from 0): drawn from 1 ms up to a whole that
  * doubles up to 5 s, so that a crowd that was cut off together does not come back together. */

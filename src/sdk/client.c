@@ -89,7 +89,7 @@ void sdk_fail(struct seriatim_client *client, const char *why)
 }
 
 /* A frame that has come. */
-static bool take(void *ctx, struct bytes frame)
+static void take(void *ctx, struct bytes frame)
 {
     struct seriatim_client *client = ctx;
     const enum rc rc = agent_take(&client->agent, frame, client->now_ms);
@@ -98,7 +98,6 @@ static bool take(void *ctx, struct bytes frame)
     } else if (rc != RC_OK) {
         client->give_up = true;
     }
-    return true;
 }
 
 static const char *ask_token(void *ctx)
@@ -110,8 +109,7 @@ static const char *ask_token(void *ctx)
 static void on_event(struct seriatim_client *client, enum link_event_type type)
 {
     switch (type) {
-    case LINK_NONE:
-    case LINK_MESSAGE: break;
+    case LINK_NONE: break;
     case LINK_GOAWAY: tell_connection(client, SERIATIM_LEAVING, ""); break;
     case LINK_READY:
         agent_on_ready(&client->agent, link_frame_bytes(client->link));
@@ -132,16 +130,16 @@ static void on_event(struct seriatim_client *client, enum link_event_type type)
 
 static void receive(struct seriatim_client *client)
 {
-    struct link_event event;
+    enum link_event_type type;
     link_step(client->link, client->now_ms);
     do {
-        link_next(client->link, client->now_ms, &event);
-        on_event(client, event.type);
+        type = link_next(client->link, client->now_ms);
+        on_event(client, type);
         if (client->give_up) {
             client->give_up = false;
             link_give_up(client->link, rc_text(RC_NOMEM), client->now_ms);
         }
-    } while (event.type != LINK_NONE);
+    } while (type != LINK_NONE);
 }
 
 /* Whether there is more to say than may wait for the socket. */

@@ -22,15 +22,28 @@ struct world {
     struct peer peer;
     struct link *link;
     uint64_t now_ms;
-    struct link_event event; /* the last one */
+    unsigned taken;     /* while ready */
+    char text[64];      /* the last of these */
+    const char *broken; /* if not NULL: what the taker says of them */
 };
+
+static void take_text(void *ctx, struct bytes text)
+{
+    struct world *w = ctx;
+    assert_true(link_ready(w->link));
+    (void)snprintf(w->text, sizeof(w->text), "%.*s", (int)text.size, (const char *)text.data);
+    w->taken++;
+    if (w->broken != NULL) {
+        link_on_broken(w->link, w->broken);
+    }
+}
 
 static void open_world(struct world *w, const char *producer)
 {
     *w = (struct world){.now_ms = 1000000};
     peer_open(&w->peer);
     const struct link_options options = {
-        .url = w->peer.url, .producer = producer, .producer_epoch = 7};
+        .url = w->peer.url, .producer = producer, .producer_epoch = 7, .take = take_text, .ctx = w};
     assert_int_equal(link_open(&options, 1, w->now_ms, &w->link), RC_OK);
 }
 
@@ -46,8 +59,7 @@ static enum link_event_type turn(struct world *w, int timeout_ms)
     struct pollfd ready = {.fd = link_fd(w->link), .events = link_events(w->link)};
     (void)poll(&ready, 1, timeout_ms);
     link_step(w->link, w->now_ms);
-    link_next(w->link, w->now_ms, &w->event);
-    return w->event.type;
+    return link_next(w->link, w->now_ms);
 }
 
 /* The next event without time passing; it must be that one. */
@@ -68,6 +80,26 @@ static void expect_nothing(struct world *w)
     for (int i = 0; i < 5; i++) {
         assert_int_equal(turn(w, 2), LINK_NONE);
     }
+}
+
+/* What the server says now is given to `take`. */
+static void expect_taken(struct world *w, const char *text)
+{
+    const unsigned before = w->taken;
+    peer_say(&w->peer, text);
+    for (int i = 0; i < TURNS_MAX && w->taken == before; i++) {
+        assert_int_equal(turn(w, 2), LINK_NONE);
+    }
+    assert_int_equal(w->taken, before + 1);
+    assert_string_equal(w->text, text);
+}
+
+/* Until the next attempt. */
+static uint64_t wait_ms(const struct world *w)
+{
+    assert_int_equal(link_fd(w->link), -1);
+    const uint64_t due_ms = link_deadline_ms(w->link);
+    return due_ms > w->now_ms ? due_ms - w->now_ms : 0;
 }
 
 static void expect_why(const struct world *w, const char *why)
@@ -128,9 +160,8 @@ static void it_says_who_it_is_and_is_ready_when_the_server_says_so(void **state)
     assert_true(link_ready(w.link));
     assert_int_equal(link_send(w.link, BYTES_LITERAL("{\"type\":\"ping\"}")), RC_OK);
     assert_true(link_pending(w.link) > 0);
-    peer_say(&w.peer, "{\"type\":\"pong\",\"id\":5}");
-    expect(&w, LINK_MESSAGE);
-    assert_int_equal(client_message_integer_or_0(&w.event.message, CLIENT_FIELD_ID), 5);
+    assert_int_equal(w.taken, 0);
+    expect_taken(&w, "{\"type\":\"pong\",\"id\":5}");
     close_world(&w);
     link_close(NULL);
 }
@@ -144,34 +175,6 @@ static void without_a_producer_none_is_named(void **state)
     close_world(&w);
 }
 
-static bool take_two(void *ctx, struct bytes text)
-{
-    unsigned *count = ctx;
-    const bool taken = bytes_equal(text, BYTES_LITERAL("{\"type\":\"pong\",\"id\":2}"));
-    *count += taken ? 1 : 0;
-    return taken;
-}
-
-static void who_asked_to_see_texts_first_takes_what_it_wants(void **state)
-{
-    (void)state;
-    struct world w;
-    unsigned count = 0;
-    open_world(&w, NULL);
-    link_close(w.link);
-    const struct link_options options = {.url = w.peer.url, .take = take_two, .ctx = &count};
-    assert_int_equal(link_open(&options, 1, w.now_ms, &w.link), RC_OK);
-    connect_with(&w, CONNECTED);
-    peer_say(&w.peer, "{\"type\":\"pong\",\"id\":1}");
-    peer_say(&w.peer, "{\"type\":\"pong\",\"id\":2}");
-    peer_say(&w.peer, "{\"type\":\"pong\",\"id\":3}");
-    expect(&w, LINK_MESSAGE);
-    expect(&w, LINK_MESSAGE);
-    assert_int_equal(client_message_integer_or_0(&w.event.message, CLIENT_FIELD_ID), 3);
-    assert_int_equal(count, 1);
-    close_world(&w);
-}
-
 /* [P 14] backoff, with jitter. */
 static void a_lost_connection_is_tried_again_ever_more_slowly(void **state)
 {
@@ -182,14 +185,14 @@ static void a_lost_connection_is_tried_again_ever_more_slowly(void **state)
     for (unsigned attempt = 0; attempt < 10; attempt++) {
         expect(&w, LINK_LOST);
         expect_why(&w, "cannot connect to 127.0.0.1:");
-        const uint64_t wait = link_wait_ms(w.link, w.now_ms);
+        const uint64_t wait = wait_ms(&w);
         const uint64_t whole = attempt < 6 ? UINT64_C(100) << attempt : 5000;
         assert_in_range(wait, 1, whole < 5000 ? whole : 5000);
         assert_int_equal(link_deadline_ms(w.link), w.now_ms + wait);
         w.now_ms += wait - 1;
         expect_nothing(&w);
         w.now_ms++;
-        assert_int_equal(link_wait_ms(w.link, w.now_ms), 0);
+        assert_int_equal(wait_ms(&w), 0);
     }
     close_world(&w);
 }
@@ -204,7 +207,7 @@ static void the_backoff_begins_anew_once_it_was_let_in(void **state)
         peer_hang_up(&w.peer, i % 2 == 1);
         expect(&w, LINK_LOST);
         expect_why(&w, "was lost");
-        assert_in_range(link_wait_ms(w.link, w.now_ms), 1, 100);
+        assert_in_range(wait_ms(&w), 1, 100);
         w.now_ms += 100;
     }
     close_world(&w);
@@ -221,15 +224,13 @@ static void a_loss_is_told_before_anything_new_begins(void **state)
     link_step(w.link, w.now_ms); /* due at once, but the loss was not told yet */
     assert_int_equal(link_fd(w.link), -1);
     link_cut(w.link, w.now_ms, 5000); /* there is nothing to cut */
-    link_next(w.link, w.now_ms, &w.event);
-    assert_int_equal(w.event.type, LINK_LOST);
-    link_next(w.link, w.now_ms, &w.event);
-    assert_int_equal(w.event.type, LINK_NONE);
+    assert_int_equal(link_next(w.link, w.now_ms), LINK_LOST);
+    assert_int_equal(link_next(w.link, w.now_ms), LINK_NONE);
     peer_hang_up(&w.peer, false);
     connect_with(&w, CONNECTED);
     link_cut(w.link, w.now_ms, 5000);
     expect(&w, LINK_LOST);
-    assert_int_equal(link_wait_ms(w.link, w.now_ms), 5000);
+    assert_int_equal(wait_ms(&w), 5000);
     close_world(&w);
 }
 
@@ -292,7 +293,7 @@ static void a_server_that_does_not_answer_in_time_is_lost(void **state)
     peer_accept(&w.peer);
     peer_hang_up(&w.peer, false);
 
-    w.now_ms += link_wait_ms(w.link, w.now_ms);
+    w.now_ms += wait_ms(&w);
     take_connect(&w, NULL); /* answers, and then says nothing to `connect` */
     w.now_ms += 10000;
     expect(&w, LINK_LOST);
@@ -320,8 +321,7 @@ static void a_server_that_is_silent_beyond_its_own_pings_is_lost(void **state)
         assert_int_equal(link_deadline_ms(w.link), w.now_ms + cases[i].silent_ms);
         w.now_ms += cases[i].silent_ms - 1;
         expect_nothing(&w);
-        peer_say(&w.peer, "{\"type\":\"pong\"}"); /* anything counts */
-        expect(&w, LINK_MESSAGE);
+        expect_taken(&w, "{\"type\":\"pong\"}"); /* anything counts */
         w.now_ms += cases[i].silent_ms - 1;
         expect_nothing(&w);
         w.now_ms++;
@@ -350,10 +350,10 @@ static void after_a_goaway_it_stays_away_for_as_long_as_it_was_told(void **state
         for (int cut = 0; cut < 2; cut++) {
             struct world w;
             open_world(&w, NULL);
-            connect_with(&w, CONNECTED);
-            peer_say(&w.peer, cases[i].goaway);
+            take_connect(&w, NULL);
+            peer_say(&w.peer, cases[i].goaway); /* before it has let us in */
             expect(&w, LINK_GOAWAY);
-            assert_true(link_ready(w.link)); /* what is under way is still answered */
+            assert_int_equal(w.taken, 0);
             if (cut == 1) {
                 link_cut(w.link, w.now_ms, 50);
             } else {
@@ -361,10 +361,26 @@ static void after_a_goaway_it_stays_away_for_as_long_as_it_was_told(void **state
             }
             expect(&w, LINK_LOST);
             const uint64_t least = cases[i].least_ms;
-            assert_in_range(link_wait_ms(w.link, w.now_ms), least, least > 100 ? least : 100);
+            assert_in_range(wait_ms(&w), least, least > 100 ? least : 100);
             close_world(&w);
         }
     }
+}
+
+/* What comes while ready is the taker's, and it says what a goaway among it asks for. */
+static void a_goaway_that_was_taken_is_waited_for(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, NULL);
+    connect_with(&w, CONNECTED);
+    expect_taken(&w, "{\"type\":\"goaway\"}");
+    link_on_goaway(w.link, 3120, w.now_ms);
+    assert_true(link_ready(w.link)); /* what is under way is still answered */
+    peer_hang_up(&w.peer, false);
+    expect(&w, LINK_LOST);
+    assert_int_equal(wait_ms(&w), 3120);
+    close_world(&w);
 }
 
 static void a_refusal_is_waited_out_only_where_that_helps(void **state)
@@ -392,7 +408,7 @@ static void a_refusal_is_waited_out_only_where_that_helps(void **state)
         expect(&w, cases[i].type);
         expect_why(&w, "refuses to connect us: not you");
         assert_false(link_broken(w.link));
-        assert_true(link_wait_ms(w.link, w.now_ms) >= cases[i].least_ms);
+        assert_true(wait_ms(&w) >= cases[i].least_ms);
         close_world(&w);
     }
 }
@@ -424,7 +440,6 @@ static void expect_failed(struct world *w, bool broken, const char *why)
     w->now_ms += 1000000;
     expect_nothing(w);
     assert_int_equal(link_deadline_ms(w->link), UINT64_MAX);
-    assert_int_equal(link_wait_ms(w->link, w->now_ms), 0);
     assert_int_equal(link_fd(w->link), -1);
     link_cut(w->link, w->now_ms, 0);
     expect_nothing(w);
@@ -436,19 +451,27 @@ static void what_is_no_message_ends_it(void **state)
     (void)state;
     static const char *const texts[] = {"", "[]", "{\"type\":\"pong\",\"type\":\"pong\"}", "hello"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        for (int ready = 0; ready < 2; ready++) {
-            struct world w;
-            open_world(&w, NULL);
-            if (ready == 1) {
-                connect_with(&w, CONNECTED);
-            } else {
-                take_connect(&w, NULL);
-            }
-            peer_say(&w.peer, texts[i]);
-            expect_failed(&w, true, "no message of the protocol");
-            close_world(&w);
-        }
+        struct world w;
+        open_world(&w, NULL);
+        take_connect(&w, NULL);
+        peer_say(&w.peer, texts[i]);
+        expect_failed(&w, true, "no message of the protocol");
+        assert_int_equal(w.taken, 0);
+        close_world(&w);
     }
+}
+
+static void what_the_taker_calls_broken_ends_it(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, NULL);
+    connect_with(&w, CONNECTED);
+    w.broken = "that is no answer to anything";
+    peer_say(&w.peer, "{}");
+    expect_failed(&w, true, w.broken);
+    assert_int_equal(w.taken, 1);
+    close_world(&w);
 }
 
 static void frames_that_break_the_rules_end_it(void **state)
@@ -550,7 +573,7 @@ static void without_memory_it_is_lost_and_comes_again(void **state)
             expect_why(&w, "out of memory");
             faults++;
             drop_who_waits(&w.peer);
-            w.now_ms += link_wait_ms(w.link, w.now_ms);
+            w.now_ms += wait_ms(&w);
             connect_with(&w, CONNECTED);
         }
         close_world(&w);
@@ -587,7 +610,7 @@ static void a_token_is_asked_for_before_each_connect(void **state)
     take_connect(&w, "{\"type\":\"connect\",\"id\":1,\"token\":\"first \\\"token\\\"\"}");
     peer_hang_up(&w.peer, false);
     expect(&w, LINK_LOST);
-    w.now_ms += link_wait_ms(w.link, w.now_ms);
+    w.now_ms += wait_ms(&w);
     take_connect(&w, "{\"type\":\"connect\",\"id\":1,\"token\":\"second\"}");
     close_world(&w);
 }
@@ -608,10 +631,10 @@ static void another_address_is_tried_where_one_fails(void **state)
     assert_int_equal(link_open(&options, 1, w.now_ms, &w.link), RC_OK);
     for (unsigned i = 0; i < 12; i++) {
         expect(&w, LINK_LOST);
-        tries[link_address(w.link)]++;
+        tries[strstr(link_why(w.link), gone.url.authority) == NULL ? 1 : 0]++;
         const uint64_t whole = i < 2 ? 100 : i < 4 ? 200 : 5000;
-        assert_in_range(link_wait_ms(w.link, w.now_ms), 1, whole);
-        w.now_ms += link_wait_ms(w.link, w.now_ms);
+        assert_in_range(wait_ms(&w), 1, whole);
+        w.now_ms += wait_ms(&w);
     }
     assert_int_equal(tries[0] + tries[1], 12);
     assert_true((tries[0] == 3) != (tries[1] == 3)); /* one of them is out, never both */
@@ -625,7 +648,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_says_who_it_is_and_is_ready_when_the_server_says_so),
         cmocka_unit_test(without_a_producer_none_is_named),
-        cmocka_unit_test(who_asked_to_see_texts_first_takes_what_it_wants),
         cmocka_unit_test(a_lost_connection_is_tried_again_ever_more_slowly),
         cmocka_unit_test(the_backoff_begins_anew_once_it_was_let_in),
         cmocka_unit_test(a_loss_is_told_before_anything_new_begins),
@@ -634,9 +656,11 @@ int main(void)
         cmocka_unit_test(a_server_that_does_not_answer_in_time_is_lost),
         cmocka_unit_test(a_server_that_is_silent_beyond_its_own_pings_is_lost),
         cmocka_unit_test(after_a_goaway_it_stays_away_for_as_long_as_it_was_told),
+        cmocka_unit_test(a_goaway_that_was_taken_is_waited_for),
         cmocka_unit_test(a_refusal_is_waited_out_only_where_that_helps),
         cmocka_unit_test(the_features_are_those_of_the_last_connected),
         cmocka_unit_test(what_is_no_message_ends_it),
+        cmocka_unit_test(what_the_taker_calls_broken_ends_it),
         cmocka_unit_test(frames_that_break_the_rules_end_it),
         cmocka_unit_test(a_close_that_blames_us_ends_it_and_any_other_does_not),
         cmocka_unit_test(without_memory_it_is_lost_and_comes_again),
