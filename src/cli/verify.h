@@ -150,6 +150,7 @@ struct verify {
     enum verify_end end;
     uint64_t now_ns;
     uint64_t now_ms;
+    uint64_t started_ns;
     uint64_t began_ns; /* of the load */
     uint64_t load_ended_ns;
     uint64_t ended_ns;
@@ -169,6 +170,9 @@ struct verify {
 uint64_t verify_load_ns(const struct verify *verify);
 
 /* ---- verify_run.c -------------------------------------------------------------------------- */
+
+/* Why a client that needs a connection has none; NULL: each has one. */
+const char *verify_away(const struct verify *verify);
 
 /* RC_NOMEM */
 MUST_USE enum rc verify_init(struct verify *verify, const struct verify_options *options);

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #define COUNT_SIZE 32u
+#define AWAY_MS    1000u /* nothing moved for so long: who is not connected is told */
 
 /* 1234567 as "1,234,567". */
 struct count_text {
@@ -112,15 +113,18 @@ void verify_progress(struct verify *verify, bool last)
     for (size_t i = 0; i < v->reader_count; i++) {
         read += v->readers[i].reading ? v->readers[i].view.distinct : 0;
     }
+    const uint64_t since_ns = v->began_ns == 0 ? v->started_ns : v->began_ns;
+    const char *away = v->now_ms - v->moved_ms < AWAY_MS ? NULL : verify_away(v);
     (void)fprintf(stderr,
                   "%s%s: %.0f s, %s of %s acknowledged (%s/s), %s delivered, %s read back, "
-                  "%s restarts, %s reconnects, p99 %.1f ms, %s violations%s",
-                  v->terminal ? "\r\033[K" : "", names[v->phase], (double)verify_load_ns(v) / 1e9,
-                  COUNT(sums.acked), COUNT(v->workload.options.messages), COUNT((uint64_t)rate),
-                  COUNT(sums.delivered), COUNT(read), COUNT(v->counts.restarts),
-                  COUNT(v->counts.reconnects), (double)histogram_at(&v->published_us, 9900) / 1000,
-                  COUNT(v->violations.total + v->violations.suspects),
-                  v->terminal && !last ? "" : "\n");
+                  "%s restarts, %s reconnects, p99 %.1f ms, %s violations%s%s%s",
+                  v->terminal ? "\r\033[K" : "", names[v->phase],
+                  (double)(v->now_ns - since_ns) / 1e9, COUNT(sums.acked),
+                  COUNT(v->workload.options.messages), COUNT((uint64_t)rate), COUNT(sums.delivered),
+                  COUNT(read), COUNT(v->counts.restarts), COUNT(v->counts.reconnects),
+                  (double)histogram_at(&v->published_us, 9900) / 1000,
+                  COUNT(v->violations.total + v->violations.suspects), away == NULL ? "" : "; ",
+                  away == NULL ? "" : away, v->terminal && !last ? "" : "\n");
     v->shown_ns = v->now_ns;
     v->shown_acked = sums.acked;
 }

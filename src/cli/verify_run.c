@@ -293,29 +293,20 @@ static uint64_t moved(const struct verify *v)
     return sums.acked + sums.received + read + v->phase;
 }
 
-static bool anybody_away(const struct verify *v)
+const char *verify_away(const struct verify *verify)
 {
-    const struct verify_client *const lists[] = {v->producers, v->subscribers, v->readers};
-    const size_t counts[] = {v->producer_count, v->subscriber_count, v->reader_count};
+    const struct verify *v = verify;
+    const struct verify_client *const lists[] = {v->subscribers, v->producers, v->readers};
+    const size_t counts[] = {v->subscriber_count, v->producer_count, v->reader_count};
     for (size_t list = 0; list < 3; list++) {
         for (size_t i = 0; i < counts[list]; i++) {
             const struct verify_client *c = &lists[list][i];
             if (c->client != NULL && !c->up && !verify_client_done(c)) {
-                return true;
+                return c->lost_why;
             }
         }
     }
-    return false;
-}
-
-static const char *first_why(const struct verify *v)
-{
-    for (size_t i = 0; i < v->subscriber_count; i++) {
-        if (!v->subscribers[i].up) {
-            return v->subscribers[i].lost_why;
-        }
-    }
-    return v->producer_count > 0 ? v->producers[0].lost_why : "";
+    return NULL;
 }
 
 /* An open-loop load may be idle for as long as the next message is not due. */
@@ -349,10 +340,10 @@ static void check_patience(struct verify *v)
     if (v->phase == VERIFY_DONE || v->now_ms - v->moved_ms < v->options->patience_ms) {
         return;
     }
-    const bool away = anybody_away(v);
-    v->end = away ? VERIFY_END_AWAY : VERIFY_END_STALLED;
-    if (away) {
-        (void)snprintf(v->subject, sizeof(v->subject), "%s", first_why(v));
+    const char *away = verify_away(v);
+    v->end = away == NULL ? VERIFY_END_STALLED : VERIFY_END_AWAY;
+    if (away != NULL) {
+        (void)snprintf(v->subject, sizeof(v->subject), "%s", away);
     }
     v->phase = VERIFY_DONE;
 }
@@ -411,6 +402,7 @@ void verify_run(struct verify *verify)
     v->terminal = isatty(STDERR_FILENO) == 1;
     set_clock(v);
     v->shown_ns = v->now_ns;
+    v->started_ns = v->now_ns;
     v->moved_ms = v->now_ms;
     open_all(v, v->producers, v->producer_count);
     open_all(v, v->subscribers, v->subscriber_count);
