@@ -52,6 +52,8 @@ static void draw_tune(struct tune *to)
     to->mails = (unsigned)tuned(usual->mails, 1, 2, 5);
     to->slice_bytes = tuned(usual->slice_bytes, 1, 100, 1000);
     to->slice_rows = (unsigned)tuned(usual->slice_rows, 1, 1, 2);
+    to->checkpoints = usual_reads ? usual->checkpoints : 2;
+    to->checkpoint_bytes = usual_reads ? usual->checkpoint_bytes : 2 * to->slice_bytes;
     to->host_reads = (unsigned)tuned(usual->host_reads, 1, 1, 2);
     to->session_reads = (unsigned)tuned(usual->session_reads, 1, 1, 2);
     to->history_bytes = tuned(usual->history_bytes, 100, 1000, 4000);

@@ -41,7 +41,9 @@ struct tune {
     unsigned mails;      /* of one turn */
     size_t slice_bytes;  /* of a checkpoint's state, encoded in one turn: some tenth of a ms */
     unsigned slice_rows; /* of a survey's, looked at in one turn and trimmed by one record */
-    unsigned host_reads; /* of a partition at the reader at a time; more wait, in order */
+    unsigned checkpoints;    /* of a partition that wait to be written; 2 to CHECKPOINTS_MAX … */
+    size_t checkpoint_bytes; /* … while they hold less than this together */
+    unsigned host_reads;     /* of a partition at the reader at a time; more wait, in order */
     /* session */
     unsigned session_reads; /* [I11] of a session, under way or held: enough to keep the socket busy
                              * while the log is read, and a bound on what a client with a thousand

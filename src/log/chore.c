@@ -61,7 +61,6 @@ static enum rc do_seal(struct file_log *log, struct log_chore *chore)
     if (rc == RC_OK) {
         ASSERT(seal->summary->head.end_pos == seal->head.end_pos);
         MARK("keeper: a segment is sealed");
-        log->keeper.sealed_end = chore->segment + 1;
     }
     return rc;
 }
@@ -107,11 +106,6 @@ static enum rc do_checkpoint(struct file_log *log, struct log_chore *chore)
 {
     ASSERT(chore->kind == LOG_CHORE_CHECKPOINT);
     ASSERT(chore->segment > 0);
-    /* Replay begins at the newest checkpoint and trusts the indexes below it. */
-    if (chore->segment > log->keeper.sealed_end) {
-        MARK("keeper: a checkpoint waits for indexes below it");
-        return RC_AGAIN;
-    }
     struct segment_header header;
     const enum rc rc = files_segment_header(&log->storage, log->folder, chore->segment, &header);
     if (rc != RC_OK) {
@@ -125,7 +119,6 @@ static enum rc do_checkpoint(struct file_log *log, struct log_chore *chore)
         .pos = header.first_pos,
         .hash = header.prev_hash,
     };
-    ASSERT(checkpoint.segment <= log->keeper.sealed_end);
     MARK("keeper: a checkpoint is written");
     const enum rc written =
         checkpoint_write(&log->storage, log->folder, &checkpoint, &chore->state);

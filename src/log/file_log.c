@@ -153,16 +153,22 @@ enum rc file_log_index_add(struct file_log *log, struct log_place place, uint64_
 }
 
 /* The oldest segment that is full and not sealed; NULL if there is none. */
-static struct segment *oldest_to_seal(struct file_log *log)
+static struct segment *oldest_to_seal(const struct file_log *log)
 {
     for (size_t i = 0; i + 1 < log->owner.count; i++) {
         struct segment *segment = &log->owner.segments[i];
         if (segment->summary == NULL && !segment->unindexed) {
-            ASSERT_HOT(segment < catalogue_newest(log));
             return segment;
         }
     }
     return NULL;
+}
+
+uint64_t file_log_unsealed(const struct file_log *log)
+{
+    owner_check(log);
+    const struct segment *segment = oldest_to_seal(log);
+    return segment == NULL ? 0 : segment->number;
 }
 
 bool file_log_committed(struct file_log *log, const struct log_batch *batch)
@@ -241,17 +247,12 @@ void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats
         .segment_count = log->owner.count,
         .first_pos = first->first_pos,
         .first_segment_last_ms = first->summary == NULL ? 0 : first->summary->head.last_ms,
-        .oldest_unsealed = log->owner.segments[log->owner.count - 1].number,
     };
     for (size_t i = log->owner.count; i-- > 0;) {
         const struct segment *segment = &log->owner.segments[i];
         stats.bytes += segment->bytes;
-        if (segment->summary == NULL && !segment->unindexed) {
-            stats.oldest_unsealed = segment->number;
-        }
     }
     ASSERT(stats.segment_count > 0);
-    ASSERT(stats.oldest_unsealed >= first->number);
     *ret_stats = stats;
 }
 

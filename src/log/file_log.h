@@ -156,7 +156,6 @@ struct file_log_stats {
     uint64_t segment_count;
     uint64_t first_pos;
     uint64_t first_segment_last_ms; /* wall time of the newest message in the oldest segment */
-    uint64_t oldest_unsealed;       /* segment number */
 };
 void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats);
 
@@ -164,7 +163,8 @@ void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats
  * and PREPARE come from file_log_chore_next(); the others the owner fills in itself. After one has
  * failed, file_log_chore_next() gives nothing until the next file_log_committed().
  *
- * CHECKPOINT: RC_AGAIN as long as a segment below `segment` is not sealed. */
+ * CHECKPOINT: not before all below `segment` is sealed (file_log_unsealed()), for a replay begins
+ * at the newest one and trusts the indexes below it. */
 enum log_chore_kind {
     LOG_CHORE_SEAL,       /* write the index of a segment that is full */
     LOG_CHORE_PREPARE,    /* write the next segment ahead with zeros */
@@ -192,6 +192,8 @@ struct log_chore {
 
 /* What should be done next, if anything (seal, then prepare); false: nothing. */
 bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore);
+/* The oldest segment that is full and not sealed yet, 0: none. */
+uint64_t file_log_unsealed(const struct file_log *log);
 /* Whether a checkpoint is due, that is: a roll has just happened, enough has been logged since the
  * last one, and the state now is the state at the start of a segment. Called by the owner right
  * BEFORE it applies the first record of a batch that begins a segment; true gives its number. */

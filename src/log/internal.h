@@ -112,8 +112,7 @@ struct file_log {
 
     /* Keeper. */
     alignas(CACHE_LINE) struct {
-        uint64_t prepared;   /* number of a .new that is there, or 0 */
-        uint64_t sealed_end; /* segments below are sealed */
+        uint64_t prepared; /* number of a .new that is there, or 0 */
     } keeper;
 };
 

@@ -753,15 +753,6 @@ static void finish(struct recovery *r)
 {
     struct file_log *log = r->log;
     ASSERT(log->owner.snapshot != NULL);
-    uint64_t sealed_end = log->owner.segments[0].number;
-    const struct segment *segment = log->owner.segments;
-    for (; segment->summary != NULL || segment->unindexed; segment++) {
-        ASSERT(segment < catalogue_newest(log)); /* which is not sealed */
-        sealed_end = segment->number + 1;
-    }
-    log->keeper.sealed_end = sealed_end;
-    ASSERT(log->keeper.sealed_end >= log->owner.segments[0].number);
-    ASSERT(log->keeper.sealed_end <= catalogue_newest(log)->number);
     log->owner.recovering = false;
 }
 

@@ -617,7 +617,7 @@ void host_close(struct host *host)
         mem_free(topic);
     }
     map_deinit(&host->topics);
-    pieces_deinit(&host->checkpoint.state);
+    checkpoints_deinit(&host->checkpoints);
     mem_free(host->survey);
     partition_close(host->partition);
     file_log_close(host->log);

@@ -4,6 +4,7 @@
 #ifndef SERVER_HOST_PRIVATE_H
 #define SERVER_HOST_PRIVATE_H
 
+#include "server/checkpoints.h"
 #include "server/host.h"
 #include "server/server_private.h"
 
@@ -53,11 +54,10 @@ struct host {
     struct job chore_job;
     struct log_chore chore;
     bool chore_out;
-    struct log_chore checkpoint; /* waits for its turn if `checkpoint_due` */
-    bool checkpoint_due;
-    uint64_t capture_segment; /* of the one that is being encoded (partition_capturing) … */
-    uint64_t capture_pos;     /* … its segment and position */
-    bool chore_wait;          /* the last one failed: not before the next tick */
+    struct checkpoints checkpoints; /* that wait for their turn */
+    uint64_t capture_segment;       /* of the one that is being encoded (partition_capturing) … */
+    uint64_t capture_pos;           /* … its segment and position */
+    bool chore_wait;                /* the last one failed: not before the next tick */
     bool survey_may_trim;
     unsigned survey_eighths; /* how much of the log the next survey looks at */
     enum upkeep_state upkeep;

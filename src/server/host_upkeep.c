@@ -29,18 +29,15 @@ static void chore_submit(struct host *host)
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
 /* The state now is that of the segment's beginning: from here on it is encoded, a slice a turn.
- * While one is under way no other is begun, or under a fast log none would ever be whole. */
+ * While one is under way no other is begun, or under a fast log none would ever be whole; nor while
+ * as many bytes wait to be written as may. */
 void host_batch_begin(struct host *host, const struct log_batch *batch)
 {
     uint64_t segment;
-    if (partition_capturing(host->partition) ||
+    if (partition_capturing(host->partition) || checkpoints_full(&host->checkpoints) ||
         !file_log_checkpoint_due(host->log, batch, &segment)) {
         return;
     }
-    MARK_IF(host->checkpoint_due,
-            "keeper: a checkpoint that has not been written yet is passed over");
-    host->checkpoint_due = false;
-    pieces_deinit(&host->checkpoint.state);
     if (partition_capture_begin(host->partition) == RC_OK) {
         host->capture_segment = segment;
         host->capture_pos = batch->first_pos;
@@ -52,19 +49,10 @@ static bool capture_slice(struct host *host)
     if (!partition_capturing(host->partition)) {
         return false;
     }
-    struct pieces state;
-    if (partition_capture_step(host->partition, tune.slice_bytes, &state) == RC_OK) {
-        /* One before it may have come back meanwhile, for a segment that was not sealed yet. */
-        MARK_IF(host->checkpoint_due,
-                "keeper: a newer checkpoint takes the place of one that waits");
-        pieces_deinit(&host->checkpoint.state);
-        host->checkpoint = (struct log_chore){
-            .kind = LOG_CHORE_CHECKPOINT,
-            .segment = host->capture_segment,
-            .state_pos = host->capture_pos,
-            .state = state,
-        };
-        host->checkpoint_due = true;
+    struct checkpoint_waiting waiting = {.segment = host->capture_segment,
+                                         .pos = host->capture_pos};
+    if (partition_capture_step(host->partition, tune.slice_bytes, &waiting.state) == RC_OK) {
+        checkpoints_add(&host->checkpoints, &waiting);
         host_upkeep_run(host);
     }
     return true;
@@ -209,15 +197,7 @@ static void chore_done(struct job *job)
     struct host *host = CONTAINER_OF(job, struct host, chore_job);
     struct log_chore *chore = &host->chore;
     host->chore_out = false;
-    if (chore->kind == LOG_CHORE_CHECKPOINT && chore->rc == RC_AGAIN && !host->checkpoint_due) {
-        /* Something below it is not sealed yet: its turn comes again, with the same state. */
-        MARK("keeper: a checkpoint comes again, its segment is not sealed");
-        host->checkpoint = *chore;
-        host->checkpoint.private_ = NULL;
-        host->checkpoint_due = true;
-        chore->state = (struct pieces){0};
-        host->chore_wait = true;
-    } else if (chore->rc != RC_OK) {
+    if (chore->rc != RC_OK) {
         MARK("keeper: a chore fails");
         chore_failed(host, chore);
         host->chore_wait = true; /* until the next tick: the disk may be full */
@@ -241,23 +221,39 @@ static bool removal_ready(const struct host *host)
            (host->trim_pos == 0 || partition_applied_pos(host->partition) > host->trim_pos);
 }
 
+static void checkpoint_submit(struct host *host)
+{
+    const struct checkpoint_waiting waiting = checkpoints_take(&host->checkpoints);
+    host->chore = (struct log_chore){
+        .kind = LOG_CHORE_CHECKPOINT,
+        .segment = waiting.segment,
+        .state_pos = waiting.pos,
+        .state = waiting.state,
+    };
+    chore_submit(host);
+}
+
+/* A checkpoint says that everything below it can be found by index. Once that is so it goes before
+ * the seals behind it, of which there may always be more; but the next segment goes before it, for
+ * that is what a commit may have to wait for. */
 void host_upkeep_run(struct host *host)
 {
     if (host->chore_out || host->chore_wait) {
         return;
     }
+    const uint64_t checkpoint = checkpoints_first(&host->checkpoints);
+    const uint64_t unsealed = file_log_unsealed(host->log);
     if (removal_ready(host)) {
         /* First what gives room back: on a full disk all else fails, again and again. */
         host->chore = (struct log_chore){.kind = LOG_CHORE_REMOVE, .segment = host->trim_segment};
         chore_submit(host);
+    } else if (checkpoint > 0 && checkpoint <= unsealed) {
+        MARK("keeper: a checkpoint goes before the seals behind it");
+        checkpoint_submit(host);
     } else if (file_log_chore_next(host->log, &host->chore)) {
         chore_submit(host);
-    } else if (host->checkpoint_due) {
-        /* Behind the seals: a checkpoint says that everything below it can be found by index. */
-        host->checkpoint_due = false;
-        host->chore = host->checkpoint;
-        host->checkpoint = (struct log_chore){0};
-        chore_submit(host);
+    } else if (checkpoint > 0 && unsealed == 0) {
+        checkpoint_submit(host);
     }
 }
 

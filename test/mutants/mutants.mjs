@@ -177,13 +177,14 @@ const recovery = [
     breaks: 'I2 P11',
     what: 'the state is put into the checkpoint when the keeper comes to it, not at the roll',
     file: 'src/server/host_upkeep.c',
-    find: '        host->checkpoint = (struct log_chore){0};',
-    replace: `        host->checkpoint = (struct log_chore){0};
-        struct buf late = {0};
-        pieces_deinit(&host->chore.state);
-        (void)!partition_state_encode(host->partition, &late);
-        (void)!pieces_append(&host->chore.state, buf_bytes(&late));
-        buf_deinit(&late);`,
+    find: '        .state = waiting.state,\n    };',
+    replace: `        .state = waiting.state,
+    };
+    struct buf late = {0};
+    pieces_deinit(&host->chore.state);
+    (void)!partition_state_encode(host->partition, &late);
+    (void)!pieces_append(&host->chore.state, buf_bytes(&late));
+    buf_deinit(&late);`,
     by: ['sim'],
   },
   {

@@ -399,10 +399,10 @@ enum rc world_chores(struct world *world)
         file_log_chore_end(world->log, &chore);
         rc = chore.rc;
     }
-    struct file_log_stats stats;
-    file_log_stats(world->log, &stats);
+    /* What is to be sealed may have failed, or there was no memory for it. */
+    const uint64_t unsealed = file_log_unsealed(world->log);
     if (rc == RC_OK && world->checkpoint_segment != 0 &&
-        stats.oldest_unsealed >= world->checkpoint_segment) {
+        (unsealed == 0 || unsealed >= world->checkpoint_segment)) {
         chore = (struct log_chore){
             .kind = LOG_CHORE_CHECKPOINT,
             .segment = world->checkpoint_segment,

@@ -8,6 +8,7 @@
 #include "server/host.h"
 
 #include "base/tune.h"
+#include "server/checkpoints.h"
 #include "server/logger.h"
 #include "unit/server/world.h"
 
@@ -355,6 +356,75 @@ static void reads_that_wait_end_with_the_server(void **state)
     host_close(NULL); /* is allowed */
 }
 
+/* ---- a keeper that is behind ----------------------------------------------------------------- */
+
+#define BEHIND_SEGMENTS 60u
+
+struct blocker {
+    struct job job;
+    int wait_fd;
+    bool back;
+};
+
+static void blocker_run(struct job *job)
+{
+    char byte;
+    assert_int_equal(read(((struct blocker *)(void *)job)->wait_fd, &byte, 1), 1);
+}
+
+static void blocker_done(struct job *job)
+{
+    ((struct blocker *)(void *)job)->back = true;
+}
+
+static void count_names(void *ctx, const char *entry)
+{
+    unsigned *counts = ctx;
+    const char *suffix = strrchr(entry, '.');
+    counts[0] += suffix != NULL && strcmp(suffix, ".seg") == 0 ? 1 : 0;
+    counts[1] += suffix != NULL && strcmp(suffix, ".ckp") == 0 ? 1 : 0;
+}
+
+static unsigned files_of(const struct fixture *f, bool checkpoints)
+{
+    unsigned counts[2] = {0};
+    const struct storage storage = ram_disk_storage(f->disk);
+    assert_int_equal(storage.ops->list(storage.ctx, "p000", count_names, counts), RC_OK);
+    return counts[checkpoints ? 1 : 0];
+}
+
+/* While the keeper does nothing, the log grows by that many segments. */
+static void fall_behind(struct fixture *f)
+{
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    struct blocker blocker = {.job = {blocker_run, blocker_done}, .wait_fd = fds[0]};
+    worker_submit(&f->world.server.keeper, 0, &blocker.job);
+    for (unsigned n = 1; files_of(f, false) < BEHIND_SEGMENTS; n++) {
+        publish(f, 'a', n);
+    }
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    while (!blocker.back) {
+        world_turn(&f->world);
+    }
+    assert_int_equal(close(fds[0]), 0);
+    assert_int_equal(close(fds[1]), 0);
+}
+
+/* Retention goes from checkpoint to checkpoint, so if there were none from where the keeper fell
+ * behind to where the log ends, nothing could go until as much again is written. */
+static void a_keeper_that_was_behind_leaves_what_retention_can_go_by(void **state)
+{
+    struct fixture *f = *state;
+    fall_behind(f);
+    let_the_keeper_work(f);
+    assert_in_range(files_of(f, true), CHECKPOINTS_MAX, CHECKPOINTS_MAX + 1);
+    f->world.config.retention_bytes = 40u * 4096u; /* with indexes and checkpoints */
+    let_the_keeper_work(f);
+    assert_in_range(files_of(f, false), 10, 40);
+    must_have(ask(f, "\"type\":\"history\",\"channel\":\"a\",\"limit\":1"), "\"type\":\"history\"");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -363,6 +433,7 @@ int main(void)
         CASE(all_that_cannot_be_read_is_told_in_either_direction),
         CASE(a_digest_that_takes_bytes_which_are_damaged_is_not_told),
         CASE(reads_that_wait_end_with_the_server),
+        CASE(a_keeper_that_was_behind_leaves_what_retention_can_go_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
