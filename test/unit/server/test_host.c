@@ -159,7 +159,7 @@ static void hunt_in(void *ctx, const char *entry)
     if (entry_size < 4 || strcmp(entry + entry_size - 4, ".seg") != 0) {
         return;
     }
-    (void)snprintf(name, sizeof(name), "p000/%s", entry);
+    (void)snprintf(name, sizeof(name), "p000/%.100s", entry);
     const struct storage_ops *ops = hunt->storage.ops;
     assert_int_equal(ops->open(hunt->storage.ctx, name, STORAGE_WRITE, &file), RC_OK);
     assert_int_equal(ops->read(hunt->storage.ctx, file, bytes, sizeof(bytes), 0, &size), RC_OK);

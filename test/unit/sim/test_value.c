@@ -135,7 +135,7 @@ static void what_is_nested_too_deeply_is_refused(void **state)
     text[31] = '[';
     text[32] = ']';
     assert_non_null(read_text(text));
-    char deeper[200];
+    char deeper[210];
     (void)snprintf(deeper, sizeof(deeper), "[[%s]]", text);
     assert_null(read_text(deeper));
 }
