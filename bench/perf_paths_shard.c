@@ -96,6 +96,11 @@ static void on_batch_begin(void *ctx, const struct log_batch *batch)
     (void)batch;
 }
 
+static void on_record_end(void *ctx)
+{
+    (void)ctx;
+}
+
 static void on_batch_end(void *ctx, const struct log_batch *batch)
 {
     struct shard *shard = ctx;
@@ -120,6 +125,7 @@ static const struct partition_ops shard_ops = {
     .epoch_changed = on_epoch_changed,
     .index = on_index,
     .batch_begin = on_batch_begin,
+    .record_end = on_record_end,
     .batch_end = on_batch_end,
     .ticks_take = on_ticks_take,
 };

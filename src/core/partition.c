@@ -615,6 +615,7 @@ void partition_commit_done(struct partition *partition, enum rc rc)
             partition_fail(partition, i);
             return;
         }
+        partition->ops->record_end(partition->ctx);
         place.at += (uint32_t)record.size;
         rest.data += record.size;
         rest.size -= record.size;

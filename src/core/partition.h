@@ -111,6 +111,9 @@ struct partition_ops {
     /* Called before the first record of a committed batch is applied: the moment at which a
      * checkpoint may be taken (file_log_checkpoint_due, partition_state_encode). */
     void (*batch_begin)(void *ctx, const struct log_batch *batch);
+    /* A record of it has been applied; the next one has not. Everything before is on disk and may
+     * be told. */
+    void (*record_end)(void *ctx);
     /* Called after the last one has been applied. */
     void (*batch_end)(void *ctx, const struct log_batch *batch);
     /* `count` message id ticks, none given before and at least snowflake_tick_of(now_ms). */

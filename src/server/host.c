@@ -256,6 +256,24 @@ static void topics_flush(struct host *host)
     host->tail_bytes = 0;
 }
 
+void host_topic_flush(struct host *host, struct topic *topic)
+{
+    for (unsigned codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+        MARK_IF(topic->open[codec] != NULL, "host: a batch is told in parts");
+        topic_send(host, topic, (enum wire_codec)codec);
+    }
+    list_remove(&topic->open_link);
+    replies_flush(host);
+}
+
+static void on_record_end(void *ctx)
+{
+    struct host *host = ctx;
+    if (!list_empty(&host->asks)) {
+        host_asks_run(host);
+    }
+}
+
 static void on_batch_end(void *ctx, const struct log_batch *batch)
 {
     struct host *host = ctx;
@@ -298,6 +316,7 @@ const struct partition_ops host_partition_ops = {
     .epoch_changed = on_epoch_changed,
     .index = on_index,
     .batch_begin = on_batch_begin,
+    .record_end = on_record_end,
     .batch_end = on_batch_end,
     .ticks_take = on_ticks_take,
 };
@@ -386,8 +405,8 @@ void host_flush(struct host *host)
 
 bool host_idle(const struct host *host)
 {
-    return !host->commit_out && partition_idle(host->partition) && list_empty(&host->waiting) &&
-           host->reads_out == 0;
+    return !host->commit_out && partition_idle(host->partition) && list_empty(&host->asks) &&
+           list_empty(&host->waiting) && host->reads_out == 0;
 }
 
 bool host_quiet(const struct host *host)
@@ -525,6 +544,7 @@ enum rc host_recover(struct server *server, unsigned number, bool doubt, struct 
     (void)snprintf(host->folder, sizeof(host->folder), "p%03u", number % 1000);
     map_init(&host->topics, server->hash_seed, topic_key);
     list_init(&host->open_topics);
+    list_init(&host->asks);
     list_init(&host->waiting);
     enum rc rc = open_partition(host);
     if (rc == RC_OK) {
@@ -605,7 +625,8 @@ void host_close(struct host *host)
     }
     ASSERT(host_quiet(host));
     struct list *node;
-    while ((node = list_pop_front(&host->waiting)) != NULL) {
+    while ((node = list_pop_front(&host->asks)) != NULL ||
+           (node = list_pop_front(&host->waiting)) != NULL) {
         mail_free(CONTAINER_OF(node, struct mail, link));
     }
     size_t at = 0;

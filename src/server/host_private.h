@@ -48,7 +48,8 @@ struct host {
     enum rc reopen_rc;
     bool reopen_useless; /* after a failed sync only a restart helps */
 
-    struct list waiting; /* asks and reads, behind their barrier or for room at the reader */
+    struct list asks;    /* behind their barrier, in the order in which they came */
+    struct list waiting; /* reads and asks for a time: behind their barrier, or for room there */
     unsigned reads_out;
 
     struct job chore_job;
@@ -76,6 +77,8 @@ extern const struct partition_ops host_partition_ops;
 
 /* host_read.c */
 void host_waiting_run(struct host *host);
+/* Answers the subscribes whose barrier has been reached: also between two records of a batch. */
+void host_asks_run(struct host *host);
 /* What was appended is lost, and its positions will be given again: nobody waits for it any more.
  */
 void host_barriers_lift(struct host *host);
@@ -87,6 +90,9 @@ void host_reopen_try(struct host *host);
 /* Messages that a repair has cut out below the newest checkpoint: their channels begin new epochs.
  * Again if the commit that was to say so failed. */
 void host_doubt_losses(struct host *host);
+/* What is encoded of the batch that is being applied, and the replies to it, go out now: nothing
+ * that follows in the batch is for the same readers. */
+void host_topic_flush(struct host *host, struct topic *topic);
 void host_reply_send(struct host *host, uint64_t handle, uint64_t id, uint32_t size,
                      const struct publish_result *result);
 

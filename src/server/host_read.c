@@ -3,7 +3,12 @@
  *
  * Commands of a connection are carried out in the order sent ([P 2]), but a publish takes effect
  * only once it is committed. So what comes behind publishes waits (the barrier) until all that was
- * appended before it has been applied. */
+ * appended before it has been applied.
+ *
+ * A subscribe that needs no search in the log is answered at its barrier exactly, if need be
+ * between two records of one batch: what the same connection publishes behind it is a message for
+ * it, also from `latest`. Reads and searches wait for the end of the batch; that they see more is
+ * no harm. */
 #include "base/mark.h"
 #include "base/mem.h"
 #include "base/tune.h"
@@ -90,6 +95,7 @@ static void answer(struct host *host, struct mail_ask *ask)
     if (topic == NULL) {
         ask->answer.failed = true;
     } else {
+        host_topic_flush(host, topic); /* to those who were there before; then comes the answer */
         topic->watchers[ask->ask.codec] |= UINT64_C(1) << ask->mail.from;
         topic->deflated[ask->ask.codec] |= (uint64_t)ask->ask.deflated << ask->mail.from;
     }
@@ -678,10 +684,16 @@ static bool reader_has_room(const struct host *host)
 
 /* ---- the barrier and the queue --------------------------------------------------------------- */
 
-static uint64_t barrier_of(const struct mail *mail)
+static uint64_t *barrier_of(struct mail *mail)
 {
-    return mail->kind == MAIL_ASK ? ((const struct mail_ask *)mail)->barrier_pos
-                                  : ((const struct mail_read *)mail)->barrier_pos;
+    return mail->kind == MAIL_ASK ? &((struct mail_ask *)mail)->barrier_pos
+                                  : &((struct mail_read *)mail)->barrier_pos;
+}
+
+static bool must_wait(const struct host *host, struct mail *mail)
+{
+    return *barrier_of(mail) > partition_applied_pos(host->partition) &&
+           !partition_stopped(host->partition);
 }
 
 static void run_one(struct host *host, struct mail *mail)
@@ -695,14 +707,27 @@ static void run_one(struct host *host, struct mail *mail)
     }
 }
 
+void host_asks_run(struct host *host)
+{
+    while (!list_empty(&host->asks)) {
+        struct mail *mail = CONTAINER_OF(host->asks.next, struct mail, link);
+        if (must_wait(host, mail)) {
+            MARK("barrier: a subscribe waits for the publishes before it");
+            return;
+        }
+        list_remove(&mail->link);
+        run_one(host, mail);
+    }
+}
+
 void host_waiting_run(struct host *host)
 {
+    host_asks_run(host);
     MARK_IF(!list_empty(&host->waiting) && !reader_has_room(host),
             "host: as many reads as may be, others wait");
     while (!list_empty(&host->waiting) && reader_has_room(host)) {
         struct mail *mail = CONTAINER_OF(host->waiting.next, struct mail, link);
-        if (barrier_of(mail) > partition_applied_pos(host->partition) &&
-            !partition_stopped(host->partition)) {
+        if (must_wait(host, mail)) {
             MARK("barrier: a read waits for the publishes before it");
             return;
         }
@@ -711,24 +736,27 @@ void host_waiting_run(struct host *host)
     }
 }
 
+static void barriers_lift(const struct list *waiting)
+{
+    for (const struct list *at = waiting->next; at != waiting; at = at->next) {
+        struct mail *mail = CONTAINER_OF(at, struct mail, link);
+        MARK_IF(mail->kind == MAIL_ASK, "barrier: lifted for a subscribe");
+        MARK_IF(mail->kind != MAIL_ASK, "barrier: lifted for a read");
+        *barrier_of(mail) = 0;
+    }
+}
+
 void host_barriers_lift(struct host *host)
 {
-    for (struct list *at = host->waiting.next; at != &host->waiting; at = at->next) {
-        struct mail *mail = CONTAINER_OF(at, struct mail, link);
-        if (mail->kind == MAIL_ASK) {
-            MARK("barrier: lifted for a subscribe");
-            ((struct mail_ask *)mail)->barrier_pos = 0;
-        } else {
-            MARK("barrier: lifted for a read");
-            ((struct mail_read *)mail)->barrier_pos = 0;
-        }
-    }
+    barriers_lift(&host->asks);
+    barriers_lift(&host->waiting);
 }
 
 void host_on_ask(struct host *host, struct mail_ask *ask)
 {
     ask->barrier_pos = partition_next_pos(host->partition);
-    list_push_back(&host->waiting, &ask->mail.link);
+    const bool by_time = ask->ask.from == WIRE_FROM_TIME;
+    list_push_back(by_time ? &host->waiting : &host->asks, &ask->mail.link);
     host_waiting_run(host);
 }
 

@@ -199,6 +199,31 @@ test('a subscribe and a history see the publishes sent before them', async () =>
   await server.kill();
 });
 
+// The publishes before the subscribe and those behind it become one batch of the log, which is then
+// told in two parts: to those who follow already, and to who has come in the middle of it.
+test('a subscribe sees none of the publishes before it, and all those behind it', async () => {
+  const [server, faults] = await faultyServer();
+  const clients = [];
+  for (let i = 0; i < 5; i += 1) clients.push(await Client.connect(server.ws));
+  const [c, ...others] = clients; // on all the reactors
+  const early = await Promise.all(others.map((o) => o.subscribe('a')));
+  faults.set({ call: 'sync', text: '.seg', delayMs: 200 });
+  const first = c.publish('a', 1); // alone in its batch; those below wait for it together
+  const published = [c.publish('a', 2), c.publish('a', 3)];
+  const subscribed = c.subscribe('a');
+  published.push(c.publish('a', 4), c.publish('a', 5));
+  const sub = await subscribed;
+  await Promise.all([first, ...published]);
+  assert.deepEqual([sub.reply.latest, sub.reply.next], [3, 4]);
+  assert.deepEqual((await c.take(sub, 2)).map((m) => m.data), [4, 5]);
+  for (const [i, o] of others.entries()) {
+    assert.deepEqual((await o.take(early[i], 5)).map((m) => m.data), [1, 2, 3, 4, 5]);
+  }
+  faults.off();
+  for (const one of clients) await one.close();
+  await server.kill();
+});
+
 // A crowd whose bytes have all come already, and one from inside who speaks last: it must not wait
 // for them all. The server is halted meanwhile, so that it finds them together; the numbers of the
 // messages in a channel tell whom it served when.

@@ -480,6 +480,15 @@ const subscribers = [
     by: ['sim', 'e2e:bounds/a subscribe and a history see'],
   },
   {
+    name: 'subscribe-waits-for-its-batch',
+    breaks: 'P20',
+    what: 'a subscribe is answered behind publishes that were sent after it',
+    file: 'src/server/host.c',
+    find: '    if (!list_empty(&host->asks)) {',
+    replace: '    if (host == NULL) {',
+    by: ['e2e:bounds/a subscribe sees none'],
+  },
+  {
     name: 'read-overtakes-the-parcel',
     breaks: 'P20',
     what: 'a history is asked for before the publishes of the same turn are handed over',

@@ -125,12 +125,21 @@ static void on_batch_begin(void *ctx, const struct log_batch *batch)
 {
     struct world *w = ctx;
     ASSERT(batch->first_pos == partition_applied_pos(w->partition));
+    w->record_end_pos = batch->first_pos;
     w->batch_begin_count++;
+}
+
+static void on_record_end(void *ctx)
+{
+    struct world *w = ctx;
+    w->record_end_pos++;
+    ASSERT(w->record_end_pos == partition_applied_pos(w->partition));
 }
 
 static void on_batch_end(void *ctx, const struct log_batch *batch)
 {
     struct world *w = ctx;
+    ASSERT(w->record_end_pos == batch->end_pos);
     ASSERT(batch->end_pos == partition_applied_pos(w->partition));
     ASSERT(batch->end_hash == partition_applied_hash(w->partition));
     w->batch_end_count++;
@@ -152,6 +161,7 @@ static const struct partition_ops ops = {
     .epoch_changed = on_epoch_changed,
     .index = on_index,
     .batch_begin = on_batch_begin,
+    .record_end = on_record_end,
     .batch_end = on_batch_end,
     .ticks_take = on_ticks_take,
 };

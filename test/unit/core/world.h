@@ -52,6 +52,7 @@ struct world {
     uint64_t index_fail_at; /* the call of that number from now fails; 0: none */
     uint64_t commit_count;
     uint64_t batch_begin_count;
+    uint64_t record_end_pos; /* behind the record of a batch that was applied last */
     uint64_t batch_end_count;
     uint64_t index_count;
     struct buf replies; /* struct world_reply */
