@@ -1,6 +1,7 @@
 /* The table of commands, and what is done before any of them runs. */
 #include "cli/cli.h"
 
+#include "cli/runtime.h"
 #include "server/config_suggest.h"
 #include "server/config_text.h"
 #include "server/config_value.h"
@@ -218,6 +219,9 @@ int cli_main(int argc, char **argv)
 {
     /* A reader that has gone is no reason to die loudly: writes then fail with EPIPE. */
     (void)signal(SIGPIPE, SIG_IGN);
+    if (!runtime_descriptors_hold()) {
+        return CLI_FAILED;
+    }
     if (argc < 2) {
         struct buf text = {0};
         struct config_text to = config_text_to(&text);

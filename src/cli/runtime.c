@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,23 @@ static sigset_t waiting_mask; /* while waiting: nothing of ours is blocked */
 static void on_signal(int number)
 {
     stop_signal = number;
+}
+
+/* The kernel gives the lowest number that is free: without this the first file that is opened would
+ * be standard error, and what is logged would go into it. What takes the places can be neither read
+ * (0) nor written (1), so that who wants to is told; what is said on 2 is lost, as was asked for.
+ */
+bool runtime_descriptors_hold(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    static_assert(STDIN_FILENO == 0 && STDOUT_FILENO == 1 && STDERR_FILENO == 2, "as in modes[]");
+    for (int fd = 0; fd < 3; fd++) {
+        /* Lower ones are taken: it gets this number. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void runtime_init(void)

@@ -11,6 +11,9 @@
 
 #include <poll.h>
 
+/* Whoever has closed standard input, output or error before has it taken by /dev/null, so that no
+ * file of ours gets its number. False: it cannot be had. */
+bool runtime_descriptors_hold(void);
 /* From now on SIGINT and SIGTERM are taken note of. */
 void runtime_init(void);
 /* The signal that asked us to end, 0: none. */

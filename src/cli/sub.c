@@ -311,8 +311,8 @@ static enum seriatim_status start(struct sub *sub, const char *url)
 static int run(struct sub *sub, const char *url)
 {
     int status = CLI_FAILED;
-    if (fcntl(STDOUT_FILENO, F_GETFD) < 0) {
-        cli_say("there is no standard output"); /* a descriptor of the client's would be it */
+    if ((fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+        cli_say("there is no standard output");
         return status;
     }
     runtime_init();

@@ -1,9 +1,16 @@
 // [P 6] the command line: pub, sub, and how they end.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { channelName, Client } from './lib/client.mjs';
-import { freePort, runCli, Server } from './lib/server.mjs';
+import {
+  binary, environment, freePort, runCli, Server, temporaryDir,
+} from './lib/server.mjs';
 
 let server;
 before(async () => {
@@ -86,6 +93,40 @@ for (const args of [['--help'], ['help'], ['serve', '--help'], ['pub', '--help']
     assert.match(result.stdout.toString(), /seriatim/);
   });
 }
+
+// The lowest number that is free goes to the next file that is opened: what is logged would stand
+// in it.
+test('a server without standard descriptors logs into none of its files', async () => {
+  const data = temporaryDir();
+  const port = await freePort();
+  const child = spawn('sh', ['-c', 'exec "$0" "$@" <&- >&- 2>&-', binary, 'serve', '--data', data,
+    '--listen', `127.0.0.1:${port}`, '--log-level', 'debug'], { env: environment });
+  const ended = once(child, 'exit');
+  const http = `http://127.0.0.1:${port}`;
+  const alive = () => fetch(`${http}/healthz`).then((r) => r.ok, () => false);
+  for (let i = 0; i < 500 && !(await alive()); i += 1) await sleep(20);
+  const answer = await fetch(`${http}/v1/publish`,
+    { method: 'POST', body: '{"channel":"a","data":1}' });
+  assert.equal(answer.status, 200);
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null]);
+  for (const name of fs.readdirSync(data, { recursive: true })) {
+    const file = path.join(data, name);
+    if (fs.statSync(file).isFile()) assert.ok(!fs.readFileSync(file).includes('"event"'), name);
+  }
+});
+
+test('what needs a standard descriptor that is closed fails and says so', async () => {
+  for (const [command, closed, why] of [['pub a', '<&-', /cannot read standard input/],
+    ['sub a', '>&-', /no standard output/], ['version', '>&-', /cannot write/]]) {
+    const child = spawn('sh', ['-c', `exec "$0" ${command} ${closed}`, binary],
+      { env: { ...environment, SERIATIM_URL: server.ws } });
+    let said = '';
+    child.stderr.on('data', (d) => (said += d));
+    assert.deepEqual(await once(child, 'close'), [1, null], command);
+    assert.match(said, why);
+  }
+});
 
 test('a channel that is refused ends pub with status 1 and the reason', async () => {
   const result = await cli(['pub', 'x'.repeat(256), '1'], { timeoutMs: 10_000 });
