@@ -8,6 +8,7 @@
 #include "server/config_args.h"
 #include "server/config_text.h"
 #include "server/config_value.h"
+#include "wire/json_codec.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -479,6 +480,9 @@ int cli_pub(int argc, char **argv)
     const char *url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("pub", &errors) : cli_fail(rc);
+    } else if (!wire_channel_name_valid(bytes_of_text(pub.channel))) {
+        status = cli_refuse_text(
+            "pub", "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
     } else if (runtime_url_text("pub", pub.url, &url) != RC_OK) {
         status = CLI_USAGE;
     } else {

@@ -342,6 +342,9 @@ int cli_sub(int argc, char **argv)
     const char *url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("sub", &errors) : cli_fail(rc);
+    } else if (!wire_channel_name_valid(bytes_of_text(sub.channel))) {
+        status = cli_refuse_text(
+            "sub", "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
     } else if (runtime_url_text("sub", sub.url, &url) != RC_OK) {
         status = CLI_USAGE;
     } else {

@@ -76,7 +76,8 @@ test('pub makes a message of any text that is published over WebSocket too', asy
 
 for (const args of [[], ['nonsense'], ['pub'], ['sub'], ['sub', 'a', '--from', 'x'],
   ['sub', 'a', '--count', '-1'], ['pub', 'a', '1', 'too many'], ['serve', '--no-such-flag'],
-  ['serve', '--threads', 'many'], ['pub', '--url', 'http://x', 'a', '1']]) {
+  ['serve', '--threads', 'many'], ['pub', '--url', 'http://x', 'a', '1'],
+  ['pub', '', '1'], ['pub', 'a\tb', '1'], ['sub', ''], ['sub', 'é'.repeat(128)]]) {
   test(`seriatim ${args.join(' ')} is wrong usage: status 2 and a sentence`, async () => {
     const result = await cli(args, { timeoutMs: 10_000 });
     assert.equal(result.code, 2, result.stderr);
