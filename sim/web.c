@@ -50,7 +50,7 @@ static void on_answer(struct web *web, unsigned status, uint8_t *body, size_t si
 {
     trace("w%u: HTTP %u", web->client.number, status);
     if (status == 408) {
-        return; /* it took too long to ask; the answer is a text */
+        return; /* it took too long to ask */
     }
     const struct value *object = value_read(body, size);
     if (object == NULL) {

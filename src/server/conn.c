@@ -246,9 +246,10 @@ static void ws_overdue(struct conn *conn, uint64_t now)
 static void http_overdue(struct conn *conn)
 {
     const bool idle = conn->work->exchange == NULL && !http_parser_busy(conn->work->parser);
+    const struct bytes too_long =
+        BYTES_LITERAL("{\"code\":\"bad_request\",\"message\":\"the request took too long\"}\n");
     if (!idle &&
-        http_response_append(&conn->out, 408, "text/plain", NULL,
-                             BYTES_LITERAL("the request took too long\n"), true) == RC_OK) {
+        http_response_append(&conn->out, 408, "application/json", NULL, too_long, true) == RC_OK) {
         MARK("http: a request takes too long");
         conn->close_after_out = true;
         conn_wake(conn);

@@ -38,6 +38,7 @@ struct exchange {
     enum http_route route;
     bool head_only;  /* HEAD */
     bool close;      /* the response says Connection: close */
+    bool keep_told;  /* HTTP/1.0: where it does not close the response says so */
     bool waiting;    /* sent on to a partition */
     uint64_t id;     /* of the publish, if its body had one */
     unsigned status; /* refused while reading: what to answer when the request is complete; 0: no */

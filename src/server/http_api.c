@@ -46,9 +46,13 @@ static void respond(struct conn *conn, unsigned status, struct bytes body)
     const bool close = exchange->close || conn->reactor->draining || conn->eof;
     char extra[128];
     date_field(extra, sizeof(extra), conn->reactor->wall_ms);
+    size_t size = strlen(extra);
     if (exchange->allow != NULL) {
-        const size_t size = strlen(extra);
         (void)snprintf(extra + size, sizeof(extra) - size, "Allow: %s\r\n", exchange->allow);
+        size += strlen(extra + size);
+    }
+    if (exchange->keep_told && !close) { /* [HTTP 9112 C.2.2] or such a client waits for the end */
+        (void)snprintf(extra + size, sizeof(extra) - size, "Connection: keep-alive\r\n");
     }
     const enum rc rc = http_response_append(&conn->out, status, JSON_TYPE, extra, body, close);
     if (rc != RC_OK) {
@@ -427,7 +431,8 @@ static enum rc query_number(struct exchange *exchange, struct bytes query, const
     if (rc == RC_BAD ||
         (rc == RC_OK && *ret_found && !number_parse(buf_bytes(&value), ret_number))) {
         refuse_later(exchange, 400, WIRE_ERROR_BAD_REQUEST,
-                     "from, limit and seq are whole numbers in decimal");
+                     "from, limit and seq are whole numbers up to 9007199254740991 in decimal, "
+                     "each given once");
         *ret_found = false;
     }
     buf_deinit(&value);
@@ -456,7 +461,11 @@ static enum rc parse_channel(struct exchange *exchange, const struct http_reques
     struct bytes name = {0};
     (void)channel_of_path(request->path, suffix, &name);
     const enum rc rc = http_percent_decode(name, &exchange->channel);
-    if (rc == RC_BAD || (rc == RC_OK && !wire_channel_name_valid(buf_bytes(&exchange->channel)))) {
+    if (rc == RC_OK && exchange->channel.size > CHANNEL_NAME_BYTES_MAX) {
+        refuse_later(exchange, 413, WIRE_ERROR_TOO_LARGE,
+                     "channel: expected at most 255 bytes of UTF-8");
+    } else if (rc == RC_BAD ||
+               (rc == RC_OK && !wire_channel_name_valid(buf_bytes(&exchange->channel)))) {
         refuse_later(exchange, 400, WIRE_ERROR_BAD_REQUEST,
                      "a channel name is 1 to 255 bytes of UTF-8 without control characters");
         return RC_OK;
@@ -583,6 +592,7 @@ static void on_head(struct conn *conn, const struct http_request *request)
     conn->work->exchange = exchange;
     conn->since_ms = conn->reactor->mono_ms;
     exchange->close = !request->keep_alive;
+    exchange->keep_told = request->minor == 0;
     exchange->route = route_of(request->path);
     check_method(exchange, request->method);
     check_origin(conn, exchange, request);

@@ -339,8 +339,12 @@ static enum rc refusal_append(const struct handshake *handshake, struct buf *to)
         snprintf(body, sizeof(body), "{\"code\":\"%s\",\"message\":\"%s\"}\n",
                  handshake->status == 403 ? "forbidden" : "bad_request", handshake->why);
     ASSERT(size > 0 && (size_t)size < sizeof(body));
-    return http_response_append(to, handshake->status, "application/json", handshake->extra,
-                                bytes_of(body, (size_t)size), true);
+    const enum rc rc = http_response_append(to, handshake->status, "application/json",
+                                            handshake->extra, bytes_of(body, (size_t)size), true);
+    if (rc == RC_OK && bytes_equal(handshake->request->method, BYTES_LITERAL("HEAD"))) {
+        to->size -= (size_t)size; /* [HTTP 9.3.2] all but the content */
+    }
+    return rc;
 }
 
 enum rc ws_handshake(const struct http_request *request, const struct ws_handshake_options *options,

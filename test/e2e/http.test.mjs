@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 
 import { channelName, Client } from './lib/client.mjs';
 import { rawElements, rawMember } from './lib/json.mjs';
-import { exchange, parseResponse } from './lib/raw.mjs';
+import { exchange, parseResponse, upgradeHead } from './lib/raw.mjs';
 import { Server } from './lib/server.mjs';
 
 let server;
@@ -290,6 +290,41 @@ test('HEAD is answered as GET is, without the body', async () => {
   }
 });
 
+test('HEAD where a WebSocket is opened is refused without a body', async () => {
+  const ask = async (method) => parseResponse((await exchange(server.port,
+    upgradeHead(server.port, { method }))).bytes);
+  const head = await ask('HEAD');
+  assert.deepEqual([head.status, head.fields.allow, head.rest.length], [405, 'GET', 0]);
+  const other = await ask('POST');
+  assert.equal(head.fields['content-length'], String(other.rest.length));
+  assert.equal(JSON.parse(other.rest).code, 'bad_request');
+});
+
+// ---- keeping and giving up ----------------------------------------------------------------------
+
+test('HTTP/1.0 keeps a connection only if asked to, and is told so', async () => {
+  const ask = (fields) => `GET /healthz HTTP/1.0\r\n${fields}\r\n`;
+  const kept = await exchange(server.port, ask('Connection: keep-alive\r\n') + ask(''));
+  const both = kept.bytes.toString().match(/HTTP\/1\.1 200 OK|Connection: [a-z-]+/g);
+  assert.deepEqual(both, ['HTTP/1.1 200 OK', 'Connection: keep-alive',
+    'HTTP/1.1 200 OK', 'Connection: close']);
+  assert.ok(kept.ended);
+});
+
+test('a request that takes too long is told so by an error object', async () => {
+  const hasty = await Server.start({
+    flags: ['--head-timeout', '200ms', '--message-timeout', '200ms'] });
+  for (const begun of ['GET /hea',
+    'POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{']) {
+    const answer = await exchange(hasty.port, begun);
+    const { status, fields, rest } = parseResponse(answer.bytes);
+    assert.deepEqual([status, fields['content-type']], [408, 'application/json'], begun);
+    assert.equal(JSON.parse(rest).code, 'bad_request');
+    assert.ok(answer.ended);
+  }
+  await hasty.stop();
+});
+
 // ---- bodies -------------------------------------------------------------------------------------
 
 test('a chunked body over the limit is refused as soon as it is', async () => {
@@ -342,6 +377,14 @@ for (const query of ['?from=%zz', '?limit=%', '?from=9007199254740992', '?from=1
     assert.equal(body.code, 'bad_request');
   });
 }
+
+test('a channel name of more than 255 bytes is too large in a path as well', async () => {
+  for (const what of ['messages', 'digest']) {
+    assert.equal((await get(`/v1/channels/${'%C3%A9'.repeat(127)}x/${what}`)).status, 200);
+    const answer = await get(`/v1/channels/${'%C3%A9'.repeat(128)}/${what}`);
+    assert.deepEqual([answer.status, JSON.parse(answer.text).code], [413, 'too_large']);
+  }
+});
 
 test('paths that are almost ours are not ours', async () => {
   for (const path of ['/v', '/v1/channels/', '/v1/channels/messages', '/v1/channels//messages',
