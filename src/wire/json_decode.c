@@ -372,8 +372,8 @@ static enum rc take_subscribe(struct decode *d, struct wire_command *c)
         rc = take_when_slow(d, c);
     }
     if (rc == RC_OK && members_have(m, MEMBER_WINDOW)) {
-        rc = take_integer(d, &m->values[MEMBER_WINDOW], "window", 1, &window);
-        if (rc == RC_OK && window > WINDOW_MAX) {
+        const struct json_value *value = &m->values[MEMBER_WINDOW];
+        if (!json_scan_integer(value, &window) || window < 1 || window > WINDOW_MAX) {
             rc = refuse_bad(d, "window", "expected an integer from 1 to 1000000");
         }
     }

@@ -188,6 +188,16 @@ test('three hundred channels on one connection, each with its own order', async 
   });
 });
 
+test('a window out of range is refused with its range, whichever side it is on', async () => {
+  await withClient(async (c) => {
+    for (const window of [0, -1, 1.5, '1', null, 1_000_001, Number.MAX_SAFE_INTEGER]) {
+      const refused = await c.expectError('bad_request',
+        { type: 'subscribe', channel: channelName(), window });
+      assert.match(refused.message, /^window: expected an integer from 1 to 1000000$/);
+    }
+  });
+});
+
 test('subscriptions over the limit are limit_exceeded', async () => {
   const small = await Server.start({ flags: ['--limits-subscriptions', '3'] });
   try {
