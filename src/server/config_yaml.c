@@ -260,6 +260,18 @@ static void take_group(struct yaml_source *source, struct fy_node_pair *group_pa
     }
 }
 
+/* Where it begins, or nearly: only scalars tell their place. */
+static struct fy_node *first_of(struct fy_node *root)
+{
+    void *at = NULL;
+    if (fy_node_is_sequence(root)) {
+        return fy_node_sequence_iterate(root, &at);
+    }
+    struct fy_node_pair *pair =
+        fy_node_is_mapping(root) ? fy_node_mapping_iterate(root, &at) : NULL;
+    return pair == NULL ? root : fy_node_pair_key(pair);
+}
+
 static void take_document(struct yaml_source *source, struct fy_node *root)
 {
     if (root == NULL || fy_node_is_null(root)) {
@@ -314,6 +326,33 @@ static void swallow(struct fy_diag *diag, void *user, const char *text, size_t s
     (void)size;
 }
 
+/* Behind the first document: a second one would look like settings and count for nothing. */
+static void check_end(struct yaml_source *source, struct fy_parser *parser, struct fy_diag *diag)
+{
+    struct fy_document *second = fy_parse_load_document(parser);
+    struct fy_node *root = second == NULL ? NULL : fy_document_root(second);
+    if (second == NULL && fy_diag_got_error(diag)) {
+        take_diagnosis(source, diag);
+    } else if (root != NULL && !fy_node_is_null(root)) {
+        complain(source, place_of(first_of(root)), (struct bytes){0},
+                 "a second document: settings stand in one, without '---' between them");
+    }
+    fy_parse_document_destroy(parser, second);
+}
+
+static void parse_documents(struct yaml_source *source, struct fy_parser *parser,
+                            struct fy_diag *diag)
+{
+    struct fy_document *document = fy_parse_load_document(parser);
+    if (document == NULL) {
+        take_diagnosis(source, diag);
+        return;
+    }
+    take_document(source, fy_document_root(document));
+    check_end(source, parser, diag);
+    fy_parse_document_destroy(parser, document);
+}
+
 static void parse_source(struct yaml_source *source)
 {
     struct fy_diag_cfg diag_config;
@@ -328,14 +367,14 @@ static void parse_source(struct yaml_source *source)
     fy_diag_set_collect_errors(diag, true);
     const struct fy_parse_cfg parse_config = {
         .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE, .diag = diag};
-    struct fy_document *document = fy_document_build_from_string(
-        &parse_config, (const char *)source->text.data, source->text.size);
-    if (document == NULL) {
-        take_diagnosis(source, diag);
+    struct fy_parser *parser = fy_parser_create(&parse_config);
+    if (parser == NULL ||
+        fy_parser_set_string(parser, (const char *)source->text.data, source->text.size) != 0) {
+        source->rc = RC_NOMEM;
     } else {
-        take_document(source, fy_document_root(document));
-        fy_document_destroy(document);
+        parse_documents(source, parser, diag);
     }
+    fy_parser_destroy(parser);
     fy_diag_destroy(diag);
 }
 

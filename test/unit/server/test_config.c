@@ -235,6 +235,18 @@ static void values_out_of_range_are_refused_by_every_source(void **state)
     refuses_with("node: 9999\n", NULL, NULL, ":1:7: error: node must be");
 }
 
+static void one_document_may_be_marked_as_such(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"---\nnode: 1\n", "node: 1\n...\n", "node: 1\n---\n# no\n"};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct load got = load(files[i], NULL, NULL);
+        assert_int_equal(got.rc, RC_OK);
+        assert_int_equal(got.config.node, 1);
+        unload(&got);
+    }
+}
+
 static void broken_files_are_refused_where_they_break(void **state)
 {
     (void)state;
@@ -248,6 +260,9 @@ static void broken_files_are_refused_where_they_break(void **state)
     refuses_with("allowed_origins: x\n", NULL, NULL, "must be a list");
     refuses_with("retention: {age: {x: 1}}\n", NULL, NULL, "retention.age: needs one value");
     refuses_with("? [a]\n: b\n", NULL, NULL, "name must be a short text");
+    refuses_with("node: 1\n---\nnode: 2\n", NULL, NULL, ":3:1: error: a second document");
+    refuses_with("node: 1\n---\n- a\n", NULL, NULL, ":3:3: error: a second document");
+    refuses_with("node: 1\n---\n\"x\n", NULL, NULL, ":3:2: error: double-quoted");
     static const char *const flags[] = {"--config=there/is/none.yaml", NULL};
     refuses_with(NULL, NULL, flags, "there/is/none.yaml: error: No such file or directory");
 }
@@ -635,6 +650,7 @@ int main(void)
         cmocka_unit_test(a_wrong_name_is_shown_with_line_and_caret),
         cmocka_unit_test(all_complaints_come_at_once),
         cmocka_unit_test(values_out_of_range_are_refused_by_every_source),
+        cmocka_unit_test(one_document_may_be_marked_as_such),
         cmocka_unit_test(broken_files_are_refused_where_they_break),
         cmocka_unit_test(what_a_file_may_not_say_is_refused_by_name),
         cmocka_unit_test(long_lines_and_long_names_stay_readable),
