@@ -303,6 +303,8 @@ int cli_bench(int argc, char **argv)
         status = rc == RC_USAGE ? cli_refuse("bench", &errors) : cli_fail(rc);
     } else if (!t.options.own_server && runtime_url("bench", t.url, &t.options.url) != RC_OK) {
         status = CLI_USAGE;
+    } else if (!runtime_can_write(t.options.json) || !runtime_can_write(t.options.html)) {
+        status = CLI_FAILED;
     } else {
         status = run(&t, scenario);
     }

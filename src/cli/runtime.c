@@ -44,6 +44,24 @@ bool runtime_descriptors_hold(void)
     return true;
 }
 
+bool runtime_can_write(const char *path)
+{
+    struct stat found;
+    if (path == NULL || strcmp(path, "-") == 0) {
+        return true;
+    }
+    if (stat(path, &found) == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) {
+        return true; /* who reads a pipe would take this for all of it */
+    }
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        cli_say("cannot write %s: %s", path, strerror(errno));
+        return false;
+    }
+    (void)close(fd);
+    return true;
+}
+
 void runtime_init(void)
 {
     sigset_t blocked;

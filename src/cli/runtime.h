@@ -14,6 +14,9 @@
 /* Whoever has closed standard input, output or error before has it taken by /dev/null, so that no
  * file of ours gets its number. False: it cannot be had. */
 bool runtime_descriptors_hold(void);
+/* Whether a report may be written there in the end: a load that has run for an hour must not find
+ * out then. NULL and "-" are fine. False: told. */
+bool runtime_can_write(const char *path);
 /* From now on SIGINT and SIGTERM are taken note of. */
 void runtime_init(void);
 /* The signal that asked us to end, 0: none. */

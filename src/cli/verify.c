@@ -270,6 +270,8 @@ int cli_verify(int argc, char **argv)
         status = rc == RC_USAGE ? cli_refuse("verify", &errors) : cli_fail(rc);
     } else if (runtime_url_text("verify", t.options.url_text, &t.options.url_text) != RC_OK) {
         status = CLI_USAGE;
+    } else if (!runtime_can_write(t.options.json)) {
+        status = CLI_FAILED;
     } else {
         status = run(&t.options);
     }

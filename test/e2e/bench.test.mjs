@@ -413,6 +413,7 @@ test('the table goes to standard output, JSON and the page to files', async () =
     '--quiet', '--json', path.join(dir, 'not', 'there'), ...short]);
   assert.equal(failed.code, 1);
   assert.match(failed.stderr, /cannot write .*there: No such file/);
+  assert.equal(failed.stdout.length, 0, 'it is known before the load begins');
 });
 
 test('a wrong usage ends with status 2 and says what is wrong, all of it', async () => {
