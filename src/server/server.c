@@ -63,6 +63,13 @@ static enum rc storage_open_disk(struct instance *instance)
 {
     const struct config *config = &instance->config;
     enum rc rc = disk_open(config->data, &instance->disk);
+    if (rc == RC_NOT_FOUND) {
+        return failed(
+            instance,
+            "cannot open the data directory: it is no folder, or the folder that it is to "
+            "be made in is not there",
+            rc, config->data);
+    }
     if (rc != RC_OK) {
         return failed(instance, "cannot open the data directory", rc, config->data);
     }

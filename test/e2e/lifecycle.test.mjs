@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from './lib/client.mjs';
-import { faultyServer } from './lib/faults.mjs';
+import { faultyServer, until } from './lib/faults.mjs';
 import { exchange, frame, parseFrames, parseResponse, upgradeHead } from './lib/raw.mjs';
 import { runCli, Server, temporaryDir } from './lib/server.mjs';
 
@@ -129,6 +130,40 @@ test('two servers on one data directory: the second refuses to start', async () 
   await c.close();
   await server.kill();
 });
+
+test('a data directory that cannot be one is refused, and why', async () => {
+  const dir = temporaryDir();
+  const file = path.join(dir, 'file');
+  fs.writeFileSync(file, 'x');
+  for (const data of [file, path.join(file, 'a'), path.join(dir, 'not', 'there')]) {
+    const { code, stderr } = await runCli(['serve', '--data', data, '--listen', '127.0.0.1:0']);
+    assert.equal(code, 1, data);
+    assert.match(stderr, /no folder, or the folder that it is to be made in is not there/);
+    assert.ok(stderr.includes(data));
+  }
+});
+
+// [P 10] limit_exceeded
+for (const flag of ['--limits-connections', '--limits-connections-per-ip']) {
+  test(`${flag}: one connection too many is told so, and the others go on`, async () => {
+    const server = await Server.start({ flags: [flag, '3'] });
+    const ask = async () => parseResponse((await exchange(server.port,
+      'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).bytes);
+    const clients = [await Client.connect(server.ws)]; // who waited for its start may be another
+    await assert.rejects(async () => {
+      while (clients.length < 4) clients.push(await Client.connect(server.ws));
+    }, /503/);
+    const answer = await ask();
+    assert.deepEqual([answer.status, answer.fields['retry-after']], [503, '5']);
+    const { code, retry_after_ms: wait } = JSON.parse(answer.rest);
+    assert.deepEqual([code, wait], ['limit_exceeded', 5000]);
+    for (const c of clients) await c.publish('a', 1);
+    await clients.pop().close();
+    await until(async () => (await ask()).status === 200, 'the place to be free');
+    for (const c of clients) await c.close();
+    await server.kill();
+  });
+}
 
 test('an address in use is said by name', async () => {
   const server = await Server.start();
