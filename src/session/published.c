@@ -40,8 +40,10 @@ void publish_error(struct wire_error *ret_error, uint64_t id, const struct publi
         break;
     case PUBLISH_PRODUCER_UNKNOWN:
         error.code = WIRE_ERROR_PRODUCER_UNKNOWN;
-        (void)snprintf(error.message, sizeof(error.message),
-                       "this channel knows no such producer and epoch: begin with producer_seq 1");
+        (void)snprintf(
+            error.message, sizeof(error.message),
+            "this channel does not know this producer and epoch (any more): take a higher "
+            "epoch and begin with producer_seq 1");
         break;
     case PUBLISH_PRODUCER_FENCED:
         error.code = WIRE_ERROR_PRODUCER_FENCED;

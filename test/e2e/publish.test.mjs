@@ -357,9 +357,14 @@ test('an expired producer is unknown, never silently accepted', async () => {
       await d.publish('a', n, { producer_seq: n });
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
-    await c.expectError('producer_unknown', { type: 'publish', channel: 'a', data: 2,
-      producer_seq: 2 });
-    await Promise.all([c.close(), d.close()]);
+    for (const seq of [2, 1, 3]) { // 1 as well: nobody knows any more whether it was stored
+      const refused = await c.expectError('producer_unknown',
+        { type: 'publish', channel: 'a', data: 2, producer_seq: seq });
+      assert.match(refused.message, /take a higher epoch/);
+    }
+    const e = await Client.connect(quick.ws, { producer: { id: 'p', epoch: 2 } });
+    await e.publish('a', 2, { producer_seq: 1 });
+    await Promise.all([c.close(), d.close(), e.close()]);
   } finally {
     await quick.kill();
   }
