@@ -89,8 +89,9 @@ struct publish_result {
     uint32_t count;
     uint64_t message_id; /* of the first; 0: not known */
     uint64_t epoch;
-    uint64_t expected;
-    struct bytes channel; /* its name; borrowed during the call that gives the result */
+    uint64_t expected;     /* PUBLISH_OUT_OF_SEQUENCE: the next number … */
+    uint64_t producer_seq; /* … and the one that came */
+    struct bytes channel;  /* its name; borrowed during the call that gives the result */
 };
 
 /* What a partition asks of its surroundings; called on the owner's thread. */

@@ -98,6 +98,7 @@ static void judge_seen(const struct producer *producer, const struct command_pub
             MARK("producer: a number that fell into a gap");
             result->verdict = PUBLISH_OUT_OF_SEQUENCE;
             result->expected = producer->last + 1;
+            result->producer_seq = number;
             return;
         }
     }
@@ -149,6 +150,7 @@ void producer_judge(const struct producer *producer, const struct command_publis
         MARK_IF(number > next, "producer: a number is missing");
         result->verdict = PUBLISH_OUT_OF_SEQUENCE;
         result->expected = next;
+        result->producer_seq = number;
     }
 }
 

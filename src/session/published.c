@@ -35,8 +35,9 @@ void publish_error(struct wire_error *ret_error, uint64_t id, const struct publi
         error.code = WIRE_ERROR_OUT_OF_SEQUENCE;
         error.has_expected = true;
         error.expected = result->expected;
-        (void)snprintf(error.message, sizeof(error.message), "expected producer_seq %llu",
-                       (unsigned long long)result->expected);
+        (void)snprintf(error.message, sizeof(error.message), "expected producer_seq %llu, got %llu",
+                       (unsigned long long)result->expected,
+                       (unsigned long long)result->producer_seq);
         break;
     case PUBLISH_PRODUCER_UNKNOWN:
         error.code = WIRE_ERROR_PRODUCER_UNKNOWN;

@@ -255,6 +255,7 @@ test('a number ahead is refused with the expected one, and nothing is stored', a
     const error = await c.expectError('out_of_sequence',
       { type: 'publish', channel, data: 3, producer_seq: 3 });
     assert.equal(error.expected, 2);
+    assert.equal(error.message, 'expected producer_seq 2, got 3');
     assert.equal((await c.history(channel)).latest, 1);
     assert.equal((await c.publish(channel, 2, { producer_seq: 2 })).seq, 2);
   }, { producer: { id: producerName(), epoch: 1 } });

@@ -119,6 +119,7 @@ static void judge_seen(const struct model *model, unsigned channel, char id,
             NULL) {
             result->verdict = PUBLISH_OUT_OF_SEQUENCE;
             result->expected = last + 1;
+            result->producer_seq = publish->producer_seq;
             return;
         }
     }
@@ -154,6 +155,7 @@ static void judge(const struct model *model, unsigned channel, char id,
     } else {
         result->verdict = PUBLISH_OUT_OF_SEQUENCE;
         result->expected = last + 1;
+        result->producer_seq = number;
     }
 }
 

@@ -62,6 +62,7 @@ static void reply_check(struct scenario *s, const struct publish_result *expecte
     ASSERT(reply->result.has_seq == expected->has_seq);
     ASSERT(reply->result.seq == expected->seq);
     ASSERT(reply->result.expected == expected->expected);
+    ASSERT(reply->result.producer_seq == expected->producer_seq);
     ASSERT(reply->result.count == expected->count);
     ASSERT(reply->result.is_batch == expected->is_batch);
     ASSERT((reply->result.message_id != 0) == (expected->verdict == PUBLISH_ACCEPTED));

@@ -202,8 +202,9 @@ static void each_verdict_on_a_publish_has_its_reply(void **state)
         {{.verdict = PUBLISH_DUPLICATE, .has_seq = true, .seq = 4},
          "{\"type\":\"published\",\"id\":7,\"seq\":4,\"duplicate\":true}"},
         {{.verdict = PUBLISH_DUPLICATE}, "{\"type\":\"published\",\"id\":7,\"duplicate\":true}"},
-        {{.verdict = PUBLISH_OUT_OF_SEQUENCE, .expected = 41},
-         "{\"type\":\"error\",\"id\":7,\"code\":\"out_of_sequence\",\"expected\":41}"},
+        {{.verdict = PUBLISH_OUT_OF_SEQUENCE, .expected = 41, .producer_seq = 44},
+         "{\"type\":\"error\",\"id\":7,\"code\":\"out_of_sequence\","
+         "\"message\":\"expected producer_seq 41, got 44\",\"expected\":41}"},
         {{.verdict = PUBLISH_PRODUCER_UNKNOWN}, "{\"id\":7,\"code\":\"producer_unknown\"}"},
         {{.verdict = PUBLISH_PRODUCER_FENCED}, "{\"id\":7,\"code\":\"producer_fenced\"}"},
         {{.verdict = PUBLISH_UNAVAILABLE},
