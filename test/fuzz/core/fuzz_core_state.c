@@ -54,6 +54,11 @@ static void on_batch(void *ctx, const struct log_batch *batch)
     ASSERT(batch->end_pos > batch->first_pos);
 }
 
+static void on_record_end(void *ctx)
+{
+    (void)ctx;
+}
+
 static uint64_t on_ticks_take(void *ctx, uint64_t now_ms, uint32_t count)
 {
     (void)ctx;
@@ -67,6 +72,7 @@ static const struct partition_ops ops = {
     .epoch_changed = on_epoch_changed,
     .index = on_index,
     .batch_begin = on_batch,
+    .record_end = on_record_end,
     .batch_end = on_batch,
     .ticks_take = on_ticks_take,
 };
