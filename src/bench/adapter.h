@@ -93,7 +93,7 @@ struct bench_adapter {
     /* The command line of a server of its own: argv[0] is the program. Returns the count. */
     size_t (*server_argv)(const struct bench_options *options, const char *folder,
                           const char *address, const char *argv[static BENCH_ARGV_MAX]);
-    /* An HTTP path that says 200 once it is ready; NULL: a TCP connection says it. */
+    /* An HTTP path of a server of its own that says 200 once it is ready. */
     const char *ready_path;
 };
 

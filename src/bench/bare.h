@@ -16,6 +16,10 @@ struct bench;
 /* The CPU of one send() of `size` bytes to one of `count` sockets over loopback, which a child
  * drains; in nanoseconds. 0: it could not be measured. */
 double bench_bare_send_ns(size_t count, size_t size);
+/* The child's part of it, which it does until something ends or fails: reads at the second one of
+ * each pair of sockets, and writes a byte to `done` after each `round` bytes. */
+void bench_bare_drain(const int *ends, size_t count, size_t round, int done);
+
 /* Writes of a record's size to a file written ahead, each with its fdatasync(), in the folder of
  * our own server: the file goes with the folder. */
 struct bench_bare_sync {
@@ -46,5 +50,8 @@ struct bench_bare_relay_result {
 /* False: it could not be measured. */
 MUST_USE bool bench_bare_relay(const struct bench_bare_relay *setup,
                                struct bench_bare_relay_result *result);
+/* The relay itself, until something ends or fails. Four sockets belong together: what arrives at
+ * the second one goes out at the fourth. */
+void bench_bare_relay_serve(int *ends, size_t count, struct bench_bare_sync *sync);
 
 #endif

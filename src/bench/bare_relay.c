@@ -4,28 +4,30 @@
 #include "base/mem.h"
 #include "bench/bare.h"
 #include "bench/bench.h"
+#include "bench/process.h"
+#include "bench/tcp.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define EVENTS 256
 
-/* A pair has two sockets at each end: what is sent by `out` arrives at `in`. */
+/* What is sent at `out` goes to `from`, through the relay to `to`, and arrives at `in`. */
+enum relay_end {
+    END_OUT,
+    END_FROM,
+    END_IN,
+    END_TO,
+    END_COUNT,
+};
+
 struct relay_pair {
     int out;
     int in;
-    int from; /* the relay's: of `out` */
-    int to;   /* of `in` */
     uint64_t sent_ns;
     size_t got;
 };
@@ -33,72 +35,51 @@ struct relay_pair {
 struct relay {
     const struct bench_bare_relay *setup;
     struct relay_pair *pairs;
+    int *ends; /* END_COUNT of each pair */
     uint8_t *bytes;
-    int listener;
     int epoll_fd;
 };
 
-static bool connect_one(const struct relay *r, int *ret_near, int *ret_far)
-{
-    struct sockaddr_in address;
-    socklen_t size = sizeof(address);
-    struct sockaddr *const to = (struct sockaddr *)&address;
-    const int on = 1;
-    if (getsockname(r->listener, to, &size) != 0) {
-        return false;
-    }
-    *ret_near = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*ret_near < 0 || connect(*ret_near, to, size) != 0) {
-        return false;
-    }
-    *ret_far = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
-    return *ret_far >= 0 && setsockopt(*ret_near, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-           setsockopt(*ret_far, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0;
-}
+/* ---- the relay ----------------------------------------------------------------------------- */
 
-static bool pairs_connect(struct relay *r)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool good = r->listener >= 0 &&
-                bind(r->listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-                listen(r->listener, 16) == 0;
-    for (size_t i = 0; i < r->setup->pairs && good; i++) {
-        struct relay_pair *pair = &r->pairs[i];
-        good = connect_one(r, &pair->out, &pair->from) && connect_one(r, &pair->in, &pair->to);
-    }
-    return good;
-}
-
-static bool watch(int epoll_fd, int fd, struct relay_pair *pair)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = pair};
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-/* The child. It ends with its parent, or when that has killed it. */
-static _Noreturn void relay_main(const struct relay *r)
+/* False: the end of it. */
+static bool relay_some(int epoll_fd, struct bench_bare_sync *sync)
 {
     static uint8_t buffer[65536];
     struct epoll_event events[EVENTS];
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const int epoll_fd = epoll_create1(0);
-    for (size_t i = 0; i < r->setup->pairs; i++) {
-        (void)watch(epoll_fd, r->pairs[i].from, &r->pairs[i]);
-    }
-    for (;;) {
-        const int ready = epoll_wait(epoll_fd, events, EVENTS, -1);
-        for (int i = 0; i < ready; i++) {
-            const struct relay_pair *pair = events[i].data.ptr;
-            const ssize_t size = recv(pair->from, buffer, sizeof(buffer), MSG_DONTWAIT);
-            if (size <= 0 ||
-                (r->setup->sync != NULL && bench_bare_sync_once(r->setup->sync) == 0) ||
-                send(pair->to, buffer, (size_t)size, MSG_NOSIGNAL) != size) {
-                _exit(1);
-            }
+    const int ready = epoll_wait(epoll_fd, events, EVENTS, -1);
+    for (int i = 0; i < ready; i++) {
+        const int *ends = events[i].data.ptr;
+        const ssize_t size = recv(ends[END_FROM], buffer, sizeof(buffer), MSG_DONTWAIT);
+        if (size <= 0 || (sync != NULL && bench_bare_sync_once(sync) == 0) ||
+            send(ends[END_TO], buffer, (size_t)size, MSG_NOSIGNAL) != size) {
+            return false;
         }
     }
+    return ready > 0;
 }
+
+void bench_bare_relay_serve(int *ends, size_t count, struct bench_bare_sync *sync)
+{
+    const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = ends + i * END_COUNT};
+        good =
+            epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ends[i * END_COUNT + END_FROM], &event) == 0 && good;
+    }
+    while (good && relay_some(epoll_fd, sync)) {
+    }
+    (void)close(epoll_fd);
+}
+
+static void relay_child(const void *ctx)
+{
+    const struct relay *r = ctx;
+    bench_bare_relay_serve(r->ends, r->setup->pairs, r->setup->sync);
+}
+
+/* ---- who sends and waits ------------------------------------------------------------------- */
 
 static bool pair_send(const struct relay *r, struct relay_pair *pair)
 {
@@ -122,7 +103,7 @@ static bool pair_receive(const struct relay *r, struct relay_pair *pair,
     uint8_t buffer[4096];
     const ssize_t size = recv(pair->in, buffer, sizeof(buffer), MSG_DONTWAIT);
     if (size <= 0) {
-        return size < 0 && errno == EAGAIN;
+        return false;
     }
     pair->got += (size_t)size;
     if (pair->got < r->setup->size) {
@@ -140,7 +121,9 @@ static bool drive(const struct relay *r, struct bench_bare_relay_result *result)
     const uint64_t end_ns = bench_now_ns() + r->setup->run_ns;
     bool good = true;
     for (size_t i = 0; i < r->setup->pairs && good; i++) {
-        good = watch(r->epoll_fd, r->pairs[i].in, &r->pairs[i]) && pair_send(r, &r->pairs[i]);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &r->pairs[i]};
+        good = epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->pairs[i].in, &event) == 0 &&
+               pair_send(r, &r->pairs[i]);
     }
     while (good && bench_now_ns() < end_ns) {
         const int ready = epoll_wait(r->epoll_fd, events, EVENTS, 1000);
@@ -152,72 +135,56 @@ static bool drive(const struct relay *r, struct bench_bare_relay_result *result)
     return good;
 }
 
-static void close_if(int fd)
+static bool relay_open(struct relay *r)
 {
-    if (fd >= 0) {
-        (void)close(fd);
+    const size_t count = r->setup->pairs;
+    const int on = 1;
+    r->pairs = mem_calloc(count, sizeof(*r->pairs));
+    r->bytes = mem_calloc(1, r->setup->size);
+    r->ends = bench_tcp_pairs(count * END_COUNT / 2);
+    r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (r->pairs == NULL || r->bytes == NULL || r->ends == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < count * END_COUNT; i++) {
+        (void)setsockopt(r->ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    for (size_t i = 0; i < count; i++) {
+        const int *ends = r->ends + i * END_COUNT;
+        r->pairs[i] = (struct relay_pair){.out = ends[END_OUT], .in = ends[END_IN]};
+    }
+    return true;
+}
+
+/* Only the child may hold these ends: its death must end ours. */
+static void relay_leave(struct relay *r)
+{
+    for (size_t i = 0; r->ends != NULL && i < r->setup->pairs; i++) {
+        int *ends = r->ends + i * END_COUNT;
+        (void)close(ends[END_FROM]);
+        (void)close(ends[END_TO]);
+        ends[END_FROM] = -1;
+        ends[END_TO] = -1;
     }
 }
 
 static void relay_close(struct relay *r)
 {
-    for (size_t i = 0; r->pairs != NULL && i < r->setup->pairs; i++) {
-        close_if(r->pairs[i].out);
-        close_if(r->pairs[i].in);
-        close_if(r->pairs[i].from);
-        close_if(r->pairs[i].to);
-    }
-    close_if(r->listener);
-    close_if(r->epoll_fd);
+    bench_tcp_pairs_close(r->ends, r->setup->pairs * END_COUNT / 2);
+    (void)close(r->epoll_fd);
     mem_free(r->pairs);
     mem_free(r->bytes);
 }
 
-static bool relay_open(struct relay *r)
-{
-    r->pairs = mem_calloc(r->setup->pairs, sizeof(*r->pairs));
-    r->bytes = mem_calloc(1, r->setup->size);
-    for (size_t i = 0; r->pairs != NULL && i < r->setup->pairs; i++) {
-        r->pairs[i] = (struct relay_pair){.out = -1, .in = -1, .from = -1, .to = -1};
-    }
-    r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    return r->pairs != NULL && r->bytes != NULL && r->epoll_fd >= 0 && pairs_connect(r);
-}
-
-/* The CPU of a child that has been killed. */
-static uint64_t child_end(pid_t child)
-{
-    struct rusage usage;
-    pid_t ended;
-    (void)kill(child, SIGKILL);
-    do {
-        ended = wait4(child, NULL, 0, &usage);
-    } while (ended < 0 && errno == EINTR);
-    if (ended != child) {
-        return 0;
-    }
-    const uint64_t us =
-        ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000 +
-        (uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec;
-    return us * 1000;
-}
-
 bool bench_bare_relay(const struct bench_bare_relay *setup, struct bench_bare_relay_result *result)
 {
-    struct relay r = {.setup = setup, .listener = -1, .epoll_fd = -1};
+    struct relay r = {.setup = setup};
     *result = (struct bench_bare_relay_result){0};
-    bool good = relay_open(&r);
-    if (good) {
-        const pid_t child = fork();
-        if (child == 0) {
-            relay_main(&r);
-        }
-        good = child > 0 && drive(&r, result);
-        const uint64_t cpu_ns = child > 0 ? child_end(child) : 0;
-        if (good && result->ns.count > 0) {
-            result->cpu_ns = (double)cpu_ns / (double)result->ns.count;
-        }
-    }
+    const pid_t child = relay_open(&r) ? process_start(relay_child, &r) : -1;
+    relay_leave(&r);
+    const bool good = child > 0 && drive(&r, result) && result->ns.count > 0;
+    const uint64_t cpu_ns = process_kill(child);
     relay_close(&r);
-    return good && result->ns.count > 0;
+    result->cpu_ns = good ? (double)cpu_ns / (double)result->ns.count : 0;
+    return good;
 }

@@ -1,14 +1,56 @@
 #include "bench/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND_NS   UINT64_C(1000000000)
 #define ALIVE_MAX   4096u
 #define STAT_PARENT 4
 #define STAT_UTIME  14
+
+/* ---- children ------------------------------------------------------------------------------ */
+
+pid_t process_start(void (*run)(const void *ctx), const void *ctx)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        run(ctx);
+        _exit(127);
+    }
+    return child;
+}
+
+bool process_ended(pid_t child)
+{
+    return waitpid(child, NULL, WNOHANG) == child;
+}
+
+static uint64_t time_ns(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * SECOND_NS + (uint64_t)time->tv_usec * 1000;
+}
+
+uint64_t process_kill(pid_t child)
+{
+    struct rusage usage = {0};
+    if (child <= 0) {
+        return 0;
+    }
+    (void)kill(child, SIGKILL);
+    while (wait4(child, NULL, 0, &usage) < 0 && errno == EINTR) {
+    }
+    return time_ns(&usage.ru_utime) + time_ns(&usage.ru_stime);
+}
+
+/* ---- what they cost ------------------------------------------------------------------------ */
 
 /* Reads /proc/PID/`name`; "" if it cannot be. */
 static void proc_read(pid_t pid, const char *name, char *to, size_t size)

@@ -1,7 +1,8 @@
-/* What a process costs, with all that it has started: a server may be a master with workers.
+/* Children of ours; and what a process costs, with all that it has started: a server may be a
+ * master with workers.
  *
- * Read from /proc; what cannot be read counts 0. A child that somebody has waited for is in its
- * parent's CPU.
+ * Costs are read from /proc; what cannot be read counts 0. A child that somebody has waited for is
+ * in its parent's CPU.
  *
  * Thread: one.  Memory: none. */
 #ifndef BENCH_PROCESS_H
@@ -12,6 +13,15 @@
 #include <sys/types.h>
 
 #define PROCESS_TREE_MAX 256u
+
+/* A child that does `run` and ends; whatever ends us ends it. -1: there is none, and errno says
+ * why. */
+MUST_USE pid_t process_start(void (*run)(const void *ctx), const void *ctx);
+/* Whether a child has ended by now; it has then been waited for. */
+bool process_ended(pid_t child);
+/* kill -9 for a child, as a crash would, and waits for its end. Its CPU, and that of the children
+ * it has waited for; 0 where `child` is none. */
+uint64_t process_kill(pid_t child);
 
 /* `root` and its descendants, itself first; the count, 0 where there is no such process. More than
  * fit are left out. */

@@ -3,20 +3,17 @@
 #include "base/bytes.h"
 #include "bench/bench.h"
 #include "bench/process.h"
+#include "bench/tcp.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,65 +23,45 @@
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static struct sockaddr_in address_of(uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-/* 0: none. Somebody else may take it before the server does; then the server says so. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = address_of(0);
-    socklen_t size = sizeof(address);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, size) == 0 &&
-                       getsockname(fd, (struct sockaddr *)&address, &size) == 0;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return bound ? ntohs(address.sin_port) : 0;
-}
-
-/* Whether it takes connections, and says 200 to `path` if there is one. */
+/* Whether it takes connections, and says 200 to `path`. */
 static bool is_ready(uint16_t port, const char *path)
 {
-    const struct sockaddr_in address = address_of(port);
     char text[256];
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ready = fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-    if (ready && path != NULL) {
-        const int size = snprintf(text, sizeof(text),
-                                  "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", path);
-        ready = send(fd, text, (size_t)size, MSG_NOSIGNAL) == size &&
-                recv(fd, text, sizeof(text), 0) > 12 && memcmp(text + 9, "200", 3) == 0;
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
+    const int fd = bench_tcp_connect(port);
+    const int size = snprintf(text, sizeof(text),
+                              "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", path);
+    const bool ready = send(fd, text, (size_t)size, MSG_NOSIGNAL) == size &&
+                       recv(fd, text, sizeof(text), 0) > 12 && memcmp(text + 9, "200", 3) == 0;
+    (void)close(fd);
     return ready;
 }
 
-static _Noreturn void server_exec(const struct bench *bench)
+struct server_child {
+    const struct bench *bench;
+    int log_fd;
+};
+
+static void server_exec(const void *ctx)
 {
+    const struct server_child *child = ctx;
+    const struct bench *bench = child->bench;
     char data[BENCH_PATH_SIZE + 8];
-    char log[BENCH_PATH_SIZE + 8];
     char address[32];
     const char *argv[BENCH_ARGV_MAX] = {0};
     (void)snprintf(data, sizeof(data), "%s/data", bench->server.folder);
-    (void)snprintf(log, sizeof(log), "%s/log", bench->server.folder);
     (void)snprintf(address, sizeof(address), "127.0.0.1:%u", bench->server.port);
     (void)bench->adapter->server_argv(bench->options, data, address, argv);
-    /* Whatever ends us ends it, and a ^C at the terminal is for us alone. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)setpgid(0, 0);
-    const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0 && dup2(fd, STDERR_FILENO) >= 0) {
-        /* exec takes char *const for history's sake; it changes nothing. */
-        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
-        (void)dprintf(fd, "cannot run %s: %s\n", argv[0], strerror(errno));
-    }
-    _exit(127);
+    (void)setpgid(0, 0); /* a ^C at the terminal is for us alone */
+    (void)dup2(child->log_fd, STDOUT_FILENO);
+    (void)dup2(child->log_fd, STDERR_FILENO);
+    /* exec takes char *const for history's sake; it changes nothing. */
+    (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+    (void)dprintf(child->log_fd, "cannot run %s: %s\n", argv[0], strerror(errno));
+}
+
+static void log_path(const struct bench *bench, char to[static BENCH_PATH_SIZE + 8])
+{
+    (void)snprintf(to, BENCH_PATH_SIZE + 8, "%s/log", bench->server.folder);
 }
 
 /* The end of what it said, for the failure. */
@@ -92,15 +69,13 @@ static void fail_with_log(struct bench *bench, const char *what)
 {
     char path[BENCH_PATH_SIZE + 8];
     char text[201] = "";
-    (void)snprintf(path, sizeof(path), "%s/log", bench->server.folder);
+    log_path(bench, path);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        const off_t end = lseek(fd, 0, SEEK_END);
-        const off_t from = end > (off_t)sizeof(text) - 1 ? end - ((off_t)sizeof(text) - 1) : 0;
-        const ssize_t got = pread(fd, text, sizeof(text) - 1, from);
-        text[got > 0 ? got : 0] = '\0';
-        (void)close(fd);
-    }
+    const off_t end = lseek(fd, 0, SEEK_END);
+    const off_t from = end > (off_t)sizeof(text) - 1 ? end - ((off_t)sizeof(text) - 1) : 0;
+    const ssize_t got = pread(fd, text, sizeof(text) - 1, from);
+    text[got > 0 ? got : 0] = '\0';
+    (void)close(fd);
     bench_fail(bench, "%s: %s", what, text);
 }
 
@@ -108,12 +83,15 @@ static bool wait_ready(struct bench *bench, uint64_t began_ns)
 {
     struct bench_server *server = &bench->server;
     while (!is_ready(server->port, bench->adapter->ready_path)) {
-        if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
+        if (process_ended(server->pid)) {
             server->pid = 0;
             fail_with_log(bench, "the server ended at once");
             return false;
         }
-        if (bench_now_ns() - began_ns > READY_SECONDS_MAX * BENCH_NS || !bench_going(bench)) {
+        if (!bench_going(bench)) {
+            return false; /* a signal */
+        }
+        if (bench_now_ns() - began_ns > READY_SECONDS_MAX * BENCH_NS) {
             fail_with_log(bench, "the server was not ready in time");
             return false;
         }
@@ -127,13 +105,19 @@ bool bench_server_restart(struct bench *bench, uint64_t *ret_ns)
     struct bench_server *server = &bench->server;
     ASSERT(server->folder[0] != '\0' && server->pid == 0);
     const uint64_t began_ns = bench_now_ns();
-    const pid_t pid = fork();
-    if (pid < 0) {
-        bench_fail(bench, "fork: %s", strerror(errno));
+    char path[BENCH_PATH_SIZE + 8];
+    log_path(bench, path);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        bench_fail(bench, "cannot write %s: %s", path, strerror(errno));
         return false;
     }
-    if (pid == 0) {
-        server_exec(bench);
+    const pid_t pid = process_start(server_exec, &(struct server_child){bench, fd});
+    const int error = errno;
+    (void)close(fd);
+    if (pid < 0) {
+        bench_fail(bench, "cannot start the server: %s", strerror(error));
+        return false;
     }
     server->pid = pid;
     server->ours = true;
@@ -156,12 +140,14 @@ bool bench_server_start(struct bench *bench)
         server->folder[0] = '\0';
         return false;
     }
-    server->port = free_port();
     uint64_t ready_ns = 0;
-    if (server->port == 0) {
-        bench_fail(bench, "there is no free port");
+    /* Somebody else may take it before the server does; then the server says so. */
+    const int fd = bench_tcp_listen(&server->port);
+    if (fd < 0) {
+        bench_fail(bench, "there is no free port: %s", strerror(errno));
         return false;
     }
+    (void)close(fd);
     return bench_server_restart(bench, &ready_ns);
 }
 
@@ -170,9 +156,8 @@ bool bench_server_start(struct bench *bench)
 void bench_server_kill(struct bench *bench)
 {
     struct bench_server *server = &bench->server;
-    if (server->ours && server->pid > 0) {
-        (void)kill(server->pid, SIGKILL);
-        (void)waitpid(server->pid, NULL, 0);
+    if (server->ours) {
+        (void)process_kill(server->pid);
         server->pid = 0;
     }
 }
@@ -180,19 +165,17 @@ void bench_server_kill(struct bench *bench)
 void bench_server_end(struct bench *bench)
 {
     struct bench_server *server = &bench->server;
-    if (!server->ours || server->pid <= 0) {
-        return;
-    }
-    (void)kill(server->pid, SIGTERM);
+    ASSERT(server->ours && server->pid > 0);
     const uint64_t end = bench_now_ns() + END_SECONDS_MAX * BENCH_NS;
-    while (bench_now_ns() < end) {
-        if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
-            server->pid = 0;
+    (void)kill(server->pid, SIGTERM);
+    while (!process_ended(server->pid)) {
+        if (bench_now_ns() > end) {
+            bench_server_kill(bench);
             return;
         }
         (void)usleep(READY_POLL_USEC);
     }
-    bench_server_kill(bench);
+    server->pid = 0;
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
@@ -261,9 +244,8 @@ static uint64_t walk(const struct bench *bench,
     char data[BENCH_PATH_SIZE + 8];
     (void)snprintf(data, sizeof(data), "%s/data", bench->server.folder);
     walked_bytes = 0;
-    if (bench->server.folder[0] != '\0') {
-        (void)nftw(data, visit, 16, FTW_PHYS);
-    }
+    ASSERT(bench->server.folder[0] != '\0');
+    (void)nftw(data, visit, 16, FTW_PHYS);
     return walked_bytes;
 }
 

@@ -24,7 +24,8 @@ struct bench_server {
     bool ours; /* it is our child */
 };
 
-/* Makes the folder, starts the server, waits until it is ready. False: the bench says why. */
+/* Makes the folder, starts the server, waits until it is ready. False: the bench says why, or there
+ * was a signal. */
 MUST_USE bool bench_server_start(struct bench *bench);
 /* kill -9, as a crash would. */
 void bench_server_kill(struct bench *bench);
@@ -35,7 +36,8 @@ MUST_USE bool bench_server_restart(struct bench *bench, uint64_t *ret_ns);
 /* Ends it if it is ours, and removes the folder. */
 void bench_server_close(struct bench *bench);
 
-/* Asks the kernel to forget what it has cached of the data; bytes that are still cached. */
+/* Of a server of our own: asks the kernel to forget what it has cached of the data; bytes that are
+ * still cached. */
 uint64_t bench_server_chill(const struct bench *bench);
 /* Size of all files of the data directory. */
 uint64_t bench_server_disk_bytes(const struct bench *bench);

@@ -10,15 +10,17 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static _Thread_local struct {
@@ -62,8 +64,18 @@ int64_t failing_blocks(void)
     return atomic_load_explicit(&blocks, memory_order_relaxed); /* a count, no order */
 }
 
+static _Thread_local bool let_through;
+
+void failing_let_through(bool all)
+{
+    let_through = all;
+}
+
 static bool due(enum failing_call call, int *ret_error)
 {
+    if (let_through) {
+        return false;
+    }
     const uint64_t count = ++faults[call].calls;
     const uint64_t nth = faults[call].nth;
     if (nth == 0 || count < nth || count - nth >= faults[call].times) {
@@ -80,12 +92,16 @@ const char *failing_name(enum failing_call call)
     static const char *const names[] = {
         NAME(accept4),
         NAME(bind),
+        NAME(connect),
         NAME(epoll_create1),
         NAME(epoll_ctl),
+        NAME(epoll_pwait2),
+        NAME(epoll_wait),
         NAME(eventfd),
         NAME(fdatasync),
         NAME(fdopendir),
         NAME(flock),
+        NAME(fork),
         NAME(fstat64),
         NAME(fstatat64),
         NAME(fstatvfs64),
@@ -93,6 +109,7 @@ const char *failing_name(enum failing_call call)
         NAME(ftruncate64),
         NAME(getaddrinfo),
         NAME(getrandom),
+        NAME(getsockname),
         NAME(io_uring_queue_init_params),
         NAME(io_uring_submit),
         NAME(listen),
@@ -103,8 +120,10 @@ const char *failing_name(enum failing_call call)
         NAME(mem_strdup),
         NAME(mkdir),
         NAME(mkdirat),
+        NAME(mkdtemp),
         NAME(open64),
         NAME(openat64),
+        NAME(pipe2),
         NAME(pread64),
         NAME(pthread_create),
         NAME(pthread_mutex_init),
@@ -120,6 +139,7 @@ const char *failing_name(enum failing_call call)
         NAME(syncfs),
         NAME(sysconf),
         NAME(unlinkat),
+        NAME(wait4),
         NAME(write),
     };
 #undef NAME
@@ -145,12 +165,16 @@ const char *failing_name(enum failing_call call)
 WRAP(accept4, int, (int fd, struct sockaddr *address, socklen_t *size, int flags),
      (fd, address, size, flags), -1)
 WRAP(bind, int, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), -1)
+WRAP(connect, int, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size), -1)
 WRAP(epoll_create1, int, (int flags), (flags), -1)
 WRAP(epoll_ctl, int, (int fd, int op, int of, struct epoll_event *event), (fd, op, of, event), -1)
+WRAP(epoll_wait, int, (int fd, struct epoll_event *events, int count, int wait),
+     (fd, events, count, wait), -1)
 WRAP(eventfd, int, (unsigned count, int flags), (count, flags), -1)
 WRAP(fdatasync, int, (int fd), (fd), -1)
 WRAP(fdopendir, DIR *, (int fd), (fd), NULL)
 WRAP(flock, int, (int fd, int what), (fd, what), -1)
+WRAP(fork, pid_t, (void), (), -1)
 WRAP(fstat64, int, (int fd, struct stat *to), (fd, to), -1)
 WRAP(fstatat64, int, (int at, const char *name, struct stat *to, int flags), (at, name, to, flags),
      -1)
@@ -161,9 +185,12 @@ WRAP(getaddrinfo, int,
      (const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found),
      (host, service, hints, found), error)
 WRAP(getrandom, ssize_t, (void *to, size_t size, unsigned flags), (to, size, flags), -1)
+WRAP(getsockname, int, (int fd, struct sockaddr *to, socklen_t *size), (fd, to, size), -1)
 WRAP(listen, int, (int fd, int backlog), (fd, backlog), -1)
 WRAP(mkdir, int, (const char *name, mode_t mode), (name, mode), -1)
 WRAP(mkdirat, int, (int at, const char *name, mode_t mode), (at, name, mode), -1)
+WRAP(mkdtemp, char *, (char *name), (name), NULL)
+WRAP(pipe2, int, (int ends[2], int flags), (ends, flags), -1)
 WRAP(pread64, ssize_t, (int fd, void *to, size_t size, off_t at), (fd, to, size, at), -1)
 WRAP(pthread_create, int,
      (pthread_t * thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg),
@@ -184,6 +211,8 @@ WRAP(socket, int, (int family, int type, int protocol), (family, type, protocol)
 WRAP(syncfs, int, (int fd), (fd), -1)
 WRAP(sysconf, long, (int name), (name), -1)
 WRAP(unlinkat, int, (int at, const char *name, int flags), (at, name, flags), -1)
+WRAP(wait4, pid_t, (pid_t child, int *status, int flags, struct rusage *usage),
+     (child, status, flags, usage), -1)
 WRAP(write, ssize_t, (int fd, const void *from, size_t size), (fd, from, size), -1)
 
 /* With or without a mode. */
@@ -219,6 +248,26 @@ int __wrap_openat64(int at, const char *name, int flags, ...)
         return -1;
     }
     return __real_openat64(at, name, flags, mode);
+}
+
+int (*failing_instead_of_epoll_pwait2)(int fd, struct epoll_event *events, int count,
+                                       const struct timespec *wait);
+int __real_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *wait,
+                        const sigset_t *mask);
+int __wrap_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *wait,
+                        const sigset_t *mask);
+
+int __wrap_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *wait,
+                        const sigset_t *mask)
+{
+    int error = 0;
+    if (due(FAILING_epoll_pwait2, &error)) {
+        errno = error;
+        return -1;
+    }
+    return failing_instead_of_epoll_pwait2 != NULL
+               ? failing_instead_of_epoll_pwait2(fd, events, count, wait)
+               : __real_epoll_pwait2(fd, events, count, wait, mask);
 }
 
 /* liburing's tell their errors by what they return. */

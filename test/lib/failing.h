@@ -9,6 +9,7 @@
 #ifndef TEST_FAILING_H
 #define TEST_FAILING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,12 +17,16 @@
 enum failing_call {
     FAILING_accept4,
     FAILING_bind,
+    FAILING_connect,
     FAILING_epoll_create1,
     FAILING_epoll_ctl,
+    FAILING_epoll_pwait2,
+    FAILING_epoll_wait,
     FAILING_eventfd,
     FAILING_fdatasync,
     FAILING_fdopendir,
     FAILING_flock,
+    FAILING_fork,
     FAILING_fstat64,
     FAILING_fstatat64,
     FAILING_fstatvfs64,
@@ -29,6 +34,7 @@ enum failing_call {
     FAILING_ftruncate64,
     FAILING_getaddrinfo,
     FAILING_getrandom,
+    FAILING_getsockname,
     FAILING_io_uring_queue_init_params,
     FAILING_io_uring_submit,
     FAILING_listen,
@@ -39,8 +45,10 @@ enum failing_call {
     FAILING_mem_strdup,
     FAILING_mkdir,
     FAILING_mkdirat,
+    FAILING_mkdtemp,
     FAILING_open64,
     FAILING_openat64,
+    FAILING_pipe2,
     FAILING_pread64,
     FAILING_pthread_create,
     FAILING_pthread_mutex_init,
@@ -56,6 +64,7 @@ enum failing_call {
     FAILING_syncfs,
     FAILING_sysconf,
     FAILING_unlinkat,
+    FAILING_wait4,
     FAILING_write,
     FAILING_COUNT,
 };
@@ -73,6 +82,13 @@ uint64_t failing_calls(enum failing_call call);
 /* How many of them have failed. */
 uint64_t failing_hits(enum failing_call call);
 const char *failing_name(enum failing_call call);
+/* Whether the thread's calls are neither counted nor failed: for what a test does between. */
+void failing_let_through(bool all);
+/* What is called where epoll_pwait2() does not fail; NULL: itself. */
+struct epoll_event;
+struct timespec;
+extern int (*failing_instead_of_epoll_pwait2)(int fd, struct epoll_event *events, int count,
+                                              const struct timespec *wait);
 /* What is done to a ring before its entries are handed over; NULL: nothing. */
 struct io_uring;
 extern void (*failing_before_submit)(struct io_uring *ring);
