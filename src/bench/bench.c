@@ -22,6 +22,7 @@ static void on_signal(int number)
 void bench_signals_init(void)
 {
     const struct sigaction action = {.sa_handler = on_signal};
+    stop_signal = 0;
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
 }
@@ -94,7 +95,8 @@ uint64_t bench_violations(const struct bench *bench)
 
 void *bench_alloc(struct bench *bench, size_t count, size_t size)
 {
-    void *block = mem_calloc(count == 0 ? 1 : count, size);
+    ASSERT(count > 0);
+    void *block = mem_calloc(count, size);
     if (block == NULL) {
         bench_fail(bench, "out of memory");
     }

@@ -27,7 +27,7 @@ double plot_nice(double value)
         return 1;
     }
     const double decade = pow(10, floor(log10(value)));
-    const double steps[] = {1, 2, 5, 10};
+    const double steps[] = {1, 2, 5};
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         /* A hair more, for what rounding makes of an exact one. */
         if (value <= steps[i] * decade * (1 + 1e-9)) {

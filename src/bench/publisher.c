@@ -101,7 +101,8 @@ bool bench_publisher_open(struct bench *bench, struct bench_publisher *publisher
 {
     struct bench_publisher *p = publisher;
     ASSERT(setup->channel_count > 0 && setup->inflight > 0);
-    *p = (struct bench_publisher){.setup = *setup, .next_id = BENCH_ID_FIRST};
+    *p = (struct bench_publisher){
+        .setup = *setup, .next_id = BENCH_ID_FIRST, .out_bytes_max = UNACKED_BYTES_MAX};
     uint64_t slots = 1;
     /* Answers overtake one another: more slots than may be in use, so that one that is late blocks
      * few. */
@@ -135,7 +136,7 @@ bool bench_publisher_free(const struct bench_publisher *publisher)
 {
     const struct bench_publisher *p = publisher;
     if (p->made.id_at == 0) {
-        return !p->conn.wants_write && p->conn.out.size < UNACKED_BYTES_MAX;
+        return !p->conn.wants_write && p->conn.out.size < p->out_bytes_max;
     }
     return p->inflight < p->setup.inflight && p->slots[p->next_id & p->slot_mask].id == 0;
 }
@@ -165,6 +166,8 @@ void bench_publisher_send(struct bench_publisher *publisher, uint64_t due_ns)
     if ((adapter->begin != NULL && adapter->begin(&p->conn, &p->made) != RC_OK) ||
         buf_reserve(out, p->made.frame.size) != RC_OK) {
         bench_fail(bench, "out of memory");
+        p->setup.inflight = 0; /* or loads would try for ever: see bench_publisher_free() */
+        p->out_bytes_max = 0;
         return;
     }
     const uint32_t channel = p->turn;
@@ -189,7 +192,7 @@ void bench_publisher_settle(struct bench_publisher *publisher)
     if (publisher->conn.bench == NULL || publisher->conn.bench->failure[0] != '\0') {
         return;
     }
-    for (uint64_t i = 0; publisher->slots != NULL && i <= publisher->slot_mask; i++) {
+    for (uint64_t i = 0; i <= publisher->slot_mask; i++) {
         if (publisher->slots[i].id != 0) {
             bench_violated(publisher->conn.bench, BENCH_VIOLATION_UNACKED,
                            "publisher %u got no answer to %" PRIu64, publisher->conn.setup.index,

@@ -41,10 +41,11 @@ struct bench_publisher {
     uint64_t slot_mask;
     uint64_t next_id;
     uint64_t inflight;
-    uint64_t sent;     /* messages */
-    uint32_t turn;     /* the channel that is next */
-    uint64_t *numbers; /* by own channel: the last one sent */
-    uint64_t *seqs;    /* by own channel: the last one told */
+    size_t out_bytes_max; /* without answers: what may wait for a socket */
+    uint64_t sent;        /* messages */
+    uint32_t turn;        /* the channel that is next */
+    uint64_t *numbers;    /* by own channel: the last one sent */
+    uint64_t *seqs;       /* by own channel: the last one told */
 };
 
 /* False: the bench says why. The connection is ready after bench_conns_wait(). */
@@ -52,7 +53,7 @@ MUST_USE bool bench_publisher_open(struct bench *bench, struct bench_publisher *
                                    uint32_t index, const struct bench_publisher_setup *setup);
 /* All zero is allowed. */
 void bench_publisher_close(struct bench_publisher *publisher);
-/* Whether one more publish may be under way. */
+/* Whether one more publish may be under way; never again after one that failed. */
 bool bench_publisher_free(const struct bench_publisher *publisher);
 /* Queues one publish, a batch of --batch messages. */
 void bench_publisher_send(struct bench_publisher *publisher, uint64_t due_ns);

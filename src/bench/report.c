@@ -44,10 +44,9 @@ void bench_report_machine(char *to, size_t size)
     struct utsname name;
     char cpu[128];
     cpu_name(cpu, sizeof(cpu));
-    const bool known = uname(&name) == 0;
-    (void)snprintf(to, size, "%s %s, %ld x %s", known ? name.sysname : "?",
-                   known ? name.release : "", sysconf(_SC_NPROCESSORS_ONLN),
-                   cpu[0] != '\0' ? cpu : "CPU");
+    (void)uname(&name); /* fails for a bad address only */
+    (void)snprintf(to, size, "%s %s, %ld x %s", name.sysname, name.release,
+                   sysconf(_SC_NPROCESSORS_ONLN), cpu[0] != '\0' ? cpu : "CPU");
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */
@@ -106,6 +105,8 @@ static void json_text(FILE *to, const char *name, const char *value)
     struct buf text = {0};
     if (json_encode_string(&text, bytes_of_text(value)) == RC_OK) {
         (void)fprintf(to, "\"%s\":%.*s,", name, (int)text.size, (const char *)text.data);
+    } else {
+        (void)fprintf(to, "\"%s\":null,", name); /* out of memory */
     }
     buf_deinit(&text);
 }

@@ -40,6 +40,7 @@ int bench_run(const struct bench_options *options, const struct bench_adapter *a
 {
     struct bench *bench = mem_calloc(1, sizeof(*bench)); /* too large for a stack */
     if (bench == NULL) {
+        (void)fprintf(stderr, "seriatim: out of memory\n");
         return 1;
     }
     bench_signals_init();

@@ -100,6 +100,9 @@ static void rows(struct fanout *f)
 static void row_bare(struct fanout *f)
 {
     struct bench *bench = f->bench;
+    if (f->frame_bytes == 0) {
+        return; /* nothing was delivered: there is nothing to hold against it */
+    }
     const double bare_us = bench_bare_send_ns(f->count, f->frame_bytes) / 1e3;
     const double own_us =
         (double)bench->window.server_cpu_ns / 1e3 / (double)(bench->window.counts.delivered | 1);

@@ -214,14 +214,14 @@ static void pairs_run(struct bench *bench)
 static void lone_run(struct bench *bench)
 {
     struct pairs p = {.bench = bench, .count = 1, .going = true};
+    ASSERT(bench->options->rate > 0); /* it has a default */
     const size_t size = (size_t)bench->options->payload + RECORD_HEAD;
     const bool probes = bench_bare_sync_open(bench, size, &p.sync);
     p.probes = probes;
     run(&p);
     if (probes) {
-        const uint64_t rate = bench->options->rate;
         struct bench_bare_relay setup = {
-            .pairs = 1, .gap_ns = rate == 0 ? 0 : BENCH_NS / rate, .sync = &p.sync};
+            .pairs = 1, .gap_ns = BENCH_NS / bench->options->rate, .sync = &p.sync};
         relay_rows(bench, &setup, "bare_syncing_relay_us_p50", "bare_syncing_relay_us_p99", NULL);
         bench_bare_sync_close(&p.sync);
     }

@@ -154,16 +154,19 @@ static void parse_upgrade(struct bench_conn *conn, struct bytes data, size_t *re
     if (rc == RC_AGAIN) {
         return;
     }
-    struct buf text = {0};
-    if (rc == RC_OK) {
-        conn->stage = STAGE_OPEN;
-        event->type = BENCH_EVENT_OTHER;
-    }
-    const bool cumulative = conn->bench->options->cumulative;
-    if (rc != RC_OK ||
-        append_command(conn, bench_codec_connect(conn->codec, &text, cumulative), &text) != RC_OK) {
+    if (rc != RC_OK) {
+        const uint8_t *end = memchr(data.data, '\r', data.size); /* of its first line */
+        ASSERT(end != NULL);
         *ret_used = data.size;
-        failed(event, data);
+        failed(event, bytes_of(data.data, (size_t)(end - data.data)));
+        return;
+    }
+    struct buf text = {0};
+    const bool cumulative = conn->bench->options->cumulative;
+    conn->stage = STAGE_OPEN;
+    event->type = BENCH_EVENT_OTHER;
+    if (append_command(conn, bench_codec_connect(conn->codec, &text, cumulative), &text) != RC_OK) {
+        failed(event, BYTES_LITERAL("out of memory"));
     }
 }
 
@@ -253,9 +256,8 @@ static size_t seriatim_argv(const struct bench_options *options, const char *fol
         argv[count++] = options->durability;
     }
     for (char **flag = options->server_flags; flag != NULL && *flag != NULL; flag++) {
-        if (count < BENCH_ARGV_MAX - 1) { /* the options were checked */
-            argv[count++] = *flag;
-        }
+        ASSERT(count < BENCH_ARGV_MAX - 1); /* the options were checked */
+        argv[count++] = *flag;
     }
     return count;
 }

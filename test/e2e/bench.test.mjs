@@ -369,6 +369,13 @@ test('a server that refuses is quoted, also where no answer was asked for', asyn
   await own.kill();
 });
 
+test('who is no server of ours is quoted by the first line of its answer', async () => {
+  const run = await bench(['publish', '--url', `${new URL(server.ws).origin}/nowhere`, ...short]);
+  assert.equal(run.code, 1);
+  assert.equal(run.told.failure, 'connection 0: HTTP/1.1 404 Not Found');
+  assert.match(run.stderr, /^seriatim: connection 0: HTTP\/1\.1 404 Not Found\n/);
+});
+
 test('where nobody listens it fails at once', async () => {
   const run = await bench(['lone', '--url', `ws://127.0.0.1:${await freePort()}/v1/ws`]);
   assert.equal(run.code, 1);
