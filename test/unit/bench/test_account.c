@@ -315,6 +315,112 @@ static void what_failed_accuses_nobody(void **state)
     assert_int_equal(bench.row_count, 0);
 }
 
+/* ---- a protocol that tells less ------------------------------------------------------------- */
+
+static struct bench_adapter plain;
+
+static void tell_less(void)
+{
+    plain = bench_adapter_seriatim;
+    plain.seqs = false;
+    bench.adapter = &plain;
+}
+
+static void without_seqs_the_stamp_alone_says_what_came(void **state)
+{
+    (void)state;
+    tell_less();
+    subscribe(BENCH_FROM_LATEST, 0);
+    hear_as(0, 7, 4); /* the first one that comes is the first */
+    hear_as(0, 8, 4);
+    assert_int_equal(bench_violations(&bench), 0);
+    hear_as(0, 8, 4);
+    assert_int_equal(count(BENCH_VIOLATION_DUPLICATED), 1);
+    open_publisher(true);
+    bench_publisher_send(&publisher, bench_now_ns());
+    answer(0, 0);
+    assert_int_equal(count(BENCH_VIOLATION_ACK), 0);
+    assert_int_equal(bench.counts.acked, 1);
+}
+
+/* One that has seqs must tell them. */
+static void an_answer_without_its_seq_is_wrong(void **state)
+{
+    (void)state;
+    open_publisher(true);
+    bench_publisher_send(&publisher, bench_now_ns());
+    answer(0, 0);
+    assert_int_equal(count(BENCH_VIOLATION_ACK), 1);
+}
+
+/* It came, changed, in its place: that is told once, and is no gap. */
+static void what_was_changed_in_its_place_is_no_gap(void **state)
+{
+    (void)state;
+    subscribe(BENCH_FROM_LATEST, 1);
+    hear(1);
+    hear_as(2, 2, 5); /* of another channel */
+    hear(3);
+    hear_as(0, 4, 5);
+    assert_int_equal(count(BENCH_VIOLATION_CHANGED), 2);
+    assert_int_equal(count(BENCH_VIOLATION_GAP), 0);
+    bench_subscriber_settle(&subscriber, 3);
+    assert_int_equal(count(BENCH_VIOLATION_LOST), 0);
+}
+
+/* More than was published: there is nobody else. */
+static void what_nobody_published_is_one_too_many(void **state)
+{
+    (void)state;
+    subscribe(BENCH_FROM_LATEST, 1);
+    bench_subscriber_settle(&subscriber, 0); /* nothing, of nothing */
+    assert_int_equal(bench_violations(&bench), 0);
+    hear(1);
+    hear(2);
+    bench_subscriber_settle(&subscriber, 1);
+    assert_int_equal(bench_violations(&bench), 1);
+    struct bench_subscriber never = {0}; /* not opened: a signal came before */
+    bench_subscriber_settle(&never, 5);
+    assert_int_equal(bench_violations(&bench), 1);
+}
+
+static void other_events_are_not_theirs(void **state)
+{
+    (void)state;
+    subscribe(BENCH_FROM_LATEST, 1);
+    open_publisher(true);
+    const struct bench_event published = {.type = BENCH_EVENT_PUBLISHED, .id = 1, .count = 1};
+    subscriber.conn.setup.on_event(&subscriber.conn, &published);
+    const struct bench_event ready = {.type = BENCH_EVENT_READY};
+    publisher.conn.setup.on_event(&publisher.conn, &ready);
+    publisher.made.id_at = 0; /* it has asked for no answers */
+    publisher.conn.setup.on_event(&publisher.conn, &published);
+    assert_int_equal(bench_violations(&bench), 0);
+}
+
+static void a_template_without_a_channel_goes_out_as_it_is(void **state)
+{
+    (void)state;
+    open_publisher(true);
+    publisher.made.channel_at = 0;
+    struct buf *out = &publisher.conn.out;
+    const size_t before = out->size;
+    bench_publisher_send(&publisher, bench_now_ns());
+    assert_int_equal(out->size - before, publisher.made.frame.size);
+}
+
+/* Only so many are told in full. */
+static void of_many_violations_some_are_examples(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        bench_violated(&bench, BENCH_VIOLATION_GAP, "number %u", i);
+    }
+    assert_int_equal(count(BENCH_VIOLATION_GAP), 100);
+    assert_int_equal(bench.example_count, BENCH_EXAMPLES);
+    assert_string_equal(bench.examples[0], "gaps: number 0");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -332,6 +438,13 @@ int main(void)
         CASE(in_a_shared_channel_seqs_only_rise),
         CASE(latency_counts_from_when_it_was_due_also_behind_the_end),
         CASE(what_failed_accuses_nobody),
+        CASE(without_seqs_the_stamp_alone_says_what_came),
+        CASE(an_answer_without_its_seq_is_wrong),
+        CASE(what_was_changed_in_its_place_is_no_gap),
+        CASE(what_nobody_published_is_one_too_many),
+        CASE(other_events_are_not_theirs),
+        CASE(a_template_without_a_channel_goes_out_as_it_is),
+        CASE(of_many_violations_some_are_examples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* bench/report, bench/plot: the JSON is JSON, the page is whole, escapes what is foreign, and loads
  * nothing from anywhere. */
+#include "base/mem.h"
 #include "bench/report.h"
 
 #include <jansson.h>
@@ -8,6 +9,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -93,6 +96,21 @@ static void the_json_has_all_of_it(void **state)
     free(text);
 }
 
+/* Out of memory: it is JSON all the same. */
+static void a_text_that_cannot_be_had_is_null(void **state)
+{
+    (void)state;
+    mem_fault_set(1, 1);
+    char *text = written(bench_report_json);
+    mem_fault_set(0, 0);
+    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_is_null(json_object_get(object, "scenario")));
+    assert_true(json_is_null(json_object_get(object, "failure")));
+    assert_true(at(object, "account", "gaps") == 1);
+    json_decref(object);
+    free(text);
+}
+
 static void the_page_is_whole_and_its_own(void **state)
 {
     (void)state;
@@ -165,14 +183,140 @@ static void a_plot_without_points_is_none(void **state)
     free(text);
 }
 
+static void draw(const struct plot *plot, char **ret_text)
+{
+    size_t size = 0;
+    FILE *to = open_memstream(ret_text, &size);
+    plot_svg(to, plot);
+    assert_int_equal(fclose(to), 0);
+    assert_non_null(strstr(*ret_text, "</svg>\n"));
+    assert_null(strstr(*ret_text, "nan"));
+    assert_null(strstr(*ret_text, "inf"));
+}
+
+/* One point, all the same, nothing at all: axes have room all the same. */
+static void a_plot_of_little_is_drawn_as_well(void **state)
+{
+    (void)state;
+    static const float x[3] = {0, 0, 0};
+    static const float zero[3] = {0, 0, 0};
+    static const float ten[3] = {10, 10, 10};
+    static const float some[3] = {0, 10, 5};
+    static const float *const ys[] = {zero, ten, some};
+    for (size_t i = 0; i < 6; i++) {
+        struct plot plot = {.title = "t",
+                            .unit = "u",
+                            .percentiles = i % 2 == 0,
+                            .shaded_seconds = 1,
+                            .line_count = 1};
+        plot.lines[0] = (struct plot_line){"name", x, ys[i / 2], 3};
+        char *text = NULL;
+        draw(&plot, &text);
+        assert_non_null(strstr(text, ">name</text>"));
+        /* Percentiles that nobody has are no ticks. */
+        assert_null(strstr(text, "99 %"));
+        free(text);
+    }
+}
+
+static void a_run_that_failed_early_is_told_whole(void **state)
+{
+    (void)state;
+    bench =
+        (struct bench){.options = &options, .adapter = &bench_adapter_seriatim, .scenario = "idle"};
+    bench_fail(&bench, "connection %u: <b>", 3u);
+    bench_fail(&bench, "something else"); /* the first one counts */
+    bench.rows[bench.row_count++] = (struct bench_row){"falls", "x", -123.4};
+    char *text = written(bench_report_html);
+    assert_non_null(strstr(text, "<p class=\"bad\">failed: connection 3: &lt;b&gt;</p>"));
+    assert_non_null(strstr(text, "-123<"));
+    assert_null(strstr(text, "durability"));
+    assert_null(strstr(text, "<th>p50</th>"));
+    assert_null(strstr(text, "<svg"));
+    assert_non_null(strstr(text, "</body></html>\n"));
+    free(text);
+    text = written(bench_report_json);
+    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_string_equal(json_string_value(json_object_get(object, "failure")), "connection 3: <b>");
+    json_decref(object);
+    free(text);
+    text = written(bench_report_table);
+    assert_non_null(strstr(text, "falls                                          -123 x"));
+    assert_null(strstr(text, "durability"));
+    free(text);
+}
+
+/* What is said on standard error goes to a file of memory meanwhile. */
+static bool report_to(char *to, size_t size)
+{
+    const int kept[2] = {dup(STDOUT_FILENO), dup(STDERR_FILENO)};
+    const int file = memfd_create("told", MFD_CLOEXEC);
+    assert_true(kept[0] >= 0 && kept[1] >= 0 && file >= 0);
+    (void)fflush(NULL);
+    assert_int_equal(dup2(file, STDOUT_FILENO), STDOUT_FILENO);
+    assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+    const bool good = bench_report(&bench);
+    (void)fflush(NULL);
+    assert_int_equal(dup2(kept[0], STDOUT_FILENO), STDOUT_FILENO);
+    assert_int_equal(dup2(kept[1], STDERR_FILENO), STDERR_FILENO);
+    const ssize_t got = pread(file, to, size - 1, 0);
+    assert_true(got > 0);
+    to[got] = '\0';
+    (void)close(kept[0]);
+    (void)close(kept[1]);
+    (void)close(file);
+    return good;
+}
+
+/* A terminal's progress line is not written over. */
+static void behind_a_line_of_progress_the_table_has_its_own(void **state)
+{
+    (void)state;
+    char text[8192];
+    bench.terminal = true;
+    assert_true(report_to(text, sizeof(text)));
+    assert_int_equal(text[0], 'p'); /* there was none yet */
+    bench.shown_ns = bench.began_ns + 1;
+    assert_true(report_to(text, sizeof(text)));
+    assert_int_equal(text[0], '\n');
+    options.quiet = true;
+    assert_true(report_to(text, sizeof(text)));
+    assert_int_equal(text[0], 'p');
+    options.quiet = false;
+    options.json = "-"; /* then it is alone on standard output */
+    options.html = "/dev/null";
+    assert_true(report_to(text, sizeof(text)));
+    assert_non_null(strstr(text, "{\"scenario\":\"publish\""));
+}
+
+static void two_reports_that_fail_are_both_told(void **state)
+{
+    (void)state;
+    char text[8192];
+    options.json = "/nowhere/a";
+    options.html = "/nowhere/b";
+    assert_false(report_to(text, sizeof(text)));
+    assert_non_null(strstr(text, "seriatim: cannot write /nowhere/a: No such file or directory\n"));
+    assert_non_null(strstr(text, "seriatim: cannot write /nowhere/b: No such file or directory\n"));
+    options.json = "/dev/null";
+    assert_false(report_to(text, sizeof(text)));
+    options.html = "/dev/null";
+    assert_true(report_to(text, sizeof(text)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_json_has_all_of_it, setup),
+        cmocka_unit_test_setup(a_text_that_cannot_be_had_is_null, setup),
         cmocka_unit_test_setup(the_page_is_whole_and_its_own, setup),
         cmocka_unit_test_setup(the_table_tells_figures_and_violations, setup),
         cmocka_unit_test(numbers_and_axes_are_round),
         cmocka_unit_test(a_plot_without_points_is_none),
+        cmocka_unit_test_setup(a_plot_of_little_is_drawn_as_well, setup),
+        cmocka_unit_test_setup(a_run_that_failed_early_is_told_whole, setup),
+        cmocka_unit_test_setup(behind_a_line_of_progress_the_table_has_its_own, setup),
+        cmocka_unit_test_setup(two_reports_that_fail_are_both_told, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,8 @@ static void what_is_no_stamp_is_refused(void **state)
         bytes_copy(changed, payload, sizeof(payload));
         changed[i] = i % 2 == 0 ? 'g' : 'A';
         assert_false(stamp_get(bytes_of(changed, sizeof(changed)), &stamp));
+        changed[i] = '!'; /* below the digits */
+        assert_false(stamp_get(bytes_of(changed, sizeof(changed)), &stamp));
     }
 }
 

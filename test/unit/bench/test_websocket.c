@@ -50,6 +50,7 @@ static void what_no_server_may_send_is_refused(void **state)
         {0xC1, 0x01, 'a'},                      /* a reserved bit */
         {0x81, 0x81, 0, 0, 0, 0},               /* masked */
         {0x82, 127, 0, 0, 0, 0, 0x10, 0, 0, 0}, /* 256 MiB */
+        {0x89, 126, 0, 126, 'a'},               /* a control frame of more than 125 */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct websocket_frame got;
