@@ -153,6 +153,13 @@ test('file: a bit that has flipped before good records is damage, and told', asy
   }
 });
 
+test('file: another file than an outbox is left alone', async () => {
+  const where = newPath();
+  fs.writeFileSync(where, 'This is a diary.');
+  await assert.rejects(new FileOutbox(where).open(), { code: 'storage' });
+  assert.equal(fs.readFileSync(where, 'utf8'), 'This is a diary.');
+});
+
 test('file: it does not grow for ever', async () => {
   const where = newPath();
   const outbox = new FileOutbox(where, { fsync: false });

@@ -125,6 +125,9 @@ export class FileOutbox implements Outbox {
       this.replay(body);
       at += HEAD + body.length;
     }
+    if (at === 0 && all.length >= 4 && all.readUInt32LE(0) > RECORD_MAX) {
+      throw new SeriatimError('storage', `${this.path}: no outbox`); // it would be overwritten
+    }
     if (at < all.length && isDamage(all, at)) {
       throw new SeriatimError('storage', `${this.path}: damaged at byte ${at}`);
     }
