@@ -1,12 +1,13 @@
 // seriatim.v1.binary (docs/PROTOCOL.md, section 15): units, many of which may stand in one frame.
 
 import { Message } from './message.js';
-import type { Codec, Command, From, Payload, Reply, Sink } from './wire.js';
+import {
+  type Codec, type Command, encoder, type From, type Payload, type Reply, type Sink,
+} from './wire.js';
 
 const REASONS = ['', 'trimmed', 'epoch', 'ahead', 'damaged', 'gap', 'unavailable', 'slow',
   'conflated'];
 const SLOW = ['catch_up', 'skip', 'conflate'];
-const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const HIGH = 2 ** 30; // what the upper word of an int of 8 bytes counts
 
@@ -17,10 +18,6 @@ function broken(): never {
 const LEAST = [0, 64, 16384, HIGH]; // in each form; below it is a shorter one
 
 const intSize = (n: number) => (n < 64 ? 1 : n < 16384 ? 2 : n < HIGH ? 4 : 8);
-
-/** An epoch's JSON form, from its number. */
-const epochText = (high: number, low: number) =>
-  ((BigInt(high) << 32n) | BigInt(low)).toString(32);
 
 function epochNumber(text: string): bigint {
   if (!/^[0-9a-v]{1,13}$/.test(text)) return 0n; // no epoch of the server's
@@ -149,9 +146,12 @@ class Reader {
     return this.view.getUint32(this.#take(4), true);
   }
 
+  u64(): bigint {
+    return this.view.getBigUint64(this.#take(8), true);
+  }
+
   epoch(): string {
-    const low = this.u32();
-    return epochText(this.u32(), low);
+    return this.u64().toString(32);
   }
 
   utf8(size: number): string {
@@ -210,37 +210,42 @@ function writeFrom(w: Writer, from: From): void {
 
 const TYPES = { connect: 1, subscribe: 3, ack: 4, unsubscribe: 5, history: 6, digest: 7, ping: 8 };
 
-function flagsOf(c: Command): number {
-  switch (c.type) {
-    case 'connect': return (c.producer ? 1 : 0) | (c.token !== undefined ? 2 : 0) | 4;
-    case 'subscribe': return (c.on_gap === 'reset' ? 1 : 0) | (c.window ? 2 : 0) |
-      (SLOW.indexOf(c.when_slow ?? '') > 0 ? 4 : 0);
-    case 'history': return (c.from !== undefined ? 1 : 0) | (c.limit !== undefined ? 2 : 0) |
-      (c.reverse ? 4 : 0);
-    case 'digest': return c.seq !== undefined ? 1 : 0;
-    default: return 0;
-  }
-}
-
-function writeFields(w: Writer, c: Command): void {
+/** Gives the flags, which tell what is there. */
+function writeFields(w: Writer, c: Command): number {
+  let flags = 0;
+  const int = (n: number | undefined, flag: number) => {
+    if (n === undefined) return;
+    w.int(n);
+    flags |= flag;
+  };
   if ('channel' in c) w.text(c.channel);
   if (c.type === 'connect') {
+    flags = 4;
     if (c.producer) {
       w.text(c.producer.id);
-      w.int(c.producer.epoch);
+      int(c.producer.epoch, 1);
     }
-    if (c.token !== undefined) w.sized(encoder.encode(c.token));
+    if (c.token !== undefined) {
+      flags |= 2;
+      w.sized(encoder.encode(c.token));
+    }
   } else if (c.type === 'subscribe') {
+    flags = c.on_gap === 'reset' ? 1 : 0;
     writeFrom(w, c.from ?? 'latest');
-    if (c.window) w.int(c.window);
+    int(c.window, 2);
     const slow = SLOW.indexOf(c.when_slow ?? '');
-    if (slow > 0) w.byte(slow);
+    if (slow > 0) {
+      flags |= 4;
+      w.byte(slow);
+    }
   } else if (c.type === 'history') {
-    if (c.from !== undefined) w.int(c.from);
-    if (c.limit !== undefined) w.int(c.limit);
-  } else if ((c.type === 'digest' || c.type === 'ack') && c.seq !== undefined) {
-    w.int(c.seq);
+    flags = c.reverse ? 4 : 0;
+    int(c.from, 1);
+    int(c.limit, 2);
+  } else if ('seq' in c) {
+    int(c.seq, c.type === 'digest' ? 1 : 0);
   }
+  return flags;
 }
 
 export class BinaryCodec implements Codec {
@@ -265,9 +270,11 @@ export class BinaryCodec implements Codec {
     const begin = w.at;
     w.at += 8; // the size comes in front when it is known
     w.byte(TYPES[command.type]);
-    w.byte(flagsOf(command));
+    const flagsAt = w.at;
+    w.byte(0);
     w.int(id);
-    writeFields(w, command);
+    const flags = writeFields(w, command); // may make `bytes` another
+    w.bytes[flagsAt] = flags;
     const size = w.at - begin - 8;
     w.at = begin;
     w.int(size);
@@ -366,12 +373,8 @@ export class BinaryCodec implements Codec {
         ...(flags & 2 ? { from: r.int(), to: r.int(), epoch: r.epoch(), earliest: r.int(),
           latest: r.int() } : {}) };
       case 0x86: return this.#history(r, flags);
-      case 0x87: {
-        const reply: Reply = { type: 'digest', channel: r.text(0), epoch: r.epoch(), seq: r.int() };
-        const low = r.u32();
-        reply.digest = ((BigInt(r.u32()) << 32n) | BigInt(low)).toString(16).padStart(16, '0');
-        return reply;
-      }
+      case 0x87: return { type: 'digest', channel: r.text(0), epoch: r.epoch(), seq: r.int(),
+        digest: r.u64().toString(16).padStart(16, '0') };
       case 0x88: return { type: 'pong' };
       case 0x91: return { type: 'gap', channel: r.text(0), from: r.int(), to: r.int(),
         reason: r.reason() };
@@ -384,10 +387,7 @@ export class BinaryCodec implements Codec {
   #publishedReply(r: Reader, flags: number): Reply {
     const reply: Reply = { type: 'published', channel: r.text(0), epoch: r.epoch() };
     if (flags & 1) reply.seq = r.int();
-    if (flags & 2) {
-      const low = r.u32();
-      reply.message_id = String((BigInt(r.u32()) << 32n) | BigInt(low));
-    }
+    if (flags & 2) reply.message_id = String(r.u64());
     if (flags & 4) reply.count = r.int();
     if (flags & 16) reply.publishes = r.int();
     if (flags & 8) reply.duplicate = true;

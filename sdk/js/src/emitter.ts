@@ -10,7 +10,7 @@ export class Emitter<Events extends { [name: string]: unknown }> {
   }
 
   protected listens(name: keyof Events): boolean {
-    return (this.#listeners.get(name)?.size ?? 0) > 0;
+    return Boolean(this.#listeners.get(name)?.size);
   }
 
   protected emit<N extends keyof Events>(name: N, event: Events[N]): void {

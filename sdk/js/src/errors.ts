@@ -36,6 +36,6 @@ export function errorOf(reply: { [name: string]: unknown }): SeriatimError {
 
 /** Whether waiting helps: nothing was stored, and the same command may be sent again. */
 export function isRetryable(reply: { [name: string]: unknown }): boolean {
-  return reply.retry_after_ms !== undefined || reply.code === 'unavailable' ||
-    reply.code === 'internal' || reply.code === 'rate_limited';
+  return reply.retry_after_ms !== undefined ||
+    /^(unavailable|internal|rate_limited)$/.test(String(reply.code));
 }

@@ -98,33 +98,20 @@ export class Link implements Sink {
   // ---- time ---------------------------------------------------------------------------------
 
   deadline(): number {
-    switch (this.state) {
-      case 'waiting': return this.due;
-      case 'opening':
-      case 'greeting': return this.#openedAt + this.#options.openTimeoutMs;
-      case 'ready': return this.#pingDue || this.#heard + this.#pingMs;
-      case 'stopped': return Infinity;
-    }
+    if (this.state === 'waiting') return this.due;
+    if (this.ready) return this.#pingDue || this.#heard + this.#pingMs;
+    return this.state === 'stopped' ? Infinity : this.#openedAt + this.#options.openTimeoutMs;
   }
 
   tick(now: number): void {
     if (now < this.deadline()) return;
-    switch (this.state) {
-      case 'waiting':
-        this.#tryNow(now);
-        break;
-      case 'opening':
-      case 'greeting':
-        this.lost(now, new SeriatimError('timeout', 'no answer in time'));
-        break;
-      case 'ready':
-        if (this.#pingDue !== 0) {
-          this.lost(now, new SeriatimError('timeout', 'no answer to ping'));
-        } else {
-          this.probe(now, this.#options.pongTimeoutMs);
-        }
-        break;
-      case 'stopped':
+    if (this.state === 'waiting') {
+      this.#tryNow(now);
+    } else if (this.ready && this.#pingDue === 0) {
+      this.probe(now, this.#options.pongTimeoutMs);
+    } else {
+      this.lost(now, new SeriatimError('timeout',
+        this.ready ? 'no answer to ping' : 'no answer in time'));
     }
   }
 

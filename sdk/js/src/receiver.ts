@@ -81,7 +81,7 @@ export class Receiver {
 
   /** Where a connection has to begin. */
   get from(): From {
-    return this.known ? { epoch: this.epoch, seq: this.handled + 1 } : this.options.from;
+    return this.position ?? this.options.from;
   }
 
   /** Where another client would go on: the first message that is not handled. */
@@ -142,10 +142,7 @@ export class Receiver {
     const wanted = typeof from === 'object' && 'seq' in from ? from.seq : next;
     this.handled = next - 1;
     this.expected = next;
-    if (reason !== undefined) {
-      this.#push({ channel: this.channel, reason, from: wanted, to: next - 1, epoch: this.epoch,
-        next });
-    }
+    if (reason !== undefined) this.#tell(reason, wanted, next - 1);
   }
 
   message(at: Attachment, message: Message): void {
@@ -174,10 +171,7 @@ export class Receiver {
       this.dropped += 1;
       return true;
     }
-    if (seq === message.seq) {
-      this.#push({ channel: this.channel, reason: 'epoch', from: seq, to: seq - 1,
-        epoch: this.epoch, next: seq });
-    }
+    if (seq === message.seq) this.#tell('epoch', seq, seq - 1);
     return false;
   }
 
@@ -223,14 +217,14 @@ export class Receiver {
         { reason, from, to, epoch: this.epoch }));
       return;
     }
-    this.#push({ channel: this.channel, reason, from, to, epoch: this.epoch, next: to + 1 });
+    this.#tell(reason, from, to);
     this.expected = to + 1;
     for (const seq of this.#early.keys()) if (seq <= to) this.#early.delete(seq);
     this.#drainEarly();
   }
 
-  #push(gap: Gap): void {
-    this.#queue.push(gap);
+  #tell(reason: string, from: number, to: number): void {
+    this.#queue.push({ channel: this.channel, reason, from, to, epoch: this.epoch, next: to + 1 });
   }
 
   /** The messages that are missing before what came early. */
@@ -300,7 +294,7 @@ export class Receiver {
     const current = this.#current;
     if (current !== undefined && this.#nextOf(current) > next) this.#current = undefined;
     this.#queue.push(...kept);
-    this.#push({ channel: this.channel, reason, from, to: next - 1, epoch, next });
+    this.#tell(reason, from, next - 1);
     if (kept.length === 0 && this.handled >= next) this.handled = next - 1;
   }
 

@@ -28,6 +28,6 @@ export async function findWebSocket(given: unknown): Promise<SocketConstructor> 
     return module.WebSocket ?? module.default;
   } catch {
     throw new SeriatimError('protocol',
-      'no WebSocket here: use Node 22, install the package ws, or give the option WebSocket');
+      'no WebSocket: use Node 22, install the package ws, or give the option WebSocket');
   }
 }

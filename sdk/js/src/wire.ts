@@ -6,6 +6,11 @@ import type { Message } from './message.js';
 /** A payload as it goes out: the text of a JSON value, or bytes. */
 export type Payload = string | Uint8Array;
 
+export const encoder = new TextEncoder();
+
+/** The size of a text as UTF-8. */
+export const sizeOf = (text: string) => encoder.encode(text).length;
+
 export type From = 'latest' | 'earliest' | { epoch?: string; seq: number } | { time: number };
 
 export type WhenSlow = 'catch_up' | 'skip' | 'conflate';
