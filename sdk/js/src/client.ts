@@ -10,12 +10,12 @@ import type { Link, LinkState } from './link.js';
 import type { Message, Position } from './message.js';
 import { MemoryOutbox, type Outbox } from './outbox.js';
 import {
-  Entry, type Published, Publisher, type PublisherOps, STORING,
+  Entry, type Published, Publisher, type PublisherOps, STORING, tooLarge,
 } from './publisher.js';
 import { Receiver } from './receiver.js';
 import { type Handler, type SubscribeOptions, Subscription } from './subscription.js';
 import { findWebSocket, type Socket, type SocketConstructor } from './websocket.js';
-import type { Command, Payload, Reply } from './wire.js';
+import { type Command, type Payload, type Reply, sizeOf } from './wire.js';
 
 /** Called before each attempt to connect; `refresh`: the last token was refused. */
 export type TokenSource = (refresh: boolean) => string | Promise<string>;
@@ -98,7 +98,6 @@ export interface History {
   damaged: { from: number; to: number }[];
 }
 
-const encoder = new TextEncoder();
 const STATES = ['storing', 'waiting', 'sent', 'sent'] as const;
 const WAITERS_MAX = 10_000; // calls of publish that wait for room
 const FLUSH_BYTES = 64 * 1024;
@@ -110,7 +109,7 @@ function checkName(name: unknown, what: string, least: number): void {
     (least > 0 && /[\u0000-\u001f\u007f-\u009f]/.test(name)) || /\p{Surrogate}/u.test(name)) {
     throw new SeriatimError('bad_request', `${what} is not a name`);
   }
-  if (name.length > 85 && encoder.encode(name).length > 255) {
+  if (name.length > 85 && sizeOf(name) > 255) {
     throw new SeriatimError('too_large', `${what} is longer than 255 bytes`);
   }
 }
@@ -337,7 +336,7 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
   }
 
   #offer(entry: Entry): void {
-    const error = this.#publisherError ?? this.#tooLarge(entry.payload);
+    const error = this.#publisherError ?? tooLarge(entry.payload, this.#engine.links[0]!);
     if (error !== undefined) {
       this.#refuse(entry, error);
     } else if (this.#waiters.length === 0 && this.#hasRoom()) {
@@ -353,14 +352,6 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
   #refuse(entry: Entry, error: SeriatimError): void {
     entry.stored?.(error);
     entry.reject?.(error);
-  }
-
-  #tooLarge(payload: Payload): SeriatimError | undefined {
-    const limit = this.#engine.links[0]!.limits.message_bytes ?? Infinity;
-    if (payload.length * 3 <= limit) return undefined;
-    const size = typeof payload === 'string' ? encoder.encode(payload).length : payload.length;
-    return size <= limit ? undefined
-      : new SeriatimError('too_large', `a payload of ${size} bytes; the server takes ${limit}`);
   }
 
   #hasRoom(): boolean {

@@ -21,7 +21,16 @@
 import { RESEND_CAP_MS, resendMs } from './backoff.js';
 import { errorOf, isRetryable, SeriatimError } from './errors.js';
 import type { Link } from './link.js';
-import type { Payload, Reply } from './wire.js';
+import { type Payload, type Reply, sizeOf } from './wire.js';
+
+/** What the server would refuse. For a frame that is much too long it would hang up. */
+export function tooLarge(payload: Payload, link: Link): SeriatimError | undefined {
+  const limit = link.limits.message_bytes ?? Infinity;
+  if (payload.length * 3 <= limit) return undefined;
+  const size = typeof payload === 'string' ? sizeOf(payload) : payload.length;
+  return size <= limit ? undefined
+    : new SeriatimError('too_large', `a payload of ${size} bytes; the server takes ${limit}`);
+}
 
 /** What `publish` resolves with. */
 export interface Published {
@@ -232,7 +241,7 @@ export class Publisher {
     if (this.#rewind && !this.#rewound(now)) return;
     const { messages, bytes } = this.#options;
     while (this.#cursor < this.#queue.length && this.inflight < messages &&
-      this.#inflightBytes < bytes) {
+      this.#inflightBytes < bytes && !this.#rewind) {
       const entry = this.#queue[this.#cursor]!;
       if (entry.state === STORING) break;
       this.#cursor += 1;
@@ -249,6 +258,11 @@ export class Publisher {
   }
 
   #send(link: Link, entry: Entry, now: number): void {
+    const error = tooLarge(entry.payload, link);
+    if (error !== undefined) {
+      this.#refuseForGood(entry, error);
+      return;
+    }
     const id = link.takeId();
     entry.state = SENT;
     this.resent += entry.attempts > 0 ? 1 : 0;

@@ -187,3 +187,21 @@ test('a listener that throws harms nobody but itself', async () => {
   await client.close();
   assert.deepEqual(states, ['open']);
 });
+
+test('what was taken offline and is too large for the server is not sent', async () => {
+  const { Socket, sockets } = wire({ connect: () => ({ type: 'connected',
+    limits: { message_bytes: 20 } }) });
+  const client = new Client('ws://a', { WebSocket: Socket });
+  const all = Promise.allSettled([1, 'x'.repeat(30), 3, new Uint8Array(21), 5].map((data) =>
+    client.publish('a', data)));
+  const sent = [];
+  await until(() => {
+    if (sockets.length > 0) sent.push(...sockets[0].sent.map((c) => c.producer_seq));
+    sockets[0]?.answer();
+    return sent.length >= 3;
+  }, 'three publishes');
+  assert.deepEqual((await all).map((r) => r.value?.seq ?? r.reason.code),
+    [1, 'too_large', 2, 'too_large', 3]);
+  assert.deepEqual(sent, [1, 2, 3], 'those behind it take its number');
+  await client.close();
+});

@@ -62,10 +62,11 @@ class Wire {
   reconnect() {
     this.publisher.use(undefined, this.now);
     this.byNumber = new Map();
-    this.link = { takeId: () => this.#ids += 1, probe() {}, publish: (id, channel, number) => {
+    const publish = (id, channel, number) => {
       this.sent.push(number);
       this.byNumber.set(number, id);
-    } };
+    };
+    this.link = { limits: {}, takeId: () => this.#ids += 1, probe() {}, publish };
     this.publisher.use(this.link, this.now);
   }
 
