@@ -228,7 +228,9 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
 
   /** Ends the client. What is not acknowledged stays in an outbox that lasts. */
   async close(): Promise<void> {
+    const subscriptions = [...this.#subscriptions.values()];
     this.#stop('closed');
+    await Promise.allSettled(subscriptions.map((s) => s.closed)); // their positions are saved
     await Promise.all(this.#adopted.map((c) => c.close()));
     await this.#keeper?.flush();
     if (this.#started) await this.#outbox.close();
@@ -477,7 +479,7 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
       }),
     });
     const load = options.position?.load(channel);
-    if (load === undefined || !('then' in load)) {
+    if (!(load && 'then' in load)) {
       this.#beginSubscription(subscription, options, load);
     } else {
       load.then((position) => this.#beginSubscription(subscription, options, position))

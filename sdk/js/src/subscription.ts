@@ -42,13 +42,13 @@ export interface SubscriptionOps {
 export class Subscription extends Emitter<SubscriptionEvents> implements AsyncIterable<Message> {
   state: SubscriptionState = 'opening';
   error: Error | undefined;
-  /** Resolves after close(), rejects when the subscription has failed. */
+  /** Resolves after close(), when the position is saved; rejects when it has failed. */
   readonly closed: Promise<void>;
   #feed: Feed | undefined;
   #busy = false;
-  #waiting: ((message: Message | undefined) => void) | undefined; // next() of the iterator
+  #waiting: ((message: Message | undefined) => void)[] = []; // next() of the iterator
   #endClosed!: { resolve: () => void; reject: (error: Error) => void };
-  #saving = false;
+  #saving: Promise<void> | undefined;
   #saved = 0;
 
   readonly #options: SubscribeOptions;
@@ -103,11 +103,15 @@ export class Subscription extends Emitter<SubscriptionEvents> implements AsyncIt
     if (this.ended) return;
     this.error = error;
     if (this.#feed !== undefined) this.#ops.unsubscribe(this.#feed);
-    if (error === undefined) this.#endClosed.resolve();
+    if (error === undefined) void this.#close();
     else this.#endClosed.reject(error);
     this.#move(state);
-    this.#waiting?.(undefined);
-    this.#waiting = undefined;
+    for (const give of this.#waiting.splice(0)) give(undefined);
+  }
+
+  async #close(): Promise<void> {
+    while (this.#saving !== undefined) await this.#saving;
+    this.#endClosed.resolve();
   }
 
   #move(state: SubscriptionState): void {
@@ -137,7 +141,7 @@ export class Subscription extends Emitter<SubscriptionEvents> implements AsyncIt
 
   #handOn(receiver: Receiver): void {
     while (!this.ended) {
-      if (this.#handler === undefined && this.#waiting === undefined) break;
+      if (this.#handler === undefined && this.#waiting.length === 0) break;
       const item = receiver.take();
       if (item === undefined) break;
       if (this.#hand(item, receiver)) return;
@@ -172,10 +176,9 @@ export class Subscription extends Emitter<SubscriptionEvents> implements AsyncIt
 
   #give(message: Message): unknown {
     if (this.#handler !== undefined) return this.#handler(message);
-    const next = this.#waiting!;
-    this.#waiting = undefined;
-    next(message);
-    // It is handled when the loop asks for the next one.
+    this.#waiting.shift()!(message);
+    // It is handled when the loop asks for the next one, which it may have done.
+    if (this.#waiting.length > 0) return undefined;
     return new Promise<void>((resolve) => (this.#release = resolve));
   }
 
@@ -202,17 +205,16 @@ export class Subscription extends Emitter<SubscriptionEvents> implements AsyncIt
   /** One save at a time; what is handled meanwhile is in the next one. */
   #save(): void {
     const position = this.position;
-    if (this.#saving || position === undefined) return;
+    if (this.#saving !== undefined || position === undefined) return;
     this.#saved = position.seq;
     try {
       const result = this.#options.position!.save(this.channel, position);
       if (result === undefined) return;
-      this.#saving = true;
-      result.then(() => {
-        this.#saving = false;
+      this.#saving = result.then(() => {
+        this.#saving = undefined;
         if (this.position!.seq !== this.#saved) this.#save();
       }, (error: Error) => {
-        this.#saving = false;
+        this.#saving = undefined;
         this.fail(error);
       });
     } catch (error) {
@@ -246,7 +248,7 @@ export class Subscription extends Emitter<SubscriptionEvents> implements AsyncIt
         give(undefined);
         return;
       }
-      this.#waiting = give;
+      this.#waiting.push(give);
       const release = this.#release;
       this.#release = undefined;
       if (release !== undefined) release();

@@ -205,3 +205,48 @@ test('what was taken offline and is too large for the server is not sent', async
   assert.deepEqual(sent, [1, 2, 3], 'those behind it take its number');
   await client.close();
 });
+
+/** A subscription to which `count` messages have come. */
+async function subscribed(options, handler, count = 5) {
+  const { Socket, sockets } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket });
+  const subscription = client.subscribe('a', options, handler);
+  await until(() => sockets[0]?.sent.length === 1, 'subscribe');
+  const message = (seq) => sockets[0].push({ type: 'message', channel: 'a', seq, data: seq });
+  sockets[0].push({ type: 'subscribed', id: sockets[0].sent[0].id, channel: 'a', epoch: 'e',
+    next: 1, earliest: 1, latest: count });
+  for (let seq = 1; seq <= count; seq += 1) message(seq);
+  return { client, subscription, message };
+}
+
+test('next() that is called while another waits has its own message', async () => {
+  const { client, subscription, message } = await subscribed({}, undefined, 1);
+  const messages = subscription[Symbol.asyncIterator]();
+  const all = [messages.next(), messages.next(), messages.next(), messages.next()];
+  message(2);
+  message(3);
+  assert.deepEqual(await Promise.all(all.slice(0, 3)).then((r) => r.map((m) => m.value.seq)),
+    [1, 2, 3]);
+  assert.equal(subscription.position.seq, 4, 'the fourth is asked for, so the third is handled');
+  subscription.close();
+  assert.deepEqual(await all[3], { done: true, value: undefined });
+  await client.close();
+});
+
+test('close() waits until the position is saved, and null is no position', async () => {
+  const saved = [];
+  const position = { load: () => null, save: async (_, { seq }) => {
+    await sleep(20);
+    saved.push(seq);
+  } };
+  const handled = [];
+  const { client } = await subscribed({ position }, (m) => void handled.push(m.seq));
+  assert.deepEqual(handled, [1, 2, 3, 4, 5]);
+  await client.close();
+  assert.equal(saved.at(-1), 6);
+  const again = await subscribed({ position }, () => {});
+  again.subscription.close();
+  await again.subscription.closed;
+  assert.deepEqual(saved.slice(-1), [6]);
+  await again.client.close();
+});
