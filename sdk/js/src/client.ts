@@ -381,6 +381,8 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
       taken += 1;
     }
     if (taken > 0) this.#waiters.splice(0, taken);
+    // Those called before the outbox was open.
+    if (this.#options.whenFull === 'error') for (const w of this.#waiters.splice(0)) this.#offer(w);
     if (this.#waiters.length === 0 && this.#publisher?.count === 0) {
       for (const resolve of this.#flushers.splice(0)) resolve();
     }

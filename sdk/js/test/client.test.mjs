@@ -250,3 +250,14 @@ test('close() waits until the position is saved, and null is no position', async
   assert.deepEqual(saved.slice(-1), [6]);
   await again.client.close();
 });
+
+test('a full outbox fails those too that were published before it was open', async () => {
+  const { Socket } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket, whenFull: 'error',
+    outboxLimits: { messages: 2 } });
+  const all = [1, 2, 3, 4].map((n) => client.publish('a', n));
+  await assert.rejects(all[2], { code: 'outbox_full' });
+  await assert.rejects(all[3], { code: 'outbox_full' });
+  assert.equal(client.pending().length, 2);
+  await client.close();
+});
