@@ -146,6 +146,8 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
   #Ws: SocketConstructor | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Infinity;
+  #last = 0;
+  #behind = 0;
   #armDue = false;
   #admitDue = false;
   #removeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -247,7 +249,7 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
       else subscription.fail(error);
     }
     this.#flushFrames();
-    this.#engine.stop(Date.now(), error);
+    this.#engine.stop(this.#now, error);
     this.failed(this.#end);
     for (const timer of [this.#timer, this.#removeTimer, this.#orphanTimer]) clearTimeout(timer);
     if (was !== state) this.emit('state', { state, error });
@@ -363,7 +365,7 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
   }
 
   #take(entry: Entry): void {
-    this.#publisher!.take(entry, Date.now());
+    this.#publisher!.take(entry, this.#now);
     this.#lastTaken = entry;
     if (this.#keeper === undefined) this.#stored([entry]);
     else this.#keeper.append(entry);
@@ -390,7 +392,7 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
 
   /** Everything that is not acknowledged, oldest first. */
   pending(): Pending[] {
-    const now = Date.now();
+    const now = this.#now;
     return [...(this.#publisher?.pending() ?? [])].map((e) => ({
       channel: e.channel, number: e.number, key: e.key, state: STATES[e.state]!,
       attempts: e.attempts, ageMs: now - e.since,
@@ -642,9 +644,16 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
 
   // ---- time ---------------------------------------------------------------------------------
 
+  /** Never goes back: nothing waits until a clock that was set back is there again. */
+  get #now(): number {
+    const now = Date.now();
+    this.#behind = Math.max(this.#behind, this.#last - now);
+    return (this.#last = now + this.#behind);
+  }
+
   /** Lets the engine act, and sees to the timer afterwards. */
   #act(action: (now: number) => void): void {
-    action(Date.now());
+    action(this.#now);
     if (this.#armDue) return;
     this.#armDue = true;
     queueMicrotask(() => this.#arm());
@@ -661,6 +670,6 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#act((now) => this.#engine.tick(now));
-    }, Math.min(Math.max(0, at - Date.now()), 2 ** 30));
+    }, Math.min(Math.max(0, at - this.#now), 2 ** 30));
   }
 }

@@ -261,3 +261,18 @@ test('a full outbox fails those too that were published before it was open', asy
   assert.equal(client.pending().length, 2);
   await client.close();
 });
+
+test('a clock that is set back delays nothing', async (t) => {
+  const { Socket, sockets } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket });
+  const published = client.publish('a', 1);
+  await until(() => sockets[0]?.sent.length === 1, 'publish');
+  const { now } = Date;
+  t.after(() => { Date.now = now; });
+  Date.now = () => now() - 3_600_000;
+  await until(() => sockets[0].sent.filter((c) => c.type === 'publish').length === 2,
+    'the second attempt, after 1 s');
+  sockets[0].answer();
+  await published;
+  await client.close();
+});
