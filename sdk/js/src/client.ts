@@ -115,10 +115,18 @@ function checkName(name: unknown, what: string, least: number): void {
 }
 
 function payloadOf(data: unknown): Payload {
-  if (data instanceof Uint8Array) return new Uint8Array(data); // a copy: it may change
-  const text = JSON.stringify(data);
-  if (text === undefined) throw new SeriatimError('bad_request', 'data is no JSON value');
-  return text;
+  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
+    const view = data as ArrayBufferView; // a copy of what it shows: it may change
+    return new Uint8Array(view.buffer ?? data, view.byteOffset, view.byteLength).slice();
+  }
+  let why: unknown;
+  try {
+    const text = JSON.stringify(data);
+    if (text !== undefined) return text;
+  } catch (error) {
+    why = error;
+  }
+  throw new SeriatimError('bad_request', `data is no JSON value: ${why}`);
 }
 
 function urlOf(given: string): string {

@@ -276,3 +276,25 @@ test('a clock that is set back delays nothing', async (t) => {
   await published;
   await client.close();
 });
+
+test('what is no JSON value is refused by name; any view of bytes goes as its bytes', async () => {
+  const { Socket, sockets } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket });
+  const cycle = {};
+  cycle.cycle = cycle;
+  const throws = { toJSON: () => { throw new Error('mine'); } };
+  for (const data of [1n, cycle, throws, undefined, () => 1]) {
+    await assert.rejects(client.publish('a', data), { code: 'bad_request' });
+  }
+  const { buffer } = new Uint8Array([0, 1, 2, 3, 4, 5]);
+  const views = [new Uint8Array(buffer, 1, 2), new DataView(buffer, 2, 3),
+    new Uint16Array(buffer, 2, 1), buffer, Buffer.from('é')];
+  const all = views.map((data) => client.publish('a', data));
+  new Uint8Array(buffer).fill(9); // what it shows later is of no matter
+  await until(() => sockets[0]?.sent.length === views.length, 'publishes');
+  assert.deepEqual(sockets[0].sent.map((c) => [...Buffer.from(c.data_base64 ?? '', 'base64')]),
+    [[1, 2], [2, 3, 4], [2, 3], [0, 1, 2, 3, 4, 5], [0xc3, 0xa9]]);
+  sockets[0].answer();
+  await Promise.all(all);
+  await client.close();
+});
