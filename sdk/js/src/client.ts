@@ -114,6 +114,13 @@ function checkName(name: unknown, what: string, least: number): void {
   }
 }
 
+/** A JSON server refuses what is none; in a binary frame it would be another number. */
+function checkInt(n: number | undefined, what: string, least: number): void {
+  if (n !== undefined && !(Number.isSafeInteger(n) && n >= least)) {
+    throw new SeriatimError('bad_request', `${what} is not an integer >= ${least}`);
+  }
+}
+
 function payloadOf(data: unknown): Payload {
   if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
     const view = data as ArrayBufferView; // a copy of what it shows: it may change
@@ -506,12 +513,20 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
       subscription.fail(this.#end);
       return;
     }
-    const { whenSlow = 'catch_up', onGap = 'error' } = options;
+    const { whenSlow = 'catch_up', onGap = 'error', window = 1024 } = options;
     if (whenSlow !== 'catch_up' && this.#engine.links.length > 1) {
       throw new SeriatimError('bad_request', 'whenSlow with redundancy');
     }
-    const receiver = new Receiver(subscription.channel, { window: options.window ?? 1024,
-      from: position ?? options.from ?? 'latest', stopAtGap: onGap === 'error' });
+    const from = position ?? options.from ?? 'latest';
+    const { seq, time, epoch = '' } = from as { seq?: number; time?: number; epoch?: unknown };
+    checkInt(time ?? seq, 'from', time === undefined ? 1 : 0);
+    checkInt(window, 'window', 1);
+    if (typeof epoch !== 'string' ||
+      (seq === time && from !== 'earliest' && from !== 'latest')) {
+      throw new SeriatimError('bad_request', 'from is not a position');
+    }
+    const receiver = new Receiver(subscription.channel,
+      { window, from, stopAtGap: onGap === 'error' });
     this.#act((now) => {
       const feed = this.#engine.subscribe(receiver, whenSlow, now);
       this.#subscriptions.set(feed, subscription);
@@ -525,9 +540,10 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
 
   // ---- asking -------------------------------------------------------------------------------
 
-  #request(command: Command & { channel: string }): Promise<Reply> {
+  #request(command: Command & { channel: string }, seq: number | undefined): Promise<Reply> {
     return new Promise((resolve, reject) => {
       checkName(command.channel, 'channel', 1);
+      checkInt(seq, 'from', 0);
       if (this.#isOver) throw this.#end;
       this.#act((now) => this.#engine.request(command, now,
         (reply, error) => (reply === undefined ? reject(error) : resolve(reply))));
@@ -536,13 +552,14 @@ export class Client extends Emitter<ClientEvents> implements EngineOps, Publishe
 
   /** Up to 1000 messages of a channel at a time; `more` says that there are more. */
   async history(channel: string, options: HistoryOptions = {}): Promise<History> {
-    const reply = await this.#request({ type: 'history', channel, ...options });
+    checkInt(options.limit, 'limit', 1);
+    const reply = await this.#request({ type: 'history', channel, ...options }, options.from);
     return { more: false, damaged: [], ...reply } as unknown as History;
   }
 
   /** One number for everything up to message `seq`: equal digests, equal histories. */
   digest(channel: string, seq?: number): Promise<Digest> {
-    return this.#request({ type: 'digest', channel, seq }) as Promise<Reply & Digest>;
+    return this.#request({ type: 'digest', channel, seq }, seq) as Promise<Reply & Digest>;
   }
 
   // ---- EngineOps ----------------------------------------------------------------------------

@@ -206,51 +206,6 @@ test('what was taken offline and is too large for the server is not sent', async
   await client.close();
 });
 
-/** A subscription to which `count` messages have come. */
-async function subscribed(options, handler, count = 5) {
-  const { Socket, sockets } = wire();
-  const client = new Client('ws://a', { WebSocket: Socket });
-  const subscription = client.subscribe('a', options, handler);
-  await until(() => sockets[0]?.sent.length === 1, 'subscribe');
-  const message = (seq) => sockets[0].push({ type: 'message', channel: 'a', seq, data: seq });
-  sockets[0].push({ type: 'subscribed', id: sockets[0].sent[0].id, channel: 'a', epoch: 'e',
-    next: 1, earliest: 1, latest: count });
-  for (let seq = 1; seq <= count; seq += 1) message(seq);
-  return { client, subscription, message };
-}
-
-test('next() that is called while another waits has its own message', async () => {
-  const { client, subscription, message } = await subscribed({}, undefined, 1);
-  const messages = subscription[Symbol.asyncIterator]();
-  const all = [messages.next(), messages.next(), messages.next(), messages.next()];
-  message(2);
-  message(3);
-  assert.deepEqual(await Promise.all(all.slice(0, 3)).then((r) => r.map((m) => m.value.seq)),
-    [1, 2, 3]);
-  assert.equal(subscription.position.seq, 4, 'the fourth is asked for, so the third is handled');
-  subscription.close();
-  assert.deepEqual(await all[3], { done: true, value: undefined });
-  await client.close();
-});
-
-test('close() waits until the position is saved, and null is no position', async () => {
-  const saved = [];
-  const position = { load: () => null, save: async (_, { seq }) => {
-    await sleep(20);
-    saved.push(seq);
-  } };
-  const handled = [];
-  const { client } = await subscribed({ position }, (m) => void handled.push(m.seq));
-  assert.deepEqual(handled, [1, 2, 3, 4, 5]);
-  await client.close();
-  assert.equal(saved.at(-1), 6);
-  const again = await subscribed({ position }, () => {});
-  again.subscription.close();
-  await again.subscription.closed;
-  assert.deepEqual(saved.slice(-1), [6]);
-  await again.client.close();
-});
-
 test('a full outbox fails those too that were published before it was open', async () => {
   const { Socket } = wire();
   const client = new Client('ws://a', { WebSocket: Socket, whenFull: 'error',
@@ -297,4 +252,71 @@ test('what is no JSON value is refused by name; any view of bytes goes as its by
   sockets[0].answer();
   await Promise.all(all);
   await client.close();
+});
+
+test('what is no number or no position never reaches the wire, in either codec', async () => {
+  for (const codec of ['json', 'binary']) {
+    const { Socket, sockets } = wire();
+    const client = new Client('ws://a', { WebSocket: Socket, codec });
+    const refused = { code: 'bad_request' };
+    for (const n of [-1, 1.5, NaN, 2 ** 53, '1', null]) {
+      await assert.rejects(client.digest('a', n), refused, `digest ${n}`);
+      await assert.rejects(client.history('a', { from: n }), refused, `history ${n}`);
+      await assert.rejects(client.history('a', { limit: n }), refused, `limit ${n}`);
+      assert.throws(() => client.subscribe('a', { from: { seq: n ?? 0 } }), refused, `seq ${n}`);
+      assert.throws(() => client.subscribe('a', { window: n }), refused, `window ${n}`);
+    }
+    for (const from of ['newest', {}, { epoch: 'e' }, { epoch: 7, seq: 1 }, { time: -1 }, 5]) {
+      assert.throws(() => client.subscribe('a', { from }), refused, JSON.stringify(from));
+    }
+    const good = client.subscribe('a', { from: { time: 0 } });
+    assert.equal(good.state, 'opening', 'the channel is free');
+    await client.close();
+    assert.deepEqual(sockets.flatMap((s) => s.sent), []);
+  }
+});
+
+/** A subscription to which `count` messages have come. */
+async function subscribed(options, handler, count = 5) {
+  const { Socket, sockets } = wire();
+  const client = new Client('ws://a', { WebSocket: Socket });
+  const subscription = client.subscribe('a', options, handler);
+  await until(() => sockets[0]?.sent.length === 1, 'subscribe');
+  const message = (seq) => sockets[0].push({ type: 'message', channel: 'a', seq, data: seq });
+  sockets[0].push({ type: 'subscribed', id: sockets[0].sent[0].id, channel: 'a', epoch: 'e',
+    next: 1, earliest: 1, latest: count });
+  for (let seq = 1; seq <= count; seq += 1) message(seq);
+  return { client, subscription, message };
+}
+
+test('next() that is called while another waits has its own message', async () => {
+  const { client, subscription, message } = await subscribed({}, undefined, 1);
+  const messages = subscription[Symbol.asyncIterator]();
+  const all = [messages.next(), messages.next(), messages.next(), messages.next()];
+  message(2);
+  message(3);
+  assert.deepEqual(await Promise.all(all.slice(0, 3)).then((r) => r.map((m) => m.value.seq)),
+    [1, 2, 3]);
+  assert.equal(subscription.position.seq, 4, 'the fourth is asked for, so the third is handled');
+  subscription.close();
+  assert.deepEqual(await all[3], { done: true, value: undefined });
+  await client.close();
+});
+
+test('close() waits until the position is saved, and null is no position', async () => {
+  const saved = [];
+  const position = { load: () => null, save: async (_, { seq }) => {
+    await sleep(20);
+    saved.push(seq);
+  } };
+  const handled = [];
+  const { client } = await subscribed({ position }, (m) => void handled.push(m.seq));
+  assert.deepEqual(handled, [1, 2, 3, 4, 5]);
+  await client.close();
+  assert.equal(saved.at(-1), 6);
+  const again = await subscribed({ position }, () => {});
+  again.subscription.close();
+  await again.subscription.closed;
+  assert.deepEqual(saved.slice(-1), [6]);
+  await again.client.close();
 });
