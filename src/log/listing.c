@@ -80,6 +80,38 @@ static void merge(struct listing *listing)
     listing_check(listing);
 }
 
+static bool is_missing(const struct found_segment *found)
+{
+    ASSERT(found->number > 0);
+    ASSERT(!found->header_whole || found->has_segment);
+    return !found->has_segment && !found->has_damaged &&
+           (found->has_index || found->has_checkpoint);
+}
+
+/* Files without a segment behind all segments; in front of them they are a removal's. */
+static bool ends_in_missing(const struct listing *listing)
+{
+    bool missing = false;
+    ASSERT(listing->store_.data != NULL || listing->count == 0);
+    for (size_t i = listing->count; i-- > 0;) {
+        const struct found_segment *found = &listing->items[i];
+        ASSERT(found->number > 0);
+        if (found->has_segment || found->has_damaged) {
+            return missing;
+        }
+        missing = missing || is_missing(found);
+    }
+    return false;
+}
+
+bool listing_tells_more(const struct listing *listing)
+{
+    listing_check(listing);
+    ASSERT(listing->count > 0);
+    const struct found_segment *last = &listing->items[listing->count - 1];
+    return listing->cut || (last->has_index && !last->has_damaged);
+}
+
 enum rc listing_read(const struct storage *storage, const char *folder, struct listing *ret_listing)
 {
     ASSERT(ret_listing != NULL);
@@ -99,6 +131,11 @@ enum rc listing_read(const struct storage *storage, const char *folder, struct l
         qsort(listing.items, listing.count, sizeof(*listing.items), compare_numbers);
     }
     merge(&listing);
+    for (size_t i = 0; i < listing.count; i++) {
+        struct found_segment *found = &listing.items[i];
+        found->has_begun = found->has_index || found->has_checkpoint;
+    }
+    listing.cut = ends_in_missing(&listing);
     ASSERT(listing.count <= listing.store_.size / sizeof(*listing.items));
     *ret_listing = listing;
     return RC_OK;
@@ -297,4 +334,28 @@ enum rc listing_tidy(const struct storage *storage, const char *folder, struct l
     }
     listing_check(listing);
     return rc;
+}
+
+enum rc listing_forget_missing(const struct storage *storage, const char *folder)
+{
+    struct listing listing;
+    enum rc rc = listing_read(storage, folder, &listing);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    listing_check(&listing);
+    static const char *const suffixes[] = {".idx", ".ckp"};
+    bool removed = false;
+    for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
+        const struct found_segment *found = &listing.items[i];
+        for (size_t s = 0; rc == RC_OK && is_missing(found) && s < 2; s++) {
+            MARK("listing: what is left of a missing segment is removed");
+            ASSERT(!found->has_segment);
+            const struct log_name name = log_name_of(folder, found->number, suffixes[s]);
+            rc = files_remove(storage, name.text);
+            removed = true;
+        }
+    }
+    listing_deinit(&listing);
+    return rc == RC_OK && removed ? files_sync_dir(storage, folder) : rc;
 }

@@ -13,6 +13,7 @@ struct found_segment {
     bool has_checkpoint;
     bool has_damaged; /* the original of a segment that was repaired */
     bool has_dropped; /* a segment that a repair took out */
+    bool has_begun;   /* it has an index or a checkpoint, whole or not: a batch was on disk in it */
     bool header_whole;
     uint64_t size;
     uint64_t checkpoint_size;
@@ -22,6 +23,8 @@ struct found_segment {
 struct listing {
     struct found_segment *items; /* by number, each with a .seg unless it is an orphan */
     size_t count;
+    bool
+        cut; /* behind the last segment there is one of which only an index or checkpoint is left */
     struct buf store_;
 };
 
@@ -36,6 +39,12 @@ MUST_USE enum rc listing_open_headers(const struct storage *storage, const char 
  * RC_CORRUPT: files belong to segments of which none is left */
 MUST_USE enum rc listing_tidy(const struct storage *storage, const char *folder,
                               struct listing *listing);
+/* Whether a segment behind the last one is missing: its own index or checkpoint is left, or the
+ * last one has an index, which only a full segment has when a batch in the next one is on disk.
+ * (That of a repaired one tells nothing: the repair has seen to it.) */
+bool listing_tells_more(const struct listing *listing);
+/* Removes index and checkpoint of segments that are missing, once a hole tells of these. */
+MUST_USE enum rc listing_forget_missing(const struct storage *storage, const char *folder);
 /* Takes number i out of the list. */
 void listing_drop(struct listing *listing, size_t i);
 void listing_deinit(struct listing *listing);

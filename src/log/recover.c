@@ -743,6 +743,9 @@ static enum rc replay(struct recovery *r)
     if (rc == RC_END) {
         rc = open_committer(r, &walk);
     }
+    if (rc == RC_OK && (r->listing.cut || r->options->repair)) {
+        rc = listing_forget_missing(&r->log->storage, r->log->folder);
+    }
     walk_deinit(&walk);
     ASSERT(rc != RC_END);
     ASSERT(rc != RC_OK || r->log->committer.file != NULL);

@@ -41,7 +41,6 @@ struct repair {
     struct walk walk;
     uint64_t last_segment; /* where the last hole was made: another one there is no progress */
     uint64_t last_at;
-    bool end_marked; /* the walk stands behind a hole that reaches to the end of its segment */
 };
 
 /* A hole to be made. */
@@ -491,7 +490,7 @@ static enum rc drop_next(struct repair *r, size_t item, const char *what)
 {
     ASSERT(item == r->walk.next_item);
     ASSERT(item > 0 && r->walk.file != NULL);
-    if (item + 1 < r->listing->count || r->end_marked) {
+    if (item + 1 < r->listing->count || r->walk.end_marked) {
         return drop_segment(r, item, what);
     }
     MARK("repair: the end of the log goes");
@@ -572,17 +571,6 @@ static enum rc repair_damage(struct repair *r, const struct walk_step *step)
     return NEVER(r->walk.file == NULL) ? RC_CORRUPT : repair_records(r, step);
 }
 
-static bool is_end_mark(const struct record *record)
-{
-    if (record->type != RECORD_HOLE) {
-        return false;
-    }
-    struct record_hole hole;
-    const enum rc rc = record_hole_decode(record->body, &hole);
-    ASSERT(rc == RC_OK); /* the walk has gone on behind it */
-    return hole.size == 0;
-}
-
 static enum rc take_step(struct repair *r, const struct walk_step *step)
 {
     ASSERT_HOT(r->walk.listing == r->listing);
@@ -590,8 +578,8 @@ static enum rc take_step(struct repair *r, const struct walk_step *step)
     enum rc rc;
     switch (step->kind) {
     case WALK_SEGMENT:
-    case WALK_NOTE: return RC_OK;
-    case WALK_RECORD: r->end_marked = is_end_mark(&step->record); return RC_OK;
+    case WALK_NOTE:
+    case WALK_RECORD: return RC_OK;
     case WALK_HEAL:
         report(r, step->item, step->at, step->size, step->what);
         rc = log_heal_header(r->log, &r->walk);

@@ -113,6 +113,7 @@ enum tail {
 
 enum next {
     NEXT_NONE,       /* this is the last segment */
+    NEXT_LOST,       /* this is the last one that is there, and something tells of another */
     NEXT_CHAINS,     /* its header continues the chain */
     NEXT_HEADERLESS, /* its header is bad, its first record continues the chain */
     NEXT_TORN,  /* it is the last one and has the next number, its header is bad, and at most one
@@ -147,7 +148,9 @@ enum decision {
  *  D  as C, but the next header is bad and its first record continues the chain: the header can be
  *     computed, so nothing is lost.
  *  E  zeros, but the next segment does not continue the chain: records have become zeros, or whole
- *     segments are missing. A write that the disk acknowledged and lost looks like this.
+ *     segments are missing. A write that the disk acknowledged and lost looks like this. That a
+ *     segment is missing at the very end its checkpoint tells, or the index of the last one: both
+ *     are written when a batch in it is on disk.
  *  F  a bad record, no later batch, no segment behind: the torn tail of a crash. Whole records
  *     of the same batch may stand behind it, for sectors get to disk in any order. A flipped bit in
  *     the very last batch looks the same; no log without a copy elsewhere can tell.
@@ -173,12 +176,12 @@ static const struct {
     {'B', T(ZERO), N(TORN), EITHER, DECIDE_DROP},
     {'C', T(ZERO), N(CHAINS), EITHER, DECIDE_NEXT},
     {'D', T(ZERO), N(HEADERLESS), EITHER, DECIDE_HEAL},
-    {'E', T(ZERO), N(OTHER) | N(BAD), EITHER, DECIDE_DAMAGE},
+    {'E', T(ZERO), N(LOST) | N(OTHER) | N(BAD), EITHER, DECIDE_DAMAGE},
     {'F', T(TORN), N(NONE), EITHER, DECIDE_CUT},
     {'G', T(BEHIND), N(NONE), UNSYNCED, DECIDE_CUT},
     {'H', T(BEHIND), N(NONE), SYNCED, DECIDE_DAMAGE},
     {'I', T(TORN) | T(BEHIND), N(CHAINS) | N(HEADERLESS), EITHER, DECIDE_PASS},
-    {'J', T(TORN) | T(BEHIND), N(TORN) | N(OTHER) | N(BAD), EITHER, DECIDE_DAMAGE},
+    {'J', T(TORN) | T(BEHIND), N(LOST) | N(TORN) | N(OTHER) | N(BAD), EITHER, DECIDE_DAMAGE},
 #undef T
 #undef N
 };
@@ -256,8 +259,13 @@ static bool may_be_torn(const struct walk *walk)
     const bool rolled = walk->file != NULL;
     const bool missing = rolled && number != walk->listing->items[walk_item(walk)].number + 1;
     const bool last = walk->next_item + 1 == walk->listing->count;
+    const struct found_segment *found = &walk->listing->items[walk->next_item];
+    const struct found_segment *full = rolled ? &walk->listing->items[walk_item(walk)] : found;
+    const bool begun =
+        walk->listing->cut || found->has_begun || (full->has_index && !full->has_damaged);
+    MARK_IF(begun && last, "walk: a segment with a bad header has held an acknowledged batch");
     MARK_IF(missing && last, "walk: segments are missing in front of one with a bad header");
-    return rolled && last && !missing;
+    return rolled && last && !missing && !begun;
 }
 
 /* The next segment's header is bad: what do its records say, and at which position do they begin,
@@ -303,7 +311,9 @@ static enum rc judge_next(struct walk *walk, enum next *ret_next, uint64_t *ret_
     ASSERT(ret_next != NULL);
     *ret_next_pos = UINT64_MAX;
     if (walk->next_item == walk->listing->count) {
-        *ret_next = NEXT_NONE;
+        const bool lost = !walk->end_marked && listing_tells_more(walk->listing);
+        MARK_IF(lost, "walk: the newest segment is missing");
+        *ret_next = lost ? NEXT_LOST : NEXT_NONE;
         return RC_OK;
     }
     const struct found_segment *found = &walk->listing->items[walk->next_item];
@@ -357,10 +367,10 @@ static void step_damage(struct walk *walk, struct walk_step *step, enum tail tai
                         const char *what)
 {
     ASSERT(what != NULL);
-    ASSERT(tail != TAIL_ZERO || next == NEXT_OTHER || next == NEXT_BAD);
+    ASSERT(tail != TAIL_ZERO || next == NEXT_LOST || next == NEXT_OTHER || next == NEXT_BAD);
     step->kind = WALK_DAMAGE;
-    step->what = what;
-    if (tail != TAIL_ZERO) {
+    step->what = tail == TAIL_ZERO && next == NEXT_LOST ? "missing segment" : what;
+    if (tail != TAIL_ZERO || next == NEXT_LOST) {
         step_locate(walk, step, false);
         return;
     }
@@ -450,6 +460,17 @@ static enum rc step_bad(struct walk *walk, struct walk_step *step, const char *w
     UNREACHABLE();
 }
 
+static bool is_end_mark(const struct record *record)
+{
+    if (record->type != RECORD_HOLE) {
+        return false;
+    }
+    struct record_hole hole;
+    const enum rc rc = record_hole_decode(record->body, &hole);
+    ASSERT(rc == RC_OK); /* the walk has gone on behind it */
+    return hole.size == 0;
+}
+
 enum rc walk_next(struct walk *walk, struct walk_step *step)
 {
     walk_check(walk);
@@ -478,6 +499,7 @@ enum rc walk_next(struct walk *walk, struct walk_step *step)
     if (rc != RC_OK) {
         return step_bad(walk, step, "hole", true);
     }
+    walk->end_marked = is_end_mark(record);
     step->kind = WALK_RECORD;
     step->place = (struct log_place){
         .segment = walk->listing->items[walk->next_item - 1].number,

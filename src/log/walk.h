@@ -46,9 +46,10 @@ struct walk {
     size_t next_item; /* the one behind the current */
     struct storage_file *file;
     struct scan scan;
-    uint64_t pos;  /* expected next */
-    uint64_t hash; /* what the next record must carry */
-    bool unsynced; /* of the current segment */
+    uint64_t pos;    /* expected next */
+    uint64_t hash;   /* what the next record must carry */
+    bool unsynced;   /* of the current segment */
+    bool end_marked; /* it stands behind a hole that reaches to the end of its segment */
     struct buf buffer_;
     struct log_name name_;
 };

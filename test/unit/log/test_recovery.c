@@ -260,6 +260,92 @@ static void losses_that_do_not_touch_are_told_apart(void **state)
     base_drop(&base);
 }
 
+/* What tells that a segment behind the last one is missing: its checkpoint, or the index of the one
+ * in front. Without the newest segment there is no gap in the positions. */
+static void lose_newest(const struct base *base, struct sim_disk *disk, bool by_index, bool header)
+{
+    const uint64_t number = base->last_segment;
+    const struct log_name name = seg(number);
+    const struct log_name checkpoint = log_name_of(WORLD_FOLDER, number, ".ckp");
+    const struct log_name index = log_name_of(WORLD_FOLDER, number - 1, ".idx");
+    static const uint8_t byte;
+    (void)sim_disk_delete(disk, by_index ? checkpoint.text : index.text);
+    if (!by_index) {
+        sim_disk_put(disk, checkpoint.text, bytes_of(&byte, 1)); /* whole or not */
+    }
+    if (header) {
+        damage_zero(disk, number, 0, damage_segment_size(disk, number));
+    } else {
+        assert_true(sim_disk_delete(disk, name.text));
+    }
+}
+
+static void the_newest_segment_cannot_go_without_a_word(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (unsigned i = 0; i < 4; i++) {
+        const bool header = (i & 2) != 0;
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, i);
+        lose_newest(&base, disk, (i & 1) != 0, header);
+        struct outcome outcome = run(&world, MODE_VERIFY);
+        assert_int_equal(outcome.rc, RC_OK);
+        assert_int_equal(outcome.verified.damages, i == 2 ? 2 : 1); /* the checkpoint's, too */
+        outcome = run(&world, MODE_OPEN);
+        assert_int_equal(outcome.rc, RC_CORRUPT);
+        assert_string_equal(world.damages[world.damage_count - 1].what,
+                            header ? "header" : "missing segment");
+        world_close(&world);
+        world.lossy = true;
+        assert_int_equal(world_open(&world, true), RC_OK);
+        assert_true(world.hole_count > 0);
+        const struct log_name left = log_name_of(WORLD_FOLDER, base.last_segment, ".ckp");
+        struct bytes bytes;
+        assert_false(sim_disk_get(disk, left.text, &bytes));
+        /* And the next start, and verify, have nothing to say any more. */
+        world_close(&world);
+        world_forget_damages(&world);
+        assert_int_equal(world_open(&world, false), RC_OK);
+        assert_int_equal(world.damage_count, 0);
+        world_close(&world);
+        outcome = run(&world, MODE_VERIFY);
+        assert_int_equal(outcome.rc, RC_OK);
+        assert_int_equal(outcome.verified.damages, 0);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
+/* A segment taken out, or what is left of one that is missing: a repair that has told of it by a
+ * hole leaves nothing that verify would name. */
+static void verify_is_content_with_a_repair_that_took_a_segment_out(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint64_t number = base.last_segment - 1;
+        const struct log_name name = seg(number);
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, i);
+        if (i == 0) {
+            damage_zero(disk, number, 0, damage_segment_size(disk, number));
+        } else {
+            assert_true(sim_disk_delete(disk, name.text));
+        }
+        world.lossy = true;
+        assert_int_equal(world_open(&world, true), RC_OK);
+        world_close(&world);
+        const struct outcome outcome = run(&world, MODE_VERIFY);
+        assert_int_equal(outcome.rc, RC_OK);
+        assert_int_equal(outcome.verified.damages, 0);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +353,8 @@ int main(void)
         cmocka_unit_test(a_file_that_is_shorter_than_it_was_a_moment_ago_is_no_surprise),
         cmocka_unit_test(verify_finds_an_index_that_contradicts_itself),
         cmocka_unit_test(losses_that_do_not_touch_are_told_apart),
+        cmocka_unit_test(the_newest_segment_cannot_go_without_a_word),
+        cmocka_unit_test(verify_is_content_with_a_repair_that_took_a_segment_out),
         cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
