@@ -14,6 +14,7 @@
 #define DOUBT_OLD      "DOUBT.old"
 #define FILE_BYTES_MAX 4096u
 #define MARK_SIZE      128u
+#define PARTITION_SIZE 8u
 
 /* A small file as text with a NUL. */
 static enum rc read_file(const struct storage *storage, const char *name,
@@ -101,6 +102,46 @@ static enum rc meta_parse(const char *text, const struct config *config, struct 
     return rc;
 }
 
+/* Whether a name is that of a partition's folder; the first one found is kept. */
+static void find_partition(void *ctx, const char *entry)
+{
+    char *found = ctx;
+    const bool digits =
+        entry[0] == 'p' && strlen(entry) == 4 && strspn(entry + 1, "0123456789") == 3;
+    if (digits && (found[0] == '\0' || strcmp(entry, found) < 0)) {
+        (void)snprintf(found, PARTITION_SIZE, "%s", entry);
+    }
+}
+
+/* The identity is on disk before the first partition is. Where it is missing and a partition is not
+ * it has been lost, and one of our own making would only lead away from what helps. */
+static enum rc refuse_orphans(const struct storage *storage, char *why, size_t why_size)
+{
+    char found[PARTITION_SIZE] = "";
+    const enum rc rc = storage->ops->list(storage->ctx, "", find_partition, found);
+    if (rc != RC_OK || found[0] == '\0') {
+        return rc == RC_NOT_FOUND ? RC_OK : rc; /* a simulated disk has no root */
+    }
+    (void)snprintf(why, why_size, "%s is missing, but %s is there: put it back", META, found);
+    return RC_CORRUPT;
+}
+
+static enum rc meta_make(const struct storage *storage, const struct config *config,
+                         uint64_t incarnation, struct datadir *ret_dir)
+{
+    char text[FILE_BYTES_MAX];
+    *ret_dir = (struct datadir){
+        .incarnation = incarnation,
+        .partitions = (unsigned)config->partitions,
+        .fresh = true,
+    };
+    const int size =
+        snprintf(text, sizeof(text),
+                 "{\"format\":1,\"incarnation\":\"%016llx\",\"partitions\":%u,\"node\":%u}\n",
+                 (unsigned long long)incarnation, ret_dir->partitions, (unsigned)config->node);
+    return write_file(storage, META, META_NEW, bytes_of(text, (size_t)size));
+}
+
 enum rc datadir_open(const struct storage *storage, const struct config *config,
                      uint64_t incarnation, struct datadir *ret_dir, char *why, size_t why_size)
 {
@@ -110,16 +151,10 @@ enum rc datadir_open(const struct storage *storage, const struct config *config,
     if (rc == RC_OK) {
         rc = meta_parse(text, config, &dir, why, why_size);
     } else if (rc == RC_NOT_FOUND) {
-        dir = (struct datadir){
-            .incarnation = incarnation,
-            .partitions = (unsigned)config->partitions,
-            .fresh = true,
-        };
-        const int size =
-            snprintf(text, sizeof(text),
-                     "{\"format\":1,\"incarnation\":\"%016llx\",\"partitions\":%u,\"node\":%u}\n",
-                     (unsigned long long)incarnation, dir.partitions, (unsigned)config->node);
-        rc = write_file(storage, META, META_NEW, bytes_of(text, (size_t)size));
+        rc = refuse_orphans(storage, why, why_size);
+        if (rc == RC_OK) {
+            rc = meta_make(storage, config, incarnation, &dir);
+        }
     }
     if (rc == RC_OK) {
         *ret_dir = dir;

@@ -22,7 +22,8 @@ struct datadir {
 };
 
 /* Reads meta.json, or makes it with `incarnation` and the partitions of the settings.
- * RC_CORRUPT  meta.json is there and is not ours; `why` says what is wrong
+ * RC_CORRUPT  meta.json is there and is not ours, or it is missing and a partition is there; `why`
+ *             says what is wrong
  * RC_USAGE    it has another node number than the settings; likewise
  * RC_IO, RC_NOSPACE, RC_DENIED, RC_NOMEM */
 MUST_USE enum rc datadir_open(const struct storage *storage, const struct config *config,

@@ -143,6 +143,24 @@ test('a data directory that cannot be one is refused, and why', async () => {
   }
 });
 
+test('a data directory without its meta.json is refused, not made anew', async () => {
+  const server = await Server.start();
+  await server.stop();
+  const meta = path.join(server.data, 'meta.json');
+  const text = fs.readFileSync(meta);
+  fs.rmSync(meta);
+  for (const flags of [[], ['--repair']]) {
+    const { code, stderr } = await runCli(
+      ['serve', '--data', server.data, '--listen', '127.0.0.1:0', ...flags]);
+    assert.equal(code, 1);
+    assert.match(stderr, /meta\.json is missing, but p000 is there/);
+    assert.ok(!fs.existsSync(meta));
+  }
+  fs.writeFileSync(meta, text);
+  await server.restart();
+  await server.kill();
+});
+
 // [P 10] limit_exceeded
 for (const flag of ['--limits-connections', '--limits-connections-per-ip']) {
   test(`${flag}: one connection too many is told so, and the others go on`, async () => {

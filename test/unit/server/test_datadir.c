@@ -200,6 +200,31 @@ static void a_meta_file_that_is_not_ours_is_refused_and_left_alone(void **state)
     }
 }
 
+static void without_its_meta_file_what_is_there_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    assert_int_equal(open_dir(&world, INCARNATION), RC_OK);
+    const struct storage_ops *ops = world.storage.ops;
+    put_file(&world, "p011", ""); /* a disk in memory lists no folders */
+    put_file(&world, "p003", "");
+    assert_int_equal(ops->remove(world.storage.ctx, "meta.json"), RC_OK);
+    for (int i = 0; i < 2; i++) { /* the second one, too: the first has made none */
+        assert_int_equal(open_dir(&world, INCARNATION + 1), RC_CORRUPT);
+        assert_non_null(strstr(world.why, "meta.json is missing"));
+        assert_non_null(strstr(world.why, "p003"));
+    }
+    world_close(&world);
+    /* What is none of ours is nobody's data. */
+    world_open(&world);
+    put_file(&world, "p0033", "");
+    put_file(&world, "pabc", "");
+    assert_int_equal(open_dir(&world, INCARNATION), RC_OK);
+    assert_true(world.dir.fresh);
+    world_close(&world);
+}
+
 static void a_leftover_of_an_interrupted_start_is_no_obstacle(void **state)
 {
     (void)state;
@@ -391,6 +416,7 @@ int main(void)
         cmocka_unit_test(every_bit_of_an_incarnation_comes_back),
         cmocka_unit_test(the_data_of_another_node_is_refused_by_both_numbers),
         cmocka_unit_test(a_meta_file_that_is_not_ours_is_refused_and_left_alone),
+        cmocka_unit_test(without_its_meta_file_what_is_there_is_refused_and_left_alone),
         cmocka_unit_test(a_leftover_of_an_interrupted_start_is_no_obstacle),
         cmocka_unit_test(a_run_leaves_a_mark_until_it_ends_well),
         cmocka_unit_test(a_mark_that_cannot_be_removed_is_told),
