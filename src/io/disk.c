@@ -372,6 +372,12 @@ enum rc disk_lock(struct disk *disk)
         (void)close(fd);
         return rc;
     }
+    /* And the folder itself: LOCK looks like something left behind, and may be removed under a
+     * server that runs. Where a file system has no locks for folders, LOCK has to do. */
+    if (flock(disk->root_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        (void)close(fd);
+        return RC_LOCKED;
+    }
     disk->lock_fd = fd;
     return RC_OK;
 }

@@ -19,8 +19,8 @@ MUST_USE enum rc disk_open(const char *root, struct disk **ret_disk);
 void disk_close(struct disk *disk);
 /* The storage interface; lives as long as the disk. */
 struct storage disk_storage(struct disk *disk);
-/* Takes the folder for this process: a lock on the file LOCK in it, which the kernel gives back
- * when the process ends, however it ends.
+/* Takes the folder for this process: a lock on it and on the file LOCK in it, which the kernel
+ * gives back when the process ends, however it ends.
  * RC_LOCKED  another process has it; RC_DENIED, RC_IO, … */
 MUST_USE enum rc disk_lock(struct disk *disk);
 /* Asks the kernel to bring everything that was written to disk: at a clean stop of a server that

@@ -219,6 +219,19 @@ static void one_folder_has_one_server(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* Somebody takes LOCK for a left-over. */
+static void the_lock_holds_also_without_its_file(void **state)
+{
+    struct fixture *f = *state;
+    struct disk *second;
+    assert_int_equal(disk_lock(f->disk), RC_OK);
+    const struct storage storage = disk_storage(f->disk);
+    assert_int_equal(storage.ops->remove(storage.ctx, "LOCK"), RC_OK);
+    assert_int_equal(disk_open(f->root, &second), RC_OK);
+    assert_int_equal(disk_lock(second), RC_LOCKED);
+    disk_close(second);
+}
+
 static void the_lock_ends_with_its_holder(void **state)
 {
     struct fixture *f = *state;
@@ -533,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rename_replaces_and_remove_removes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(folders_are_made_listed_and_synced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_folder_has_one_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_lock_holds_also_without_its_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_lock_ends_with_its_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_root_that_cannot_be_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_refusal_of_the_kernel_has_a_name_and_costs_nothing,
