@@ -309,7 +309,7 @@ static enum rc server_open(const struct plan *plan)
     rc = datadir_open(&server->storage, &node.config, server->salt_seed, &node.dir, why,
                       sizeof(why));
     if (rc == RC_OK) {
-        rc = datadir_check(&server->storage, &node.config, &node.dir);
+        rc = datadir_check(&server->storage, &node.config, &node.dir, why, sizeof(why));
     }
     if (rc != RC_OK) {
         return rc;

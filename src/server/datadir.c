@@ -2,6 +2,8 @@
 
 #include "base/mem.h"
 #include "io/boot.h"
+#include "log/files.h"
+#include "log/record.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -202,11 +204,108 @@ static enum rc doubt_take(const struct storage *storage, bool *ret_doubt)
     return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+struct survey {
+    bool segments; /* there is what a start has made */
+    bool used;     /* and what came later */
+};
+
+static void survey_file(void *ctx, const char *entry)
+{
+    struct survey *survey = ctx;
+    uint64_t number = 0;
+    const char *suffix = NULL;
+    if (!log_name_parse(entry, &number, &suffix)) {
+        return;
+    }
+    const bool segment = strcmp(suffix, ".seg") == 0;
+    if (segment || strcmp(suffix, ".idx") == 0 || strcmp(suffix, ".ckp") == 0 ||
+        strcmp(suffix, ".seg.damaged") == 0) { /* no temporary one: a first start may leave that */
+        survey->segments = true;
+        survey->used = survey->used || number > 1 || !segment;
+    }
+}
+
+/* One segment: whether there is a record in it. */
+static enum rc survey_first(const struct storage *storage, const char *folder,
+                            struct survey *survey)
+{
+    const struct log_name name = log_name_of(folder, 1, ".seg");
+    struct storage_file *file;
+    enum rc rc = storage->ops->open(storage->ctx, name.text, STORAGE_READ, &file);
+    if (rc != RC_OK) {
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    }
+    uint8_t bytes[RECORD_HEADER_SIZE] = {0};
+    size_t size = 0;
+    rc = storage->ops->read(storage->ctx, file, bytes, sizeof(bytes), SEGMENT_HEADER_SIZE, &size);
+    storage->ops->close(storage->ctx, file);
+    for (size_t i = 0; rc == RC_OK && i < size; i++) {
+        survey->used = survey->used || bytes[i] != 0;
+    }
+    return rc;
+}
+
+/* The first start makes all partitions before anything is written in one. So where one holds
+ * records and another has no segment that one was lost. *ret_lost: its number, or `partitions`. */
+static enum rc find_lost(const struct storage *storage, unsigned partitions, unsigned *ret_lost)
+{
+    bool used = false;
+    unsigned lost = partitions;
+    for (unsigned i = 0; i < partitions; i++) {
+        char folder[PARTITION_SIZE];
+        (void)snprintf(folder, sizeof(folder), "p%03u", i % 1000);
+        struct survey survey = {0};
+        enum rc rc = storage->ops->list(storage->ctx, folder, survey_file, &survey);
+        if (rc == RC_OK && survey.segments && !survey.used) {
+            rc = survey_first(storage, folder, &survey);
+        }
+        if (rc != RC_OK && rc != RC_NOT_FOUND) {
+            return rc;
+        }
+        used = used || survey.used;
+        lost = lost == partitions && !survey.segments ? i : lost;
+    }
+    *ret_lost = used ? lost : partitions;
+    return RC_OK;
+}
+
+/* A partition that is made anew would give the same numbers again in the same epochs: with a repair
+ * all begin new ones. The file sees to it that this is not forgotten in a crash. */
+static enum rc refuse_lost(const struct storage *storage, const struct config *config,
+                           struct datadir *dir, char *why, size_t why_size)
+{
+    unsigned lost = 0;
+    const enum rc rc = find_lost(storage, dir->partitions, &lost);
+    if (rc != RC_OK || lost == dir->partitions) {
+        return rc;
+    }
+    if (!config->repair) {
+        (void)snprintf(why, why_size,
+                       "p%03u has no segment, and other partitions have messages: put it back, or "
+                       "give it up with --repair",
+                       lost);
+        return RC_CORRUPT;
+    }
+    dir->lost = true;
+    struct storage_file *file;
+    const enum rc made = storage->ops->open(storage->ctx, DOUBT, STORAGE_CREATE, &file);
+    if (made == RC_OK) {
+        storage->ops->close(storage->ctx, file);
+    }
+    return made == RC_OK || made == RC_EXISTS ? storage->ops->sync_dir(storage->ctx, "") : made;
+}
+
 enum rc datadir_check(const struct storage *storage, const struct config *config,
-                      struct datadir *dir)
+                      struct datadir *dir, char *why, size_t why_size)
 {
     char before[FILE_BYTES_MAX];
-    enum rc rc = doubt_take(storage, &dir->unclean);
+    enum rc rc = RC_OK;
+    if (!dir->fresh) {
+        rc = refuse_lost(storage, config, dir, why, why_size);
+    }
+    if (rc == RC_OK) {
+        rc = doubt_take(storage, &dir->unclean);
+    }
     if (rc != RC_OK) {
         return rc;
     }

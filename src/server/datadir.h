@@ -17,8 +17,10 @@
 struct datadir {
     uint64_t incarnation;
     unsigned partitions;
-    bool fresh;   /* made by this start */
-    bool unclean; /* the last run ended without a word, and may have lost what was seen */
+    bool fresh; /* made by this start */
+    bool lost;  /* a partition is missing, and is given up */
+    bool
+        unclean; /* the last run ended without a word, and may have lost what was seen; or `lost` */
 };
 
 /* Reads meta.json, or makes it with `incarnation` and the partitions of the settings.
@@ -29,9 +31,11 @@ struct datadir {
 MUST_USE enum rc datadir_open(const struct storage *storage, const struct config *config,
                               uint64_t incarnation, struct datadir *ret_dir, char *why,
                               size_t why_size);
-/* Tells by what the run before has left whether it may have lost what was seen (dir->unclean). */
+/* Tells by what the run before has left whether it may have lost what was seen (dir->unclean).
+ * RC_CORRUPT  a partition is missing; `why` says which. With config->repair that is an unclean end
+ */
 MUST_USE enum rc datadir_check(const struct storage *storage, const struct config *config,
-                               struct datadir *dir);
+                               struct datadir *dir, char *why, size_t why_size);
 /* Marks this run. Only once everything that an unclean end before asked for is in the log: a crash
  * in between must find the old mark. */
 MUST_USE enum rc datadir_mark(const struct storage *storage, const struct config *config);

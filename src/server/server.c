@@ -113,9 +113,10 @@ static enum rc datadir_start(struct instance *instance, uint64_t incarnation)
         return failed(instance, "cannot use the data directory", rc,
                       why[0] == '\0' ? instance->config.data : why);
     }
-    rc = datadir_check(&server->storage, &instance->config, &instance->dir);
+    rc = datadir_check(&server->storage, &instance->config, &instance->dir, why, sizeof(why));
     if (rc != RC_OK) {
-        return failed(instance, "cannot read the data directory", rc, instance->config.data);
+        return failed(instance, "cannot read the data directory", rc,
+                      why[0] == '\0' ? instance->config.data : why);
     }
     if (instance->dir.partitions != instance->config.partitions && !instance->dir.fresh) {
         log_event(LEVEL_INFO, "the data directory keeps the number of partitions it was made with",
@@ -136,7 +137,10 @@ static enum rc hosts_recover(struct instance *instance)
     if (server->hosts == NULL || server->ready == NULL) {
         return RC_NOMEM;
     }
-    if (instance->dir.unclean) {
+    if (instance->dir.lost) {
+        log_plain(LEVEL_WARN, "a partition is missing and begins anew: every channel of this "
+                              "directory begins a new epoch");
+    } else if (instance->dir.unclean) {
         log_plain(LEVEL_WARN,
                   "the last run ended with the machine or after a failed sync, and without "
                   "fsync what it showed may be lost: every channel begins a new epoch");

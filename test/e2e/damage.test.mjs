@@ -347,6 +347,48 @@ test('a missing segment in the middle is refused by name', async () => {
   await verifyNames(server, '.seg');
 });
 
+test('the newest segment missing: refused by file and byte; repair begins new epochs', async () => {
+  const { server, epoch } = await withHistory();
+  fs.rmSync(files(server.data, '.seg').at(-1));
+  const last = files(server.data, '.seg').at(-1);
+  const said = await refusedStart(server);
+  assert.ok(said.includes(path.basename(last)) && said.includes('missing segment'), said);
+  await verifyNames(server, last);
+  await server.restart([...server.flags, '--repair']);
+  const c = await Client.connect(server.ws);
+  const gap = await c.expectError('gap',
+    { type: 'subscribe', channel: 'a', from: { epoch, seq: 301 } });
+  assert.deepEqual([gap.reason, gap.epoch === epoch], ['epoch', false]);
+  await c.close();
+  await server.stop();
+  await verifyClean(server);
+});
+
+test('a partition missing: refused by name; with --repair nobody is given its numbers again',
+  async () => {
+    const server = await Server.start({ flags: ['--partitions', '2'] });
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const epochs = {};
+    for (const name of names) epochs[name] = await fill(server, name, 1, 3);
+    await server.stop();
+    fs.rmSync(path.join(server.data, 'p001'), { recursive: true });
+    assert.match(await refusedStart(server), /p001 has no segment/);
+    await server.restart([...server.flags, '--repair']);
+    const c = await Client.connect(server.ws);
+    let lost = 0;
+    for (const name of names) {
+      const { reply } = await c.subscribe(name, { epoch: epochs[name], seq: 4 },
+        { on_gap: 'reset' });
+      assert.notEqual(reply.epoch, epochs[name]);
+      assert.equal(reply.reset?.reason, reply.latest === 0 ? 'epoch' : undefined);
+      lost += reply.latest === 0;
+    }
+    assert.ok(lost > 0 && lost < names.length, `${lost} lost`);
+    await c.close();
+    await server.stop();
+    await verifyClean(server);
+  });
+
 test('files of another data directory are refused, and --repair does not touch them', async () => {
   const one = await Server.start({ flags: ONE });
   const two = await Server.start({ flags: ONE });

@@ -24,7 +24,8 @@ struct world {
 /* As a start does: what the run before left is judged, then this one is marked. */
 static enum rc mark(struct world *world)
 {
-    const enum rc rc = datadir_check(&world->storage, &world->config, &world->dir);
+    const enum rc rc =
+        datadir_check(&world->storage, &world->config, &world->dir, world->why, sizeof(world->why));
     return rc == RC_OK ? datadir_mark(&world->storage, &world->config) : rc;
 }
 
@@ -52,15 +53,20 @@ static enum rc open_dir(struct world *world, uint64_t incarnation)
                         sizeof(world->why));
 }
 
-static void put_file(struct world *world, const char *name, const char *text)
+static void put_bytes(struct world *world, const char *name, struct bytes bytes)
 {
     const struct storage_ops *ops = world->storage.ops;
     struct storage_file *file;
     const enum rc removed = ops->remove(world->storage.ctx, name);
     assert_true(removed == RC_OK || removed == RC_NOT_FOUND);
     assert_int_equal(ops->open(world->storage.ctx, name, STORAGE_CREATE, &file), RC_OK);
-    assert_int_equal(ops->write(world->storage.ctx, file, bytes_of_text(text), 0), RC_OK);
+    assert_int_equal(ops->write(world->storage.ctx, file, bytes, 0), RC_OK);
     ops->close(world->storage.ctx, file);
+}
+
+static void put_file(struct world *world, const char *name, const char *text)
+{
+    put_bytes(world, name, bytes_of_text(text));
 }
 
 /* The text of a small file, or "" where there is none. */
@@ -225,6 +231,61 @@ static void without_its_meta_file_what_is_there_is_refused_and_left_alone(void *
     world_close(&world);
 }
 
+#define SEG1 "00000000000000000001.seg"
+
+static void a_partition_without_a_segment_is_missing_if_another_is_used(void **state)
+{
+    (void)state;
+    static const char empty[80] = "";
+    static const char used[] = "sixty-four bytes of a header, whatever it may say of the segment"
+                               "and a record";
+    static const struct {
+        const char *name;
+        const char *text; /* NULL: as the first start makes it */
+        enum rc rc;
+    } rows[] = {
+        {"p000/" SEG1, NULL, RC_OK}, /* a crash of the first start */
+        {"p000/" SEG1, used, RC_CORRUPT},
+        {"p000/00000000000000000002.seg", "", RC_CORRUPT},
+        {"p000/00000000000000000001.idx", "", RC_CORRUPT},
+        {"p000/00000000000000000002.ckp", "", RC_CORRUPT},
+        {"p000/00000000000000000001.seg.tmp", used, RC_OK},
+        {"p000/00000000000000000002.new", used, RC_OK},
+        {"p000/notes.txt", used, RC_OK},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world world;
+        world_open(&world);
+        world.config.partitions = 2;
+        assert_int_equal(open_dir(&world, INCARNATION), RC_OK);
+        put_bytes(&world, rows[i].name,
+                  rows[i].text == NULL ? bytes_of(empty, sizeof(empty))
+                                       : bytes_of_text(rows[i].text));
+        assert_int_equal(open_dir(&world, INCARNATION), RC_OK);
+        const enum rc rc = mark(&world);
+        if (rc != rows[i].rc) {
+            fail_msg("%s gives %s: %s", rows[i].name, rc_name(rc), world.why);
+        }
+        if (rc == RC_CORRUPT) { /* a repair: every channel begins a new epoch, after a crash, too */
+            assert_non_null(strstr(world.why, "p001"));
+            world.config.repair = true;
+            assert_int_equal(datadir_check(&world.storage, &world.config, &world.dir, world.why,
+                                           sizeof(world.why)),
+                             RC_OK);
+            assert_true(world.dir.unclean);
+            put_bytes(&world, "p001/" SEG1, bytes_of(empty, sizeof(empty)));
+            world.config.repair = false;
+            world.dir.unclean = false;
+            assert_int_equal(mark(&world), RC_OK);
+            assert_true(world.dir.unclean);
+            world.dir.unclean = false;
+            assert_int_equal(mark(&world), RC_OK);
+            assert_false(world.dir.unclean);
+        }
+        world_close(&world);
+    }
+}
+
 static void a_leftover_of_an_interrupted_start_is_no_obstacle(void **state)
 {
     (void)state;
@@ -347,7 +408,9 @@ static void a_failed_sync_is_an_unclean_end_until_a_start_has_dealt_with_it(void
     assert_int_equal(datadir_doubt(&world.storage, false), RC_OK); /* twice is once */
     for (int i = 0; i < 2; i++) {
         world.dir = (struct datadir){0};
-        assert_int_equal(datadir_check(&world.storage, &world.config, &world.dir), RC_OK);
+        assert_int_equal(
+            datadir_check(&world.storage, &world.config, &world.dir, world.why, sizeof(world.why)),
+            RC_OK);
         assert_true(world.dir.unclean);
     }
     assert_int_equal(datadir_doubt(&world.storage, false),
@@ -417,6 +480,7 @@ int main(void)
         cmocka_unit_test(the_data_of_another_node_is_refused_by_both_numbers),
         cmocka_unit_test(a_meta_file_that_is_not_ours_is_refused_and_left_alone),
         cmocka_unit_test(without_its_meta_file_what_is_there_is_refused_and_left_alone),
+        cmocka_unit_test(a_partition_without_a_segment_is_missing_if_another_is_used),
         cmocka_unit_test(a_leftover_of_an_interrupted_start_is_no_obstacle),
         cmocka_unit_test(a_run_leaves_a_mark_until_it_ends_well),
         cmocka_unit_test(a_mark_that_cannot_be_removed_is_told),
