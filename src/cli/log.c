@@ -51,6 +51,8 @@ struct log_run {
     uint64_t damage_count;
     uint64_t torn_count;
     uint64_t record_count;
+    unsigned empty; /* the first partition without a segment; PARTITIONS_MAX: none */
+    json_t *empty_damages;
 };
 
 /* ---- meta.json ----------------------------------------------------------------------------- */
@@ -319,6 +321,15 @@ static enum rc read_log(struct log_run *run, unsigned number, const char *folder
                                               run->verify ? &state.replay : NULL, &result);
     if (rc == RC_OK) {
         run->record_count += result.records;
+        if (run->verify && result.damages == 0 &&
+            log_state_lacks_beginning(&state, result.first_pos)) {
+            const struct log_damage damage = {.file = folder, .what = "the beginning is missing"};
+            on_damage(run, &damage);
+        }
+        if (result.segments == 0 && run->empty == PARTITIONS_MAX) {
+            run->empty = number;
+            run->empty_damages = run->damages;
+        }
         report_result(run, folder, &result, partition);
     }
     if (rc == RC_OK && run->digests) {
@@ -355,6 +366,19 @@ static enum rc do_partition(struct log_run *run, unsigned number)
     report_files(run, &listing, partition);
     listing_deinit(&listing);
     return RC_OK;
+}
+
+/* A start makes a segment in each partition before anything is written in one. */
+static void judge_empty(struct log_run *run)
+{
+    if (run->empty == PARTITIONS_MAX || run->record_count == 0) {
+        return;
+    }
+    char folder[16];
+    (void)snprintf(folder, sizeof(folder), "p%03u", run->empty);
+    const struct log_damage damage = {.file = folder, .what = "no segment is left"};
+    run->damages = run->empty_damages;
+    on_damage(run, &damage);
 }
 
 static void begin_report(struct log_run *run)
@@ -405,9 +429,11 @@ static int do_all(struct log_run *run)
     run->storage = disk_storage(run->disk);
     run->text = config_text_to(&run->out);
     begin_report(run);
+    run->empty = PARTITIONS_MAX;
     for (unsigned i = 0; i < run->meta.partitions && rc == RC_OK; i++) {
         rc = do_partition(run, i);
     }
+    judge_empty(run);
     const int status = end_report(run);
     disk_close(run->disk);
     return rc == RC_OK ? status : CLI_FAILED;

@@ -1,5 +1,7 @@
 #include "cli/log_state.h"
 
+#include "base/mem.h"
+
 /* What a partition asks of its surroundings; in a replay only the index is told of anything. */
 
 static void on_commit(void *ctx, struct log_batch *batch)
@@ -75,6 +77,35 @@ static const struct partition_ops ops = {
     .ticks_take = on_ticks_take,
 };
 
+/* The log begins with a state: what the channels had before. */
+static enum rc note_before(struct log_state *state, uint64_t pos)
+{
+    const uint64_t count = partition_channel_count(state->partition);
+    state->before = mem_calloc((size_t)count + 1, sizeof(*state->before));
+    if (state->before == NULL) {
+        return RC_NOMEM;
+    }
+    for (uint64_t id = 1; id <= count; id++) {
+        state->before[id] = partition_channel_by_id(state->partition, id)->latest;
+    }
+    state->before_count = count;
+    state->before_pos = pos;
+    return RC_OK;
+}
+
+bool log_state_lacks_beginning(const struct log_state *state, uint64_t first_pos)
+{
+    if (state->before == NULL || state->before_pos != first_pos) {
+        return first_pos > 0; /* a removal leaves the checkpoint in front of which it has removed */
+    }
+    for (uint64_t id = 1; id <= state->before_count; id++) {
+        if (partition_channel_by_id(state->partition, id)->earliest <= state->before[id]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum rc restore(void *ctx, uint64_t pos, struct bytes bytes)
 {
     struct log_state *state = ctx;
@@ -88,8 +119,15 @@ static enum rc restore(void *ctx, uint64_t pos, struct bytes bytes)
     };
     partition_close(state->partition);
     state->partition = NULL;
-    const enum rc rc = partition_open(&options, &state->partition);
-    return rc == RC_OK && bytes.size > 0 ? partition_restore(state->partition, pos, bytes) : rc;
+    enum rc rc = partition_open(&options, &state->partition);
+    if (rc == RC_OK && bytes.size > 0) {
+        rc = partition_restore(state->partition, pos, bytes);
+        if (rc == RC_OK && !state->begun) {
+            rc = note_before(state, pos);
+        }
+    }
+    state->begun = true;
+    return rc;
 }
 
 static enum rc apply(void *ctx, struct audit *audit, const struct record *record,
@@ -121,4 +159,6 @@ void log_state_deinit(struct log_state *state)
 {
     partition_close(state->partition);
     state->partition = NULL;
+    mem_free(state->before);
+    state->before = NULL;
 }

@@ -364,6 +364,14 @@ test('the newest segment missing: refused by file and byte; repair begins new ep
   await verifyClean(server);
 });
 
+test('verify finds that the beginning is missing, where retention has not removed it', async () => {
+  const { server } = await withHistory();
+  fs.rmSync(files(server.data, '.seg')[0]);
+  const { code, stdout } = await verify(server);
+  assert.equal(code, 1, `${stdout}`);
+  assert.match(`${stdout}`, /p000:0: the beginning is missing/);
+});
+
 test('a partition missing: refused by name; with --repair nobody is given its numbers again',
   async () => {
     const server = await Server.start({ flags: ['--partitions', '2'] });
@@ -371,7 +379,8 @@ test('a partition missing: refused by name; with --repair nobody is given its nu
     const epochs = {};
     for (const name of names) epochs[name] = await fill(server, name, 1, 3);
     await server.stop();
-    fs.rmSync(path.join(server.data, 'p001'), { recursive: true });
+    for (const file of files(server.data, '', 'p001')) fs.rmSync(file);
+    await verifyNames(server, 'p001');
     assert.match(await refusedStart(server), /p001 has no segment/);
     await server.restart([...server.flags, '--repair']);
     const c = await Client.connect(server.ws);
