@@ -617,6 +617,12 @@ static void on_end(struct net_client *client)
     fd->machine->wake(fd->machine->ctx);
 }
 
+static void on_silence(struct net_client *client)
+{
+    struct descriptor *fd = (struct descriptor *)client;
+    meddler_block_take(&fd->in, fd->in.size);
+}
+
 int sim_socket(int family, int type, int protocol)
 {
     ASSERT(family == AF_INET && (type & SOCK_NONBLOCK) != 0 && protocol == 0);
@@ -652,7 +658,8 @@ int sim_connect(int fd, const struct sockaddr *address, socklen_t size)
     const struct net_nature nature = talk_nature(&plan, clients_calm);
     const bool down = is_down(port);
     const bool silent = down && port > 0 && down_silent[port - 1];
-    socket->net = (struct net_client){.on_bytes = on_bytes, .on_end = on_end};
+    socket->net =
+        (struct net_client){.on_bytes = on_bytes, .on_end = on_end, .on_silence = on_silence};
     socket->state = CONNECTING;
     socket->connected_us = silent ? UINT64_MAX : sim_now_us + sim_below(2 * nature.latency_us + 1);
     socket->conn = down ? NULL : net_connect(&socket->net, &nature);

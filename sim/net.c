@@ -147,11 +147,20 @@ void net_reset(void)
     net.loops = 0;
 }
 
+/* A process that stands still would hear of an epoch when the channel has another one by now. */
+static void silence(struct net_client *client)
+{
+    if (client != NULL && client->on_silence != NULL) {
+        client->on_silence(client);
+    }
+}
+
 void net_server_gone(bool last_words)
 {
     for (unsigned i = 0; i < net.count; i++) {
         if (!last_words) {
             stream_drop(&net.conns[i]->down, net.conns[i]->down.size);
+            silence(net.conns[i]->client);
         }
         net.conns[i]->server_open = false;
         net.conns[i]->broken = true;

@@ -30,6 +30,9 @@ struct net_nature {
 struct net_client {
     void (*on_bytes)(struct net_client *client, const uint8_t *data, size_t size);
     void (*on_end)(struct net_client *client);
+    /* The server is gone without last words: nor is there what has arrived and was not read. NULL:
+     * it reads at once. */
+    void (*on_silence)(struct net_client *client);
 };
 
 void net_reset(void);
