@@ -524,6 +524,25 @@ static void segment_gone(void)
     }
 }
 
+/* The newest one, where the index of the one in front tells of it; nothing else may go from then
+ * on, for that index must stay. False: not that. */
+static bool newest_gone(void)
+{
+    const unsigned count = look.segments.count;
+    struct log_name name;
+    struct bytes bytes;
+    if (count < 2 || rot.repaired || look.segments.at[count - 1] != look.last_segment ||
+        !has(&look.indexes, look.segments.at[count - 2]) ||
+        !file_of(".seg", look.last_segment, &name, &bytes) || holds_alone(bytes) ||
+        (look.segments.at[0] != 1 && !begins_in(0, look.last_segment))) {
+        return false;
+    }
+    (void)sim_disk_delete(disk_inner(), name.text);
+    did(FAULT_FILE_GONE, name.text, 0, 0);
+    rot.left = 0;
+    return true;
+}
+
 static void file_gone(void)
 {
     struct log_name name;
@@ -648,6 +667,8 @@ static void come(enum fault_kind kind, bool before_start)
         rot_segment_header();
     } else if (kind == FAULT_ROT_INDEX) {
         rot_index();
+    } else if (kind == FAULT_FILE_GONE && before_start && sim_chance(30) && newest_gone()) {
+        return;
     } else if (kind == FAULT_ROT_CHECKPOINT || (kind == FAULT_FILE_GONE && before_start)) {
         checkpoint(kind);
     } else if (kind == FAULT_WRITE_LOST) {
