@@ -524,8 +524,8 @@ static void segment_gone(void)
     }
 }
 
-/* The newest one, where the index of the one in front tells of it; nothing else may go from then
- * on, for that index must stay. False: not that. */
+/* The newest one, where the index of the one in front tells of it: not that of one that was
+ * repaired. Nothing else may go from then on, for that index must stay. False: not that. */
 static bool newest_gone(void)
 {
     const unsigned count = look.segments.count;
@@ -533,6 +533,7 @@ static bool newest_gone(void)
     struct bytes bytes;
     if (count < 2 || rot.repaired || look.segments.at[count - 1] != look.last_segment ||
         !has(&look.indexes, look.segments.at[count - 2]) ||
+        file_of(".seg.damaged", look.segments.at[count - 2], &name, &bytes) ||
         !file_of(".seg", look.last_segment, &name, &bytes) || holds_alone(bytes) ||
         (look.segments.at[0] != 1 && !begins_in(0, look.last_segment))) {
         return false;
