@@ -209,8 +209,9 @@ void file_log_reopened(struct file_log *log)
 }
 
 bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch *batch,
-                             uint64_t *ret_segment)
+                             uint64_t waiting, uint64_t waiting_bytes, uint64_t *ret_segment)
 {
+    ASSERT((waiting == 0) == (waiting_bytes == 0));
     ASSERT_HOT(log->owner.count > 0);
     ASSERT_HOT(batch->place.segment > 0);
     ASSERT_HOT(ret_segment != NULL);
@@ -224,7 +225,7 @@ bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch 
     uint64_t last_bytes = 0;
     for (size_t i = count; i-- > 0 && last_bytes == 0;) {
         logged += segments[i].end_at;
-        last_bytes = segments[i].checkpoint_bytes;
+        last_bytes = segments[i].number == waiting ? waiting_bytes : segments[i].checkpoint_bytes;
     }
     const uint64_t wanted =
         last_bytes * 4 > log->segment_bytes ? last_bytes * 4 : log->segment_bytes;

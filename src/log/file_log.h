@@ -196,9 +196,10 @@ bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore);
 uint64_t file_log_unsealed(const struct file_log *log);
 /* Whether a checkpoint is due, that is: a roll has just happened, enough has been logged since the
  * last one, and the state now is the state at the start of a segment. Called by the owner right
- * BEFORE it applies the first record of a batch that begins a segment; true gives its number. */
+ * BEFORE it applies the first record of a batch that begins a segment; true gives its number.
+ * The newest one that is not written yet counts as well: its segment, 0: none, and its bytes. */
 bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch *batch,
-                             uint64_t *ret_segment);
+                             uint64_t waiting, uint64_t waiting_bytes, uint64_t *ret_segment);
 /* The highest segment (with checkpoint) up to which a removal may go, given limits on bytes and
  * age (0 = none); 0: none. */
 uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes_max,

@@ -69,6 +69,18 @@ uint64_t checkpoints_first(const struct checkpoints *checkpoints)
     return checkpoints->count == 0 ? 0 : checkpoints->items[0].segment;
 }
 
+uint64_t checkpoints_last(const struct checkpoints *checkpoints, uint64_t *ret_bytes)
+{
+    check(checkpoints);
+    *ret_bytes = 0;
+    if (checkpoints->count == 0) {
+        return 0;
+    }
+    const struct checkpoint_waiting *last = &checkpoints->items[checkpoints->count - 1];
+    *ret_bytes = pieces_size(&last->state);
+    return last->segment;
+}
+
 struct checkpoint_waiting checkpoints_take(struct checkpoints *checkpoints)
 {
     check(checkpoints);

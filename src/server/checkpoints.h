@@ -30,6 +30,8 @@ bool checkpoints_full(const struct checkpoints *checkpoints);
 void checkpoints_add(struct checkpoints *checkpoints, const struct checkpoint_waiting *waiting);
 /* The oldest one's segment, 0: none waits. */
 uint64_t checkpoints_first(const struct checkpoints *checkpoints);
+/* The newest one's segment and bytes, 0: none waits. */
+uint64_t checkpoints_last(const struct checkpoints *checkpoints, uint64_t *ret_bytes);
 /* The oldest one, which no longer waits; its state is the caller's. There must be one. */
 struct checkpoint_waiting checkpoints_take(struct checkpoints *checkpoints);
 void checkpoints_deinit(struct checkpoints *checkpoints);

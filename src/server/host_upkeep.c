@@ -34,8 +34,10 @@ static void chore_submit(struct host *host)
 void host_batch_begin(struct host *host, const struct log_batch *batch)
 {
     uint64_t segment;
+    uint64_t last_bytes;
+    const uint64_t last = checkpoints_last(&host->checkpoints, &last_bytes);
     if (partition_capturing(host->partition) || checkpoints_full(&host->checkpoints) ||
-        !file_log_checkpoint_due(host->log, batch, &segment)) {
+        !file_log_checkpoint_due(host->log, batch, last, last_bytes, &segment)) {
         return;
     }
     if (partition_capture_begin(host->partition) == RC_OK) {

@@ -286,7 +286,7 @@ static enum rc apply(struct world *world, uint64_t end_pos)
 {
     const struct log_batch *batch = &world->batch;
     uint64_t segment;
-    if (!world->no_checkpoints && file_log_checkpoint_due(world->log, batch, &segment)) {
+    if (!world->no_checkpoints && file_log_checkpoint_due(world->log, batch, 0, 0, &segment)) {
         state_at(world, batch->first_pos);
         state_encode(world, batch->first_pos, &world->checkpoint);
         state_at(world, end_pos);

@@ -40,9 +40,14 @@ static void they_are_written_by_number(void **state)
 {
     (void)state;
     struct checkpoints c = {0};
+    uint64_t bytes = 1;
     assert_int_equal(checkpoints_first(&c), 0);
+    assert_int_equal(checkpoints_last(&c, &bytes), 0);
+    assert_int_equal(bytes, 0);
     add(&c, 3, 30);
     add(&c, 5, 50);
+    assert_int_equal(checkpoints_last(&c, &bytes), 5);
+    assert_int_equal(bytes, 50);
     take(&c, 3, 30);
     add(&c, 9, 90);
     take(&c, 5, 50);

@@ -393,14 +393,14 @@ static unsigned files_of(const struct fixture *f, bool checkpoints)
     return counts[checkpoints ? 1 : 0];
 }
 
-/* While the keeper does nothing, the log grows by that many segments. */
-static void fall_behind(struct fixture *f)
+/* While the keeper does nothing, the log grows to that many segments. */
+static void fall_behind(struct fixture *f, unsigned segments)
 {
     int fds[2];
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     struct blocker blocker = {.job = {blocker_run, blocker_done}, .wait_fd = fds[0]};
     worker_submit(&f->world.server.keeper, 0, &blocker.job);
-    for (unsigned n = 1; files_of(f, false) < BEHIND_SEGMENTS; n++) {
+    for (unsigned n = 1; files_of(f, false) < segments; n++) {
         publish(f, 'a', n);
     }
     assert_int_equal(write(fds[1], "x", 1), 1);
@@ -416,13 +416,30 @@ static void fall_behind(struct fixture *f)
 static void a_keeper_that_was_behind_leaves_what_retention_can_go_by(void **state)
 {
     struct fixture *f = *state;
-    fall_behind(f);
+    fall_behind(f, BEHIND_SEGMENTS);
     let_the_keeper_work(f);
     assert_in_range(files_of(f, true), CHECKPOINTS_MAX, CHECKPOINTS_MAX + 1);
     f->world.config.retention_bytes = 40u * 4096u; /* with indexes and checkpoints */
     let_the_keeper_work(f);
     assert_in_range(files_of(f, false), 10, 40);
     must_have(ask(f, "\"type\":\"history\",\"channel\":\"a\",\"limit\":1"), "\"type\":\"history\"");
+}
+
+/* One that waits counts as the last one: where the state is larger than a segment not each roll
+ * asks for one, whether the keeper is in time or not. */
+static void a_large_state_is_not_encoded_at_each_roll(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned n = 0; n < 40; n++) { /* more than 100 bytes of state each, with such a name */
+        must_have(ask(f, "\"type\":\"publish\",\"channel\":\"%0100u\",\"data\":1", n),
+                  "\"published\"");
+    }
+    let_the_keeper_work(f);
+    const unsigned checkpoints = files_of(f, true);
+    const unsigned segments = files_of(f, false);
+    fall_behind(f, segments + 20);
+    let_the_keeper_work(f);
+    assert_in_range(files_of(f, true) - checkpoints, 1, 4);
 }
 
 int main(void)
@@ -434,6 +451,7 @@ int main(void)
         CASE(a_digest_that_takes_bytes_which_are_damaged_is_not_told),
         CASE(reads_that_wait_end_with_the_server),
         CASE(a_keeper_that_was_behind_leaves_what_retention_can_go_by),
+        CASE(a_large_state_is_not_encoded_at_each_roll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
