@@ -84,8 +84,7 @@ static bool is_missing(const struct found_segment *found)
 {
     ASSERT(found->number > 0);
     ASSERT(!found->header_whole || found->has_segment);
-    return !found->has_segment && !found->has_damaged &&
-           (found->has_index || found->has_checkpoint);
+    return !found->has_segment && !found->has_damaged && found->has_begun;
 }
 
 /* Files without a segment behind all segments; in front of them they are a removal's. */

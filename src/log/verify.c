@@ -252,9 +252,9 @@ static void drop_orphans(struct verify *v)
         const struct found_segment *found = &v->listing.items[i];
         if (!found->has_segment) {
             /* What is missing at the end the walk tells. */
-            const bool left = found->has_index || found->has_checkpoint;
             const bool behind = v->listing.cut && i + 1 == v->listing.count;
-            if (left && !behind && !found->has_damaged && segment_in_front(&v->listing, i)) {
+            if (found->has_begun && !behind && !found->has_damaged &&
+                segment_in_front(&v->listing, i)) {
                 report_file(v, found->number, ".seg", 0, "missing segment");
             }
             listing_drop(&v->listing, i);

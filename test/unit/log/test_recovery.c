@@ -280,6 +280,31 @@ static void lose_newest(const struct base *base, struct sim_disk *disk, bool by_
     }
 }
 
+/* Once a repair has told of it by a hole, the next start and verify have nothing to say any more.
+ */
+static void repair_and_be_content(struct world *world)
+{
+    world->lossy = true;
+    assert_int_equal(world_open(world, true), RC_OK);
+    assert_true(world->hole_count > 0);
+    world_close(world);
+    world_forget_damages(world);
+    assert_int_equal(world_open(world, false), RC_OK);
+    assert_int_equal(world->damage_count, 0);
+    world_close(world);
+    const struct outcome outcome = run(world, MODE_VERIFY);
+    assert_int_equal(outcome.rc, RC_OK);
+    assert_int_equal(outcome.verified.damages, 0);
+}
+
+static void refused(struct world *world, const char *what)
+{
+    const struct outcome outcome = run(world, MODE_OPEN);
+    assert_int_equal(outcome.rc, RC_CORRUPT);
+    assert_string_equal(world->damages[world->damage_count - 1].what, what);
+    world_close(world);
+}
+
 static void the_newest_segment_cannot_go_without_a_word(void **state)
 {
     (void)state;
@@ -290,31 +315,65 @@ static void the_newest_segment_cannot_go_without_a_word(void **state)
         struct world world;
         struct sim_disk *disk = case_begin(&base, &world, i);
         lose_newest(&base, disk, (i & 1) != 0, header);
-        struct outcome outcome = run(&world, MODE_VERIFY);
+        const struct outcome outcome = run(&world, MODE_VERIFY);
         assert_int_equal(outcome.rc, RC_OK);
         assert_int_equal(outcome.verified.damages, i == 2 ? 2 : 1); /* the checkpoint's, too */
-        outcome = run(&world, MODE_OPEN);
-        assert_int_equal(outcome.rc, RC_CORRUPT);
-        assert_string_equal(world.damages[world.damage_count - 1].what,
-                            header ? "header" : "missing segment");
-        world_close(&world);
-        world.lossy = true;
-        assert_int_equal(world_open(&world, true), RC_OK);
-        assert_true(world.hole_count > 0);
+        refused(&world, header ? "header" : "missing segment");
+        repair_and_be_content(&world);
         const struct log_name left = log_name_of(WORLD_FOLDER, base.last_segment, ".ckp");
         struct bytes bytes;
         assert_false(sim_disk_get(disk, left.text, &bytes));
-        /* And the next start, and verify, have nothing to say any more. */
-        world_close(&world);
-        world_forget_damages(&world);
-        assert_int_equal(world_open(&world, false), RC_OK);
-        assert_int_equal(world.damage_count, 0);
-        world_close(&world);
-        outcome = run(&world, MODE_VERIFY);
-        assert_int_equal(outcome.rc, RC_OK);
-        assert_int_equal(outcome.verified.damages, 0);
         case_end(disk, &world);
     }
+    base_drop(&base);
+}
+
+/* Nor the one in front of it, or that one's header, as well. */
+static void nor_can_the_newest_two(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (unsigned i = 0; i < 2; i++) {
+        const bool header = i == 1;
+        const uint64_t number = base.last_segment - 1;
+        const struct log_name name = seg(number);
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, i);
+        lose_newest(&base, disk, false, false);
+        const struct log_name index = log_name_of(WORLD_FOLDER, number, ".idx");
+        static const uint8_t byte;
+        sim_disk_put(disk, index.text, bytes_of(&byte, 1));
+        if (header) {
+            damage_zero(disk, number, 0, damage_segment_size(disk, number));
+        } else {
+            assert_true(sim_disk_delete(disk, name.text));
+        }
+        refused(&world, header ? "header" : "missing segment");
+        repair_and_be_content(&world);
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
+/* What a repair took out is kept aside, and tells nothing of the log that goes on in front of it.
+ */
+static void a_segment_that_was_dropped_tells_nothing(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct world world;
+    struct sim_disk *disk = case_begin(&base, &world, 0);
+    const struct log_name name = log_name_of(WORLD_FOLDER, base.last_segment + 1, ".seg.dropped");
+    static const uint8_t byte;
+    sim_disk_put(disk, name.text, bytes_of(&byte, 1));
+    const struct outcome outcome = run(&world, MODE_VERIFY);
+    assert_int_equal(outcome.rc, RC_OK);
+    assert_int_equal(outcome.verified.damages, 0);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world.damage_count, 0);
+    case_end(disk, &world);
     base_drop(&base);
 }
 
@@ -354,6 +413,8 @@ int main(void)
         cmocka_unit_test(verify_finds_an_index_that_contradicts_itself),
         cmocka_unit_test(losses_that_do_not_touch_are_told_apart),
         cmocka_unit_test(the_newest_segment_cannot_go_without_a_word),
+        cmocka_unit_test(nor_can_the_newest_two),
+        cmocka_unit_test(a_segment_that_was_dropped_tells_nothing),
         cmocka_unit_test(verify_is_content_with_a_repair_that_took_a_segment_out),
         cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
     };
