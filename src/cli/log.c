@@ -8,6 +8,7 @@
 #include "log/file_log.h"
 #include "server/config_args.h"
 #include "server/config_text.h"
+#include "server/datadir.h"
 #include "wire/utf8.h"
 
 #include <errno.h>
@@ -341,8 +342,8 @@ static enum rc read_log(struct log_run *run, unsigned number, const char *folder
 
 static enum rc do_partition(struct log_run *run, unsigned number)
 {
-    char folder[16];
-    (void)snprintf(folder, sizeof(folder), "p%03u", number);
+    char folder[DATADIR_FOLDER_SIZE];
+    datadir_folder(number, folder);
     json_t *partition = NULL;
     if (run->json) {
         partition = json_pack("{s:s}", "folder", folder);
@@ -374,8 +375,8 @@ static void judge_empty(struct log_run *run)
     if (run->empty == PARTITIONS_MAX || run->record_count == 0) {
         return;
     }
-    char folder[16];
-    (void)snprintf(folder, sizeof(folder), "p%03u", run->empty);
+    char folder[DATADIR_FOLDER_SIZE];
+    datadir_folder(run->empty, folder);
     const struct log_damage damage = {.file = folder, .what = "no segment is left"};
     run->damages = run->empty_damages;
     on_damage(run, &damage);

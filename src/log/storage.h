@@ -40,7 +40,8 @@ struct storage_ops {
     enum rc (*remove)(void *ctx, const char *name);                 /* RC_NOT_FOUND */
     enum rc (*make_dir)(void *ctx, const char *name);               /* existing is RC_OK */
     enum rc (*sync_dir)(void *ctx, const char *name);               /* "" is the root */
-    /* Calls `each` with every name in the folder, without '.' and '..', in any order. */
+    /* Calls `each` with every name in the folder ("" is the root), without '.' and '..', in any
+     * order. */
     enum rc (*list)(void *ctx, const char *name, void (*each)(void *each_ctx, const char *entry),
                     void *each_ctx);
     /* Bytes that can still be written on this file system. */

@@ -16,7 +16,6 @@
 #define DOUBT_OLD      "DOUBT.old"
 #define FILE_BYTES_MAX 4096u
 #define MARK_SIZE      128u
-#define PARTITION_SIZE 8u
 
 /* A small file as text with a NUL. */
 static enum rc read_file(const struct storage *storage, const char *name,
@@ -104,6 +103,12 @@ static enum rc meta_parse(const char *text, const struct config *config, struct 
     return rc;
 }
 
+void datadir_folder(unsigned number, char to[static DATADIR_FOLDER_SIZE])
+{
+    ASSERT(number < 1000);
+    (void)snprintf(to, DATADIR_FOLDER_SIZE, "p%03u", number % 1000);
+}
+
 /* Whether a name is that of a partition's folder; the first one found is kept. */
 static void find_partition(void *ctx, const char *entry)
 {
@@ -111,7 +116,7 @@ static void find_partition(void *ctx, const char *entry)
     const bool digits =
         entry[0] == 'p' && strlen(entry) == 4 && strspn(entry + 1, "0123456789") == 3;
     if (digits && (found[0] == '\0' || strcmp(entry, found) < 0)) {
-        (void)snprintf(found, PARTITION_SIZE, "%s", entry);
+        (void)snprintf(found, DATADIR_FOLDER_SIZE, "%s", entry);
     }
 }
 
@@ -119,10 +124,10 @@ static void find_partition(void *ctx, const char *entry)
  * it has been lost, and one of our own making would only lead away from what helps. */
 static enum rc refuse_orphans(const struct storage *storage, char *why, size_t why_size)
 {
-    char found[PARTITION_SIZE] = "";
+    char found[DATADIR_FOLDER_SIZE] = "";
     const enum rc rc = storage->ops->list(storage->ctx, "", find_partition, found);
     if (rc != RC_OK || found[0] == '\0') {
-        return rc == RC_NOT_FOUND ? RC_OK : rc; /* a simulated disk has no root */
+        return rc;
     }
     (void)snprintf(why, why_size, "%s is missing, but %s is there: put it back", META, found);
     return RC_CORRUPT;
@@ -252,8 +257,8 @@ static enum rc find_lost(const struct storage *storage, unsigned partitions, uns
     bool used = false;
     unsigned lost = partitions;
     for (unsigned i = 0; i < partitions; i++) {
-        char folder[PARTITION_SIZE];
-        (void)snprintf(folder, sizeof(folder), "p%03u", i % 1000);
+        char folder[DATADIR_FOLDER_SIZE];
+        datadir_folder(i, folder);
         struct survey survey = {0};
         enum rc rc = storage->ops->list(storage->ctx, folder, survey_file, &survey);
         if (rc == RC_OK && survey.segments && !survey.used) {

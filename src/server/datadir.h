@@ -19,9 +19,13 @@ struct datadir {
     unsigned partitions;
     bool fresh; /* made by this start */
     bool lost;  /* a partition is missing, and is given up */
-    bool
-        unclean; /* the last run ended without a word, and may have lost what was seen; or `lost` */
+    /* The last run ended without a word, and may have lost what was seen; or `lost`. */
+    bool unclean;
 };
+
+#define DATADIR_FOLDER_SIZE 8u
+/* The folder of a partition; `number` below 1000. */
+void datadir_folder(unsigned number, char to[static DATADIR_FOLDER_SIZE]);
 
 /* Reads meta.json, or makes it with `incarnation` and the partitions of the settings.
  * RC_CORRUPT  meta.json is there and is not ours, or it is missing and a partition is there; `why`

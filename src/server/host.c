@@ -541,7 +541,7 @@ enum rc host_recover(struct server *server, unsigned number, bool doubt, struct 
     host->server = server;
     host->number = number;
     host->doubt = doubt;
-    (void)snprintf(host->folder, sizeof(host->folder), "p%03u", number % 1000);
+    datadir_folder(number, host->folder);
     map_init(&host->topics, server->hash_seed, topic_key);
     list_init(&host->open_topics);
     list_init(&host->asks);

@@ -5,6 +5,7 @@
 #define SERVER_HOST_PRIVATE_H
 
 #include "server/checkpoints.h"
+#include "server/datadir.h"
 #include "server/host.h"
 #include "server/server_private.h"
 
@@ -29,7 +30,7 @@ struct host {
     struct server *server;
     struct reactor *reactor; /* NULL until host_start() */
     unsigned number;
-    char folder[8];
+    char folder[DATADIR_FOLDER_SIZE];
     struct partition *partition;
     struct file_log *log;
     uint64_t channels_told; /* of server->channels, what is ours */

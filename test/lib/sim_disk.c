@@ -404,13 +404,15 @@ static enum rc sim_list(void *ctx, const char *name,
     if (rc != RC_OK) {
         return rc;
     }
-    if (names_find(&disk->now, name) == NULL) {
+    const size_t size = strlen(name);
+    if (size > 0 && names_find(&disk->now, name) == NULL) {
         return RC_NOT_FOUND;
     }
-    const size_t size = strlen(name);
     for (size_t i = 0; i < disk->now.count; i++) {
         const char *text = disk->now.items[i].text;
-        if (strncmp(text, name, size) == 0 && text[size] == '/') {
+        if (size == 0 && strchr(text, '/') == NULL) {
+            each(each_ctx, text);
+        } else if (size > 0 && strncmp(text, name, size) == 0 && text[size] == '/') {
             each(each_ctx, text + size + 1);
         }
     }
