@@ -707,16 +707,23 @@ static void run_one(struct host *host, struct mail *mail)
     }
 }
 
+/* The first one, if its barrier has been reached. */
+static bool run_first(struct host *host, struct list *queue)
+{
+    struct mail *mail = CONTAINER_OF(queue->next, struct mail, link);
+    if (must_wait(host, mail)) {
+        MARK_IF(mail->kind == MAIL_ASK, "barrier: a subscribe waits for the publishes before it");
+        MARK_IF(mail->kind != MAIL_ASK, "barrier: a read waits for the publishes before it");
+        return false;
+    }
+    list_remove(&mail->link);
+    run_one(host, mail);
+    return true;
+}
+
 void host_asks_run(struct host *host)
 {
-    while (!list_empty(&host->asks)) {
-        struct mail *mail = CONTAINER_OF(host->asks.next, struct mail, link);
-        if (must_wait(host, mail)) {
-            MARK("barrier: a subscribe waits for the publishes before it");
-            return;
-        }
-        list_remove(&mail->link);
-        run_one(host, mail);
+    while (!list_empty(&host->asks) && run_first(host, &host->asks)) {
     }
 }
 
@@ -725,14 +732,8 @@ void host_waiting_run(struct host *host)
     host_asks_run(host);
     MARK_IF(!list_empty(&host->waiting) && !reader_has_room(host),
             "host: as many reads as may be, others wait");
-    while (!list_empty(&host->waiting) && reader_has_room(host)) {
-        struct mail *mail = CONTAINER_OF(host->waiting.next, struct mail, link);
-        if (must_wait(host, mail)) {
-            MARK("barrier: a read waits for the publishes before it");
-            return;
-        }
-        list_remove(&mail->link);
-        run_one(host, mail);
+    while (!list_empty(&host->waiting) && reader_has_room(host) &&
+           run_first(host, &host->waiting)) {
     }
 }
 
