@@ -8,7 +8,6 @@
 #include "server/config_args.h"
 #include "server/config_text.h"
 #include "server/config_value.h"
-#include "wire/json_codec.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -427,15 +426,8 @@ static enum rc start(struct pub *pub, const char *url)
     if (status == SERIATIM_OK) {
         status = seriatim_channel_begin(pub->client, pub->channel, pub->first);
     }
-    if (status != SERIATIM_OK && status != SERIATIM_BAD) {
-        cli_say("%s", seriatim_status_text(status));
-        return RC_DENIED;
-    }
-    if (status == SERIATIM_BAD) {
-        cli_say("%s",
-                why != NULL
-                    ? why
-                    : "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
+    if (status != SERIATIM_OK) {
+        cli_say("%s", status == SERIATIM_BAD && why != NULL ? why : seriatim_status_text(status));
         return RC_DENIED;
     }
     if (pub->data != NULL) {
@@ -480,10 +472,8 @@ int cli_pub(int argc, char **argv)
     const char *url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("pub", &errors) : cli_fail(rc);
-    } else if (!wire_channel_name_valid(bytes_of_text(pub.channel))) {
-        status = cli_refuse_text(
-            "pub", "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
-    } else if (runtime_url_text("pub", pub.url, &url) != RC_OK) {
+    } else if (runtime_channel("pub", pub.channel) != RC_OK ||
+               runtime_url_text("pub", pub.url, &url) != RC_OK) {
         status = CLI_USAGE;
     } else {
         status = run(&pub, url);

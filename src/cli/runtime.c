@@ -1,6 +1,7 @@
 #include "cli/runtime.h"
 
 #include "cli/cli.h"
+#include "wire/json_codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +61,16 @@ bool runtime_can_write(const char *path)
     }
     (void)close(fd);
     return true;
+}
+
+enum rc runtime_channel(const char *command, const char *name)
+{
+    if (wire_channel_name_valid(bytes_of_text(name))) {
+        return RC_OK;
+    }
+    (void)cli_refuse_text(command,
+                          "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
+    return RC_USAGE;
 }
 
 void runtime_init(void)

@@ -17,6 +17,8 @@ bool runtime_descriptors_hold(void);
 /* Whether a report may be written there in the end: a load that has run for an hour must not find
  * out then. NULL and "-" are fine. False: told. */
 bool runtime_can_write(const char *path);
+/* RC_USAGE: no channel can have that name, which is told. */
+MUST_USE enum rc runtime_channel(const char *command, const char *name);
 /* From now on SIGINT and SIGTERM are taken note of. */
 void runtime_init(void);
 /* The signal that asked us to end, 0: none. */

@@ -320,8 +320,6 @@ static int run(struct sub *sub, const char *url)
     const enum seriatim_status started = start(sub, url);
     if (started == SERIATIM_OK) {
         status = work(sub);
-    } else if (started == SERIATIM_BAD || started == SERIATIM_TOO_LARGE) {
-        cli_say("a channel's name is 1 to 255 bytes of UTF-8 without control characters");
     } else {
         cli_say("%s", seriatim_status_text(started));
     }
@@ -342,10 +340,8 @@ int cli_sub(int argc, char **argv)
     const char *url;
     if (rc != RC_OK) {
         status = rc == RC_USAGE ? cli_refuse("sub", &errors) : cli_fail(rc);
-    } else if (!wire_channel_name_valid(bytes_of_text(sub.channel))) {
-        status = cli_refuse_text(
-            "sub", "a channel's name is 1 to 255 bytes of UTF-8 without control characters");
-    } else if (runtime_url_text("sub", sub.url, &url) != RC_OK) {
+    } else if (runtime_channel("sub", sub.channel) != RC_OK ||
+               runtime_url_text("sub", sub.url, &url) != RC_OK) {
         status = CLI_USAGE;
     } else {
         status = run(&sub, url);
