@@ -1,5 +1,6 @@
 #include "lib/failing.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -62,6 +63,18 @@ uint64_t failing_hits(enum failing_call call)
 int64_t failing_blocks(void)
 {
     return atomic_load_explicit(&blocks, memory_order_relaxed); /* a count, no order */
+}
+
+size_t failing_entries(const char *path)
+{
+    size_t count = 0;
+    DIR *folder = opendir(path);
+    ASSERT(folder != NULL);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    (void)closedir(folder);
+    return count;
 }
 
 static _Thread_local bool let_through;

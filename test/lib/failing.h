@@ -94,5 +94,7 @@ struct io_uring;
 extern void (*failing_before_submit)(struct io_uring *ring);
 /* Blocks of the heap (base/mem) that nobody has given back. */
 int64_t failing_blocks(void);
+/* Entries of a folder, "." and ".." too; of /proc/self/fd: a number for each open descriptor. */
+size_t failing_entries(const char *path);
 
 #endif

@@ -7,7 +7,6 @@
 #include "bench/tcp.h"
 #include "lib/failing.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -24,18 +23,6 @@
 
 #define ROUND 100u
 
-static size_t descriptors(void)
-{
-    size_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    (void)closedir(folder);
-    return count;
-}
-
 struct left {
     size_t descriptors;
     int64_t blocks;
@@ -45,7 +32,7 @@ static int setup(void **state)
 {
     static struct left before;
     failing_clear();
-    before = (struct left){descriptors(), failing_blocks()};
+    before = (struct left){failing_entries("/proc/self/fd"), failing_blocks()};
     *state = &before;
     return 0;
 }
@@ -54,7 +41,7 @@ static int nothing_is_left(void **state)
 {
     const struct left *before = *state;
     failing_clear();
-    assert_int_equal(descriptors(), before->descriptors);
+    assert_int_equal(failing_entries("/proc/self/fd"), before->descriptors);
     assert_int_equal(failing_blocks(), before->blocks);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     return 0;

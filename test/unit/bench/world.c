@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "lib/failing.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -104,18 +103,6 @@ static int wait_for(int fd, struct epoll_event *events, int count, const struct 
 
 /* ---- what is left -------------------------------------------------------------------------- */
 
-static size_t entries_of(const char *path)
-{
-    size_t count = 0;
-    DIR *folder = opendir(path);
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    (void)closedir(folder);
-    return count;
-}
-
 struct left {
     size_t descriptors;
     size_t files;
@@ -124,7 +111,8 @@ struct left {
 
 static struct left look(void)
 {
-    return (struct left){entries_of("/proc/self/fd"), entries_of(world.folder), failing_blocks()};
+    return (struct left){failing_entries("/proc/self/fd"), failing_entries(world.folder),
+                         failing_blocks()};
 }
 
 /* ---- what is said -------------------------------------------------------------------------- */

@@ -248,17 +248,21 @@ static void a_refusal_is_not_told_while_another_copy_is_on_its_way(void **state)
     agent_deinit(&s.agent);
 }
 
+/* The answer to what its subscription has asked last. */
+static void answer_small(struct small *s, const char *members)
+{
+    char reply[256];
+    (void)snprintf(reply, sizeof(reply), "{\"id\":%" PRIu64 ",%s}", s->subs[0]->asked_, members);
+    say_to(s, 0, reply);
+}
+
 static void subscribe_small(struct small *s, uint32_t window)
 {
-    char reply[200];
     const struct agent_subscribe ask = {.channel = BYTES_LITERAL("a"), .window = window};
     assert_int_equal(agent_subscribe(&s->agent, &ask, &s->subs[0]), RC_OK);
     assert_non_null(strstr(heard(s, 0), "\"subscribe\""));
-    (void)snprintf(reply, sizeof(reply),
-                   "{\"type\":\"subscribed\",\"id\":%" PRIu64 ",\"channel\":\"a\","
-                   "\"epoch\":\"a\",\"next\":1,\"earliest\":1,\"latest\":0}",
-                   s->subs[0]->asked_);
-    say_to(s, 0, reply);
+    answer_small(s, "\"type\":\"subscribed\",\"channel\":\"a\","
+                    "\"epoch\":\"a\",\"next\":1,\"earliest\":1,\"latest\":0");
     assert_int_equal(s->subs[0]->state, AGENT_SUB_LIVE);
 }
 
@@ -306,7 +310,6 @@ static void what_was_due_ends_with_its_subscription(void **state)
 {
     (void)state;
     struct small s;
-    char reply[200];
     open_small(&s, 1);
     s.takes = true;
     subscribe_small(&s, 4);
@@ -315,11 +318,8 @@ static void what_was_due_ends_with_its_subscription(void **state)
     assert_non_null(strstr(heard(&s, 0), "\"history\""));
     push_small(&s, 2);
     assert_int_equal(s.handed, 3);
-    (void)snprintf(reply, sizeof(reply),
-                   "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"forbidden\","
-                   "\"message\":\"no\"}",
-                   s.subs[0]->asked_);
-    say_to(&s, 0, reply);
+    answer_small(&s, "\"type\":\"error\",\"code\":\"forbidden\","
+                     "\"message\":\"no\"");
     assert_int_equal(s.subs[0]->state, AGENT_SUB_ENDED);
     assert_non_null(strstr(heard(&s, 0), "\"unsubscribe\""));
     assert_string_equal(heard(&s, 0), "");
@@ -349,19 +349,13 @@ static void a_history_that_is_refused_for_now_lets_go_of_the_subscription_first(
 {
     (void)state;
     struct small s;
-    char reply[200];
     open_small(&s, 1);
     subscribe_small(&s, 0);
     s.subs[0]->user = (void *)1; /* closes nobody: there is no other */
-    say_to(&s, 0,
-           "{\"type\":\"message\",\"channel\":\"a\",\"seq\":3,\"message_id\":\"3\",\"time\":1,"
-           "\"data\":1}");
+    push_small(&s, 3);
     assert_non_null(strstr(heard(&s, 0), "\"history\""));
-    (void)snprintf(reply, sizeof(reply),
-                   "{\"type\":\"error\",\"id\":%" PRIu64 ",\"code\":\"unavailable\","
-                   "\"message\":\"later\",\"retry_after_ms\":50}",
-                   s.subs[0]->asked_);
-    say_to(&s, 0, reply);
+    answer_small(&s, "\"type\":\"error\",\"code\":\"unavailable\","
+                     "\"message\":\"later\",\"retry_after_ms\":50");
     assert_int_equal(s.subs[0]->state, AGENT_SUB_WAITING);
     assert_string_equal(heard(&s, 49), "");
     assert_non_null(strstr(heard(&s, 50), "\"unsubscribe\""));
@@ -374,18 +368,12 @@ static void a_hole_that_history_has_too_ends_who_has_not_asked_to_go_on(void **s
 {
     (void)state;
     struct small s;
-    char reply[256];
     open_small(&s, 1);
     subscribe_small(&s, 0);
-    say_to(&s, 0,
-           "{\"type\":\"message\",\"channel\":\"a\",\"seq\":3,\"message_id\":\"3\",\"time\":1,"
-           "\"data\":1}");
+    push_small(&s, 3);
     assert_non_null(strstr(heard(&s, 0), "\"history\""));
-    (void)snprintf(reply, sizeof(reply),
-                   "{\"type\":\"history\",\"id\":%" PRIu64 ",\"channel\":\"a\",\"epoch\":\"a\","
-                   "\"earliest\":3,\"latest\":3,\"messages\":[],\"more\":false}",
-                   s.subs[0]->asked_);
-    say_to(&s, 0, reply);
+    answer_small(&s, "\"type\":\"history\",\"channel\":\"a\",\"epoch\":\"a\","
+                     "\"earliest\":3,\"latest\":3,\"messages\":[],\"more\":false");
     assert_int_equal(s.subs[0]->state, AGENT_SUB_ENDED);
     assert_string_equal(s.ended, "gap");
     /* And the server, which would go on, is told. */
