@@ -80,13 +80,6 @@ static void merge(struct listing *listing)
     listing_check(listing);
 }
 
-static bool is_missing(const struct found_segment *found)
-{
-    ASSERT(found->number > 0);
-    ASSERT(!found->header_whole || found->has_segment);
-    return !found->has_segment && !found->has_damaged && found->has_begun;
-}
-
 /* Files without a segment behind all segments; in front of them they are a removal's. */
 static bool ends_in_missing(const struct listing *listing)
 {
@@ -98,7 +91,7 @@ static bool ends_in_missing(const struct listing *listing)
         if (found->has_segment || found->has_damaged) {
             return missing;
         }
-        missing = missing || is_missing(found);
+        missing = missing || found->has_begun;
     }
     return false;
 }
@@ -347,9 +340,10 @@ enum rc listing_forget_missing(const struct storage *storage, const char *folder
     bool removed = false;
     for (size_t i = 0; rc == RC_OK && i < listing.count; i++) {
         const struct found_segment *found = &listing.items[i];
-        for (size_t s = 0; rc == RC_OK && is_missing(found) && s < 2; s++) {
+        const bool missing = !found->has_segment && found->has_begun;
+        ASSERT(found->has_segment || !found->has_damaged); /* it is tidy by now */
+        for (size_t s = 0; rc == RC_OK && missing && s < 2; s++) {
             MARK("listing: what is left of a missing segment is removed");
-            ASSERT(!found->has_segment);
             const struct log_name name = log_name_of(folder, found->number, suffixes[s]);
             rc = files_remove(storage, name.text);
             removed = true;

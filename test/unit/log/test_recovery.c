@@ -356,6 +356,29 @@ static void nor_can_the_newest_two(void **state)
     base_drop(&base);
 }
 
+/* Nor is one in the middle passed over for it: verify names both, and a repair tells of both. */
+static void one_in_the_middle_is_told_as_well(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct world world;
+    struct sim_disk *disk = case_begin(&base, &world, 0);
+    const struct log_name middle = seg(base.last_segment - 2);
+    assert_true(sim_disk_delete(disk, middle.text));
+    struct outcome outcome = run(&world, MODE_VERIFY);
+    assert_int_equal(outcome.rc, RC_OK);
+    const uint64_t damages = outcome.verified.damages;
+    assert_true(damages > 0);
+    lose_newest(&base, disk, false, false);
+    outcome = run(&world, MODE_VERIFY);
+    assert_int_equal(outcome.rc, RC_OK);
+    assert_int_equal(outcome.verified.damages, damages + 1);
+    repair_and_be_content(&world);
+    case_end(disk, &world);
+    base_drop(&base);
+}
+
 /* What a repair took out is kept aside, and tells nothing of the log that goes on in front of it.
  */
 static void a_segment_that_was_dropped_tells_nothing(void **state)
@@ -414,6 +437,7 @@ int main(void)
         cmocka_unit_test(losses_that_do_not_touch_are_told_apart),
         cmocka_unit_test(the_newest_segment_cannot_go_without_a_word),
         cmocka_unit_test(nor_can_the_newest_two),
+        cmocka_unit_test(one_in_the_middle_is_told_as_well),
         cmocka_unit_test(a_segment_that_was_dropped_tells_nothing),
         cmocka_unit_test(verify_is_content_with_a_repair_that_took_a_segment_out),
         cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
