@@ -288,6 +288,15 @@ static void verify(bool rested)
     }
 }
 
+/* What was repaired stays so, once the upkeep behind it is done. */
+static void start_again(void)
+{
+    if (!node_boot(&world.plan, false)) {
+        trace_fail("P18 damage", "a start is refused, and nothing is damaged since the repair");
+    }
+    world_crash(SIM_LOSE_NOTHING);
+}
+
 void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
 {
     world.result = (struct world_result){0};
@@ -314,6 +323,9 @@ void world_run(uint64_t seed, bool verbose, struct world_result *ret_result)
     const bool rests = sim_chance(50) && leave();
     stop();
     verify(rests);
+    if (rests && rot_world()) {
+        start_again();
+    }
     clients_end();
     world.result.messages = model_message_count();
     model_end();

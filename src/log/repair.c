@@ -178,8 +178,9 @@ static enum rc drop_segment(struct repair *r, size_t item, const char *what)
     const uint64_t number = r->listing->items[item].number;
     report(r, item, 0, 0, what);
     enum rc rc = note_losses(r, number, 0, UINT64_MAX);
-    /* Index and checkpoint first: the next start must not find them without a segment. */
-    static const char *const suffixes[] = {".idx", ".ckp"};
+    /* First what the next start must not find without a segment: index, checkpoint, and the
+     * original that an earlier repair kept, for which it would take a repair cut short. */
+    static const char *const suffixes[] = {".idx", ".ckp", ".seg.damaged"};
     for (size_t i = 0; rc == RC_OK && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         const struct log_name name = log_name_of(r->log->folder, number, suffixes[i]);
         rc = files_remove(&r->log->storage, name.text);

@@ -280,13 +280,16 @@ static void lose_newest(const struct base *base, struct sim_disk *disk, bool by_
     }
 }
 
-/* Once a repair has told of it by a hole, the next start and verify have nothing to say any more.
- */
-static void repair_and_be_content(struct world *world)
+static void repair(struct world *world)
 {
     world->lossy = true;
     assert_int_equal(world_open(world, true), RC_OK);
-    assert_true(world->hole_count > 0);
+    assert_true(world->damage_count > 0);
+}
+
+/* Once a repair has told of it, the next start and verify have nothing to say any more. */
+static void be_content(struct world *world)
+{
     world_close(world);
     world_forget_damages(world);
     assert_int_equal(world_open(world, false), RC_OK);
@@ -295,6 +298,14 @@ static void repair_and_be_content(struct world *world)
     const struct outcome outcome = run(world, MODE_VERIFY);
     assert_int_equal(outcome.rc, RC_OK);
     assert_int_equal(outcome.verified.damages, 0);
+}
+
+/* What the newest segments held is told of by a hole. */
+static void repair_and_be_content(struct world *world)
+{
+    repair(world);
+    assert_true(world->hole_count > 0);
+    be_content(world);
 }
 
 static void refused(struct world *world, const char *what)
@@ -428,6 +439,33 @@ static void verify_is_content_with_a_repair_that_took_a_segment_out(void **state
     base_drop(&base);
 }
 
+/* The original that an earlier repair kept of it must not come back in its place, which would be a
+ * log that wants to be repaired at each start. */
+static void a_repaired_segment_can_be_taken_out_later(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint64_t number = base.last_segment - 1 + i;
+        const struct log_name name = seg(number);
+        struct world world;
+        struct sim_disk *disk = case_begin(&base, &world, i);
+        assert_true(sim_disk_flip(disk, name.text, damage_record_at(disk, number, 0) + 60, 1));
+        repair(&world);
+        be_content(&world);
+        world_forget_damages(&world);
+        damage_zero(disk, number, 0, damage_segment_size(disk, number));
+        repair(&world);
+        be_content(&world);
+        const struct log_name kept = log_name_of(WORLD_FOLDER, number, ".seg.dropped");
+        struct bytes bytes;
+        assert_true(sim_disk_get(disk, kept.text, &bytes));
+        case_end(disk, &world);
+    }
+    base_drop(&base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +478,7 @@ int main(void)
         cmocka_unit_test(one_in_the_middle_is_told_as_well),
         cmocka_unit_test(a_segment_that_was_dropped_tells_nothing),
         cmocka_unit_test(verify_is_content_with_a_repair_that_took_a_segment_out),
+        cmocka_unit_test(a_repaired_segment_can_be_taken_out_later),
         cmocka_unit_test(an_allocation_that_fails_is_told_and_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
