@@ -335,6 +335,7 @@ struct storage disk_storage_sim(void)
         .sync_dir = on_sync_dir,
         .list = on_list,
         .free_bytes = on_free_bytes,
+        .keeps_space = true,
     };
     return (struct storage){.ops = &ops, .ctx = NULL};
 }

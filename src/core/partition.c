@@ -14,6 +14,8 @@
  *   out of memory in apply          the same, from that record on: it and those after it have not
  *                                   been seen by anybody, and the log is reopened at their position
  *
+ * A log that is open again on a full disk takes trims only: a publish is refused as before.
+ *
  * After partition_resume() the next command follows the last one applied. The records that
  * partition_start() wanted are appended again if they were among the lost. */
 #include "core/partition.h"
@@ -58,6 +60,7 @@ struct partition {
     size_t pending_bytes_max;
     uint64_t salt_seed;
     enum partition_phase phase;
+    bool full; /* the log takes no more than trims */
     uint64_t applied_pos;
     uint64_t applied_hash;
     struct batch batches[2];
@@ -387,6 +390,10 @@ enum rc partition_publish(struct partition *partition, const struct partition_ta
 {
     ASSERT_HOT(body.size > 0);
     ASSERT_HOT(partition->phase != PARTITION_RECOVERING);
+    if (partition->full) {
+        MARK("partition: a publish while there is room for trims only");
+        return RC_UNAVAILABLE;
+    }
     enum rc rc = append_admit(partition, body.size);
     if (rc != RC_OK) {
         return rc;
@@ -545,6 +552,7 @@ static void partition_fail(struct partition *p, size_t from)
     MARK_IF(from > 0, "partition: out of memory in the middle of a batch");
     MARK_IF(from == 0, "partition: a batch fails, and it stops");
     p->phase = PARTITION_STOPPED;
+    p->full = false;
     p->committing = false;
     for (size_t b = 0; b < 2; b++) {
         for (size_t i = first[b]; i < count[b]; i++) {
@@ -630,11 +638,16 @@ void partition_commit_done(struct partition *partition, enum rc rc)
     partition_check(partition);
 }
 
-void partition_resume(struct partition *partition)
+void partition_resume(struct partition *partition, bool full)
 {
+    ASSERT(partition->phase == PARTITION_STOPPED || partition->full);
+    const bool stopped = partition->phase == PARTITION_STOPPED;
+    partition->full = full;
+    if (!stopped) {
+        return; /* what is pending goes on */
+    }
     ASSERT(!partition->committing);
     ASSERT(filling_of(partition)->count == 0);
-    ASSERT(partition->phase == PARTITION_STOPPED);
     partition->phase = PARTITION_RUNNING;
     batch_start(partition, filling_of(partition), partition->applied_pos, partition->applied_hash,
                 partition->state.controls);
@@ -650,6 +663,12 @@ bool partition_stopped(const struct partition *partition)
     ASSERT(partition->phase != PARTITION_STOPPED || !partition->committing);
     ASSERT(partition->filling <= 1);
     return partition->phase == PARTITION_STOPPED;
+}
+
+bool partition_full(const struct partition *partition)
+{
+    ASSERT(!partition->full || partition->phase == PARTITION_RUNNING);
+    return partition->full;
 }
 
 bool partition_doubt_due(const struct partition *partition)

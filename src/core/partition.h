@@ -11,7 +11,8 @@
  *                                                     ▼
  *                                                  STOPPED: every pending request is answered
  *                                                  `unavailable`, reads go on; resume() after the
- *                                                  log has been reopened
+ *                                                  log has been reopened, with room for all or,
+ *                                                  on a full disk, for trims only
  *
  * Thread: the owning reactor.  Memory: partition_close() frees everything. */
 #ifndef CORE_PARTITION_H
@@ -159,7 +160,7 @@ bool partition_in_doubt(const struct partition *partition);
 
 /* Takes an encoded publish (command_publish_encode) in; copies it. The reply comes through ops.
  * RC_FULL         too much is pending: come again after a commit
- * RC_UNAVAILABLE  stopped
+ * RC_UNAVAILABLE  stopped, or full
  * RC_NOMEM */
 MUST_USE enum rc partition_publish(struct partition *partition, const struct partition_tag *tag,
                                    struct bytes body, uint64_t now_ms);
@@ -180,9 +181,11 @@ void partition_flush(struct partition *partition);
 /* The end of a commit. RC_OK: applies it all. Else the partition stops: every request pending is
  * answered PUBLISH_UNAVAILABLE. */
 void partition_commit_done(struct partition *partition, enum rc rc);
-/* After the log has been reopened at partition_applied_pos(): accepts again. */
-void partition_resume(struct partition *partition);
+/* After the log has been reopened at partition_applied_pos(): accepts again. `full`: trims and
+ * doubts only, publishes get RC_UNAVAILABLE; until it is called again without. */
+void partition_resume(struct partition *partition, bool full);
 bool partition_stopped(const struct partition *partition);
+bool partition_full(const struct partition *partition);
 /* The doubt that partition_start() was given is not applied yet: epochs are about to change. */
 bool partition_doubt_due(const struct partition *partition);
 /* Nothing waits and nothing is under way. */

@@ -282,6 +282,7 @@ static const struct storage_ops disk_ops = {
     .sync_dir = storage_sync_dir,
     .list = storage_list,
     .free_bytes = storage_free_bytes,
+    .keeps_space = true,
 };
 
 /* ---- the disk ------------------------------------------------------------------------------ */

@@ -10,7 +10,7 @@
  *
  *   a write fails       nothing of the batch counts. STOPPED: reopen() zeroes what the write may
  *                       have left, and goes on if that succeeds; for want of space, only when there
- *                       is room for a segment again
+ *                       is room for a segment again. Until then it is FULL, if it can be: see below
  *   a roll fails        as a write. The file that may have been begun is removed by reopen(). For
  *                       want of descriptors or memory (RC_NOMEM) it is tried again, as for space
  *   memory runs out     of a committed batch only the beginning was applied. STOPPED: reopen()
@@ -19,6 +19,12 @@
  *   a sync fails        DEAD: the kernel may have dropped the pages and forgotten the error; no
  *                       call on this file says any more what is on disk. Only a new start reads it
  *                       back; on_sync_failed() lets it know, for what was committed without a sync
+ *
+ * A full disk gets room when retention removes segments, and before they may go a trim must be in
+ * the log. So where no next segment is prepared and there is no room to make one, a batch that
+ * would reach into the last part of a segment is refused for want of space, as if it had been
+ * written and failed: that part stays free. What keeps it is that it is written ahead; a segment
+ * of the committer's own making is not. In the state FULL batches go there, and nothing rolls.
  *
  * In each case what was written of the batch is overwritten or removed at once, as far as the disk
  * lets us, since its publishers are told that nothing was stored.
@@ -37,6 +43,12 @@
 #define REOPEN_ROOM_MAX (16u * MIB)
 #define REOPEN_RESERVE  MIB
 
+/* What is kept free in a segment for trims: this part of it, but no more than for the entries of
+ * 65,000 channels. And what there must be of it on disk: one trim. */
+#define TRIM_PART  16u
+#define TRIM_MAX   MIB
+#define TRIM_LEAST 256u
+
 /* Where the committer stands: in its segment, behind the last batch, at a place that a record can
  * begin at. */
 static void committer_check(const struct file_log *log)
@@ -49,7 +61,8 @@ static void committer_check(const struct file_log *log)
     ASSERT_HOT(log->committer.last_at == 0 || log->committer.last_at >= SEGMENT_HEADER_SIZE);
     ASSERT_HOT(log->committer.last_at == 0 || log->committer.last_at < log->committer.at);
     ASSERT_HOT(!log->committer.marked || log->committer.unsynced_mode);
-    ASSERT_HOT(log->committer.state != COMMITTER_OPEN || log->committer.left_over == 0);
+    ASSERT_HOT(log->committer.state == COMMITTER_STOPPED ||
+               log->committer.state == COMMITTER_DEAD || log->committer.left_over == 0);
 }
 
 /* What a caller is told: that it is lacking what may come back, or that the disk has failed. */
@@ -68,6 +81,34 @@ static enum rc stop(struct file_log *log, enum rc rc, bool dead)
     MARK_IF(!dead && rc == RC_NOSPACE, "commit: no space, the log stops");
     MARK_IF(!dead && rc != RC_NOSPACE, "commit: a write fails, the log stops");
     return dead ? RC_IO : lacking(rc);
+}
+
+/* RC_NOSPACE: there is no room for another segment */
+static enum rc check_room(const struct file_log *log)
+{
+    ASSERT(log->committer.state != COMMITTER_DEAD);
+    ASSERT(log->segment_bytes >= SEGMENT_BYTES_MIN);
+    uint64_t free_bytes = 0;
+    const enum rc rc = log->storage.ops->free_bytes(log->storage.ctx, &free_bytes);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint64_t room =
+        log->segment_bytes < REOPEN_ROOM_MAX ? log->segment_bytes : REOPEN_ROOM_MAX;
+    return free_bytes < room + REOPEN_RESERVE ? RC_NOSPACE : RC_OK;
+}
+
+/* Whether a batch of that size would take the room that a trim needs on a full disk. */
+static bool takes_trim_room(const struct file_log *log, size_t size)
+{
+    ASSERT_HOT(size > 0);
+    const uint64_t part = log->segment_bytes / TRIM_PART;
+    const uint64_t kept = part < TRIM_MAX ? part : TRIM_MAX;
+    const uint64_t end = log->committer.at + size + kept;
+    const bool has_next = log->committer.prepared == log->committer.number + 1;
+    const bool keeps =
+        log->storage.ops->keeps_space && log->committer.written == log->committer.capacity;
+    return end > log->committer.capacity && !has_next && keeps && check_room(log) == RC_NOSPACE;
 }
 
 /* The file of the next segment, under its final name. */
@@ -214,6 +255,7 @@ static enum rc roll(struct file_log *log, struct log_batch *batch)
     log->committer.file = file;
     log->committer.number = number;
     log->committer.capacity = capacity;
+    log->committer.written = ahead ? capacity : 0;
     log->committer.at = SEGMENT_HEADER_SIZE;
     log->committer.marked = log->committer.unsynced_mode;
     log->committer.left_over = 0;
@@ -251,7 +293,7 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
     ASSERT_HOT(batch->bytes.size % 8 == 0);
     committer_check(log);
     ASSERT(batch->bytes.size > 0);
-    if (log->committer.state != COMMITTER_OPEN) {
+    if (log->committer.state != COMMITTER_OPEN && log->committer.state != COMMITTER_FULL) {
         return RC_UNAVAILABLE;
     }
     ASSERT(batch->first_pos == log->committer.next_pos);
@@ -262,8 +304,15 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
     const bool must_mark = sync == LOG_SYNC_NONE && !log->committer.marked;
     const bool fits = log->committer.at + batch->bytes.size <= log->committer.capacity;
     MARK_IF(must_mark, "commit: rolls to mark a segment as unsynced");
+    const bool here = fits && !must_mark;
+    const bool is_full = log->committer.state == COMMITTER_FULL;
+    if (is_full ? !here : here && takes_trim_room(log, batch->bytes.size)) {
+        MARK_IF(is_full, "commit: the end of a segment is too small for a trim");
+        MARK_IF(!is_full, "commit: the end of a segment is kept for trims");
+        return stop(log, RC_NOSPACE, false);
+    }
     MARK_IF(!fits, "commit: a full segment is rolled away from");
-    const enum rc rc = fits && !must_mark ? append(log, batch, sync) : roll(log, batch);
+    const enum rc rc = here ? append(log, batch, sync) : roll(log, batch);
     if (rc != RC_OK) {
         return rc;
     }
@@ -285,19 +334,15 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
 
 /* ---- going on after a failure -------------------------------------------------------------- */
 
-static enum rc check_room(const struct file_log *log)
+/* Whether the segment's file has room for a trim behind the last batch. */
+static bool has_trim_room(const struct file_log *log)
 {
     ASSERT(log->committer.state == COMMITTER_STOPPED);
-    ASSERT(log->segment_bytes >= SEGMENT_BYTES_MIN);
-    uint64_t free_bytes = 0;
-    const enum rc rc = log->storage.ops->free_bytes(log->storage.ctx, &free_bytes);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    const uint64_t room =
-        log->segment_bytes < REOPEN_ROOM_MAX ? log->segment_bytes : REOPEN_ROOM_MAX;
-    MARK_IF(free_bytes < room + REOPEN_RESERVE, "commit: no room to reopen yet");
-    return free_bytes < room + REOPEN_RESERVE ? RC_NOSPACE : RC_OK;
+    uint64_t size = 0;
+    const enum rc rc = files_size(&log->storage, log->committer.file, &size);
+    return rc == RC_OK && log->storage.ops->keeps_space &&
+           log->committer.at + TRIM_LEAST <= log->committer.capacity &&
+           log->committer.at + TRIM_LEAST <= size;
 }
 
 /* One page at a time: this runs on the committer, which allocates nothing. */
@@ -419,16 +464,30 @@ static enum rc restore_tail(struct file_log *log, uint64_t pos, uint64_t hash)
     return RC_OK;
 }
 
+/* Of a log that nothing has failed in since it was opened last. */
+static enum rc look_for_room(struct file_log *log)
+{
+    ASSERT(log->committer.state == COMMITTER_OPEN || log->committer.state == COMMITTER_FULL);
+    if (log->committer.state == COMMITTER_FULL) {
+        if (check_room(log) != RC_OK) {
+            return RC_FULL;
+        }
+        MARK("commit: a full log has room again");
+        log->committer.state = COMMITTER_OPEN;
+    }
+    return RC_OK;
+}
+
 enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
 {
     committer_check(log);
     ASSERT(pos <= log->committer.next_pos);
     ASSERT(pos < log->committer.next_pos || hash == log->committer.next_hash);
-    if (log->committer.state == COMMITTER_OPEN && pos == log->committer.next_pos) {
-        return RC_OK;
-    }
     if (log->committer.state == COMMITTER_DEAD) {
         return RC_IO;
+    }
+    if (log->committer.state != COMMITTER_STOPPED && pos == log->committer.next_pos) {
+        return look_for_room(log);
     }
     log->committer.state = COMMITTER_STOPPED; /* until what is not to be there is gone */
     /* First what gives room back. */
@@ -436,16 +495,19 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
     if (rc == RC_OK) {
         rc = check_room(log);
     }
-    if (rc == RC_OK) {
+    MARK_IF(rc == RC_NOSPACE, "commit: no room to reopen yet");
+    const bool full = rc == RC_NOSPACE && log->committer.left_over == 0 && has_trim_room(log);
+    if (rc == RC_OK || full) {
         rc = restore_tail(log, pos, hash);
     }
     if (rc != RC_OK) {
         return lacking(rc);
     }
-    MARK("commit: a stopped log is open again");
-    log->committer.state = COMMITTER_OPEN;
+    MARK_IF(full, "commit: a stopped log is open for trims");
+    MARK_IF(!full, "commit: a stopped log is open again");
+    log->committer.state = full ? COMMITTER_FULL : COMMITTER_OPEN;
     ASSERT(log->committer.next_pos == pos);
     ASSERT(!log->committer.dirty);
     committer_check(log);
-    return RC_OK;
+    return full ? RC_FULL : RC_OK;
 }

@@ -104,6 +104,7 @@ enum rc file_log_commit_reserve(struct file_log *log)
 {
     owner_check(log);
     ASSERT_HOT(!log->owner.recovering);
+    log->committer.prepared = log->owner.prepared; /* the committer has nothing to do */
     return catalogue_reserve(log);
 }
 
@@ -197,7 +198,7 @@ void file_log_reopened(struct file_log *log)
 {
     owner_check(log);
     const uint64_t end_pos = log->committer.next_pos;
-    ASSERT(log->committer.state == COMMITTER_OPEN);
+    ASSERT(log->committer.state == COMMITTER_OPEN || log->committer.state == COMMITTER_FULL);
     ASSERT(end_pos >= catalogue_newest(log)->end_pos);
     note_roll(log, log->committer.number);
     struct segment *newest = catalogue_newest(log);
@@ -258,7 +259,7 @@ void file_log_stats(const struct file_log *log, struct file_log_stats *ret_stats
 }
 
 uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes_max,
-                                      uint64_t oldest_ms)
+                                      uint64_t oldest_ms, bool first)
 {
     owner_check(log);
     uint64_t bytes = 0;
@@ -266,7 +267,7 @@ uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes
         bytes += log->owner.segments[i].bytes;
     }
     uint64_t candidate = 0;
-    for (size_t i = 0; i + 1 < log->owner.count; i++) {
+    for (size_t i = 0; i + 1 < log->owner.count && !(first && candidate > 0); i++) {
         const struct segment *segment = &log->owner.segments[i];
         ASSERT(segment->summary == NULL || segment->summary->head.number == segment->number);
         if (segment->summary == NULL && !segment->unindexed) {

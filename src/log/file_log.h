@@ -201,9 +201,9 @@ uint64_t file_log_unsealed(const struct file_log *log);
 bool file_log_checkpoint_due(const struct file_log *log, const struct log_batch *batch,
                              uint64_t waiting, uint64_t waiting_bytes, uint64_t *ret_segment);
 /* The highest segment (with checkpoint) up to which a removal may go, given limits on bytes and
- * age (0 = none); 0: none. */
+ * age (0 = none); 0: none. `first`: the lowest, which takes the fewest trims. */
 uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes_max,
-                                      uint64_t oldest_ms);
+                                      uint64_t oldest_ms, bool first);
 /* Takes the result in; frees what the chore owns. */
 void file_log_chore_end(struct file_log *log, struct log_chore *chore);
 
@@ -211,19 +211,22 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore);
 
 /* Writes the batch behind the last one, rolls to the next segment if it does not fit, syncs, sets
  * batch->place. After a failure nothing more is accepted (RC_UNAVAILABLE) until file_log_reopen()
- * has succeeded.
+ * has succeeded. Where the disk has no room for a next segment, the end of this one is kept free
+ * for what is committed after a reopen with RC_FULL.
  * RC_NOSPACE  disk full: nothing of the batch is or will be visible
  * RC_NOMEM    the same, for want of descriptors or memory for the next segment
  * RC_IO       write or sync failed */
 MUST_USE enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_sync sync);
 /* After a failure: reads the tail anew from disk through fresh descriptors, cuts what was not
  * acknowledged (everything from `pos` on, which lies in the last batch or behind it), and accepts
- * again. It first checks that there is room. Never used after a failed sync of data that the kernel
- * may have dropped: then it returns RC_IO and only a new start of the server recovers.
- * RC_NOSPACE, RC_NOMEM, RC_IO */
+ * again. It first checks that there is room for a segment. Never used after a failed sync of data
+ * that the kernel may have dropped: then it returns RC_IO and only a new start of the server
+ * recovers. RC_FULL     accepts again, but only what fits in this segment: trims should, for they
+ * make room; a later call may find it and give RC_OK RC_NOSPACE  not even that RC_NOMEM, RC_IO */
 MUST_USE enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash);
-/* The owner's part of it, after RC_OK and before anything is appended: what was applied of a batch
- * that was cut counts as committed. Owner's thread, while the committer has nothing to do. */
+/* The owner's part of it, after RC_OK or RC_FULL and before anything is appended: what was applied
+ * of a batch that was cut counts as committed. Owner's thread, while the committer has nothing to
+ * do. */
 void file_log_reopened(struct file_log *log);
 
 /* ---- worker (reader or keeper) ------------------------------------------------------------- */

@@ -52,6 +52,7 @@ struct reader_file {
 
 enum committer_state {
     COMMITTER_OPEN,
+    COMMITTER_FULL,    /* open for what fits in this segment: there is no room for another */
     COMMITTER_STOPPED, /* a write failed; what was synced is on disk: reopen may help */
     COMMITTER_DEAD,    /* a sync failed: what is on disk is unknown */
 };
@@ -89,6 +90,8 @@ struct file_log {
         uint64_t number;
         uint64_t at;       /* where the next batch goes */
         uint64_t capacity; /* the segment is full here */
+        uint64_t written;  /* bytes of it that were written ahead; 0: it is of our own making */
+        uint64_t prepared; /* the newest one that is; told by the owner with each batch */
         uint64_t next_pos;
         uint64_t next_hash;
         bool dirty;         /* something is written and not synced */

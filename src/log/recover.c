@@ -699,6 +699,7 @@ static enum rc open_committer(struct recovery *r, const struct walk *walk)
     log->committer.number = found->number;
     ASSERT(catalogue_newest(log)->number == found->number);
     log->committer.at = walk->scan.at;
+    log->committer.written = found->size;
     log->committer.capacity = found->size > log->segment_bytes ? found->size : log->segment_bytes;
     log->committer.next_pos = walk->pos;
     log->committer.next_hash = walk->hash;

@@ -46,6 +46,8 @@ struct storage_ops {
                     void *each_ctx);
     /* Bytes that can still be written on this file system. */
     enum rc (*free_bytes)(void *ctx, uint64_t *ret_bytes);
+    /* What is written has its space: writing over it needs no more. */
+    bool keeps_space;
 };
 
 struct storage {

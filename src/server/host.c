@@ -389,7 +389,8 @@ static void starting_check(struct host *host)
         MARK_IF(partition_stopped(host->partition), "host: starts with a log that takes nothing");
         host->starting = false;
         channels_count(host);
-        stats_flag_set(&host->server->ready[host->number], !partition_stopped(host->partition));
+        stats_flag_set(&host->server->ready[host->number],
+                       !partition_stopped(host->partition) && !partition_full(host->partition));
         (void)stats_counter_add(&host->server->started, 1);
     }
 }

@@ -164,7 +164,8 @@ static void retention_run(struct host *host)
                                 : now - config->retention_age_ms;
     uint64_t segment = 0;
     if (bytes_max > 0 || oldest > 0) {
-        segment = file_log_retention_candidate(host->log, bytes_max, oldest);
+        segment = file_log_retention_candidate(host->log, bytes_max, oldest,
+                                               partition_full(host->partition));
     }
     if (segment > 0) {
         MARK("retention: by bytes or age");
@@ -176,7 +177,7 @@ static void retention_run(struct host *host)
         file_log_stats(host->log, &stats);
         host->survey_eighths = host->survey_eighths % 7 + 1;
         segment = file_log_retention_candidate(
-            host->log, stats.bytes - stats.bytes / 8 * host->survey_eighths + 1, 0);
+            host->log, stats.bytes - stats.bytes / 8 * host->survey_eighths + 1, 0, false);
         if (segment > 0) {
             MARK("retention: by number, are old segments empty?");
             survey_begin(host, segment, false);
@@ -268,25 +269,38 @@ static void reopen_run(struct job *job)
                                       partition_applied_hash(host->partition));
 }
 
+/* The log takes what comes again; if it is full, only what retention has to say. */
+static void reopened(struct host *host, bool full)
+{
+    const bool was_stopped = partition_stopped(host->partition);
+    if (was_stopped) {
+        file_log_reopened(host->log);
+    }
+    partition_resume(host->partition, full);
+    if (was_stopped && (host->upkeep == UPKEEP_JUDGING ||
+                        (host->upkeep == UPKEEP_TRIMMING && !removal_ready(host)))) {
+        MARK("retention: a trim is lost with its batch");
+        survey_end(host, UPKEEP_NONE); /* its trims may be among what was lost */
+    }
+    if (was_stopped && host->losses_due) {
+        host_doubt_losses(host); /* also where it is full: what is idle then counts as told */
+    }
+    if (full) {
+        MARK("host: accepts trims again");
+        return;
+    }
+    MARK("host: accepts commands again");
+    host->failed = false;
+    stats_flag_set(&host->server->ready[host->number], true);
+    log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));
+}
+
 static void reopen_done(struct job *job)
 {
     struct host *host = CONTAINER_OF(job, struct host, reopen_job);
     host->reopen_out = false;
-    if (host->reopen_rc == RC_OK) {
-        MARK("host: accepts commands again");
-        file_log_reopened(host->log);
-        partition_resume(host->partition);
-        if (host->losses_due) {
-            host_doubt_losses(host);
-        }
-        host->failed = false;
-        if (host->upkeep == UPKEEP_JUDGING ||
-            (host->upkeep == UPKEEP_TRIMMING && !removal_ready(host))) {
-            MARK("retention: a trim is lost with its batch");
-            survey_end(host, UPKEEP_NONE); /* its trims may be among what was lost */
-        }
-        stats_flag_set(&host->server->ready[host->number], true);
-        log_event(LEVEL_INFO, "log accepts commands again", FIELD_U64("partition", host->number));
+    if (host->reopen_rc == RC_OK || host->reopen_rc == RC_FULL) {
+        reopened(host, host->reopen_rc == RC_FULL);
     } else if (host->reopen_rc != RC_NOSPACE && host->reopen_rc != RC_NOMEM) {
         MARK("host: a reopen fails for good");
         host->reopen_useless = true;
@@ -296,11 +310,12 @@ static void reopen_done(struct job *job)
     }
 }
 
-/* The partition stands still meanwhile, so the committer may read its position. */
+/* The partition stands still meanwhile, so the committer may read its position; one that is full
+ * only while nothing is appended: what is then waits in the same queue. */
 void host_reopen_try(struct host *host)
 {
-    if (!partition_stopped(host->partition) || host->reopen_useless || host->reopen_out ||
-        host->commit_out) {
+    const bool wanted = partition_stopped(host->partition) || partition_full(host->partition);
+    if (!wanted || host->reopen_useless || host->reopen_out || host->commit_out) {
         return;
     }
     host->reopen_out = true;

@@ -1,4 +1,5 @@
-// A disk that fills up under load and gets room again, also across a kill while it is full.
+// A disk that fills up under load and gets room again, also across a kill while it is full; and one
+// that gets it by retention alone.
 
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -70,11 +71,75 @@ async function fullOn(checks, count, kind, [disk, why], seed) {
     await fillAndFree(checks, kind, disk, server, load);
     count(await load.finish());
     await server.stop();
+    fs.rmSync(`${disk.dir}/data`, { recursive: true });
+    await trimmedOn(checks, kind, disk, kind === 'tmpfs' ? 'age' : 'bytes');
   } catch (error) {
     console.log(server.stderr.slice(-4000));
     throw error;
   }
   await disk.unmount();
+}
+
+// ---- room by retention --------------------------------------------------------------------------
+
+const filler = 'x'.repeat(60_000);
+
+async function publish(server, n) {
+  const response = await fetch(`${server.http}/v1/publish`, { method: 'POST',
+    body: JSON.stringify({ channel: 'orders', data: [n, filler] }) });
+  const { seq } = await response.json();
+  return { status: response.status, seq };
+}
+
+/** Publishes until the log is full: {last, status}, of the last message taken and the refusal. */
+async function publishAll(server) {
+  for (let last = 0; ; last += 1) {
+    const { status } = await publish(server, last + 1);
+    if (status !== 200) return { last, status };
+  }
+}
+
+/** The messages from the oldest that is kept: all are there, in order, with what was published. */
+async function isWhole(server, last) {
+  const page = async (from) => {
+    const answer = await fetch(`${server.http}/v1/channels/orders/messages?from=${from}&limit=20`);
+    return (await answer.json()).messages;
+  };
+  let [{ seq: next }] = await page(1);
+  const first = next;
+  for (let some = await page(next); some.length > 0; some = await page(next)) {
+    for (const { seq, data } of some) {
+      if (seq !== next || (seq <= last && data[0] !== seq)) return 0;
+      next += 1;
+    }
+  }
+  return next > last ? first : 0;
+}
+
+/** `how` gives room: by age the log waits for it, by bytes the operator starts it with less. */
+async function trimmedOn(checks, kind, disk, how) {
+  const flags = ['--segment-bytes', '1MiB', '--partitions', '1'];
+  const data = `${disk.dir}/${how}`;
+  const age = how === 'age' ? ['--retention-age', '5s'] : [];
+  const server = await Server.start({ data, flags: [...flags, ...age] });
+  const { last, status } = await publishAll(server);
+  checks.check(`${kind}: a log that fills the disk says unavailable (${how})`,
+    status === 503 && last > 400, `${status} behind ${last}`);
+  if (how === 'bytes') {
+    await server.stop();
+    await server.restart([...flags, '--retention-bytes', '16MiB']);
+  }
+  let taken = { status: 0 };
+  for (const end = Date.now() + WAIT_MS; Date.now() < end && taken.status !== 200;) {
+    await sleep(100);
+    taken = await publish(server, last + 1);
+  }
+  checks.check(`${kind}: retention makes room on a full disk (${how})`,
+    taken.status === 200 && taken.seq === last + 1, JSON.stringify(taken));
+  const first = await isWhole(server, last);
+  checks.check(`${kind}: what it has kept is whole (${how})`, first > 1, `from ${first}`);
+  await server.stop();
+  fs.rmSync(data, { recursive: true });
 }
 
 /** `count(history)` judges and adds up. */

@@ -444,6 +444,7 @@ static const struct storage_ops sim_ops = {
     .sync_dir = sim_sync_dir,
     .list = sim_list,
     .free_bytes = sim_free_bytes,
+    .keeps_space = true,
 };
 
 /* ---- the disk ------------------------------------------------------------------------------ */

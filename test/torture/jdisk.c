@@ -466,6 +466,7 @@ struct storage jdisk_storage(struct jdisk *disk)
         .sync_dir = on_sync_dir,
         .list = on_list,
         .free_bytes = on_free_bytes,
+        .keeps_space = true,
     };
     return (struct storage){.ops = &ops, .ctx = disk};
 }

@@ -162,7 +162,7 @@ static void commit_fail(struct scenario *s)
     ASSERT(partition_applied_pos(s->world.partition) == s->world.next_pos);
     ASSERT(partition_applied_hash(s->world.partition) == s->world.next_hash);
     log_take(s, true);
-    partition_resume(s->world.partition);
+    partition_resume(s->world.partition, false);
     s->marks->failed_commits++;
 }
 

@@ -76,12 +76,52 @@ static void a_failed_commit_is_answered_and_leaves_no_trace(void **state)
     assert_null(w.lent);
     assert_true(partition_applied_hash(w.partition) == w.next_hash);
 
-    partition_resume(w.partition);
+    partition_resume(w.partition, false);
     assert_true(world_publish(&w, (struct world_publish){.channel = "a"}).seq == 2);
     assert_true(world_publish(&w, (struct world_publish){.channel = "new"}).seq == 1);
     const uint64_t after = world_state_hash(&w);
     world_restart(&w, 0);
     assert_true(world_state_hash(&w) == after);
+    world_deinit(&w);
+}
+
+/* On a full disk: what makes room, and nothing else. */
+static void a_full_log_takes_trims_only(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
+    publish_ok(&w, (struct world_publish){.channel = "a"});
+    partition_flush(w.partition);
+    world_commit_done(&w, RC_NOSPACE);
+    partition_resume(w.partition, true);
+    assert_true(partition_full(w.partition) && !partition_stopped(w.partition));
+    assert_int_equal(world_publish_try(&w, (struct world_publish){.channel = "a"}), RC_UNAVAILABLE);
+    const struct command_trim_entry entry = {.channel_id = 1, .earliest = 4};
+    uint64_t pos;
+    assert_int_equal(partition_trim(w.partition, &entry, 1, w.now_ms, &pos), RC_OK);
+    partition_flush(w.partition);
+    partition_resume(w.partition, false); /* room comes while the trim is under way */
+    publish_ok(&w, (struct world_publish){.channel = "a"});
+    world_settle(&w);
+    assert_false(partition_full(w.partition));
+    assert_true(partition_applied_pos(w.partition) > pos);
+    assert_true(world_position(&w, "a").earliest == 4);
+    assert_true(world_position(&w, "a").latest == 10);
+
+    /* One that fails as well stops it whole. */
+    publish_ok(&w, (struct world_publish){.channel = "a"});
+    partition_flush(w.partition);
+    world_commit_done(&w, RC_NOSPACE);
+    partition_resume(w.partition, true);
+    const struct command_trim_entry next = {.channel_id = 1, .earliest = 5};
+    assert_int_equal(partition_trim(w.partition, &next, 1, w.now_ms, &pos), RC_OK);
+    partition_flush(w.partition);
+    world_commit_done(&w, RC_NOSPACE);
+    assert_true(partition_stopped(w.partition) && !partition_full(w.partition));
+    assert_int_equal(partition_trim(w.partition, &next, 1, w.now_ms, &pos), RC_UNAVAILABLE);
+    assert_true(world_position(&w, "a").earliest == 4);
     world_deinit(&w);
 }
 
@@ -101,7 +141,7 @@ static void what_the_start_wants_survives_a_failed_commit(void **state)
     publish_ok(&w, (struct world_publish){.channel = "a"});
     world_commit_done(&w, RC_NOSPACE);
     assert_true(world_position(&w, "a").epoch == epoch);
-    partition_resume(w.partition);
+    partition_resume(w.partition, false);
     assert_false(partition_idle(w.partition));
     world_settle(&w);
     assert_true(world_position(&w, "a").epoch != epoch);
@@ -112,7 +152,7 @@ static void what_the_start_wants_survives_a_failed_commit(void **state)
     publish_ok(&w, (struct world_publish){.channel = "a"});
     partition_flush(w.partition);
     world_commit_done(&w, RC_IO);
-    partition_resume(w.partition);
+    partition_resume(w.partition, false);
     assert_true(partition_idle(w.partition));
     (void)world_publish(&w, (struct world_publish){.channel = "a"});
     assert_true(world_position(&w, "a").epoch == after);
@@ -190,7 +230,7 @@ static void a_failing_index_stops_the_partition_in_mid_batch(void **state)
         w.next_hash = record_hash(bytes_of(w.log.data + last, record.size));
         assert_true(partition_applied_hash(w.partition) == w.next_hash);
         const uint64_t hash = world_state_hash(&w);
-        partition_resume(w.partition);
+        partition_resume(w.partition, false);
         publish.channel = "a";
         publish.seq = at;
         assert_int_equal(world_publish(&w, publish).verdict, PUBLISH_ACCEPTED);
@@ -212,7 +252,7 @@ static void a_failed_commit_takes_back_the_time_it_was_stamped_with(void **state
     publish_ok(&w, (struct world_publish){.channel = "a"});
     partition_flush(w.partition);
     world_commit_done(&w, RC_NOSPACE);
-    partition_resume(w.partition);
+    partition_resume(w.partition, false);
     w.now_ms = now_ms + 5;
     (void)world_publish(&w, (struct world_publish){.channel = "a"});
     assert_true(world_event_at(&w, 1)->time_ms == now_ms + 5);
@@ -270,7 +310,7 @@ static void every_failing_allocation_is_survived(void **state)
             w.next_pos = partition_applied_pos(w.partition);
             w.next_hash = partition_applied_hash(w.partition);
             w.log.size = world_log_at(&w, w.next_pos);
-            partition_resume(w.partition);
+            partition_resume(w.partition, false);
         }
         (void)everything(&w); /* the numbers make the repetition harmless */
         const uint64_t hash = world_state_hash(&w);
@@ -351,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_told_before_the_commit_is_done),
         cmocka_unit_test(a_failed_commit_is_answered_and_leaves_no_trace),
+        cmocka_unit_test(a_full_log_takes_trims_only),
         cmocka_unit_test(what_the_start_wants_survives_a_failed_commit),
         cmocka_unit_test(too_much_pending_is_refused_until_a_commit),
         cmocka_unit_test(a_failing_index_stops_the_partition_in_mid_batch),

@@ -138,6 +138,7 @@ struct storage flaky_storage(struct flaky *flaky)
         .sync_dir = flaky_sync_dir,
         .list = flaky_list,
         .free_bytes = flaky_free_bytes,
+        .keeps_space = true,
     };
     return (struct storage){.ops = &ops, .ctx = flaky};
 }

@@ -288,7 +288,7 @@ static void nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole(void *
     for (int i = 0; i < 500 && rotten == 0; i++) {
         publish(&world, 4, 2);
         assert_int_equal(world_chores(&world), RC_OK);
-        rotten = file_log_retention_candidate(world.log, 1, 0);
+        rotten = file_log_retention_candidate(world.log, 1, 0, false);
     }
     assert_true(rotten > 1);
     sim_disk_fail(disk, SIM_READ, 2, true, RC_IO); /* the checkpoint, behind the segment's header */
@@ -297,10 +297,10 @@ static void nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole(void *
     sim_disk_fail(disk, SIM_READ, 0, false, RC_OK);
     file_log_chore_end(world.log, &chore);
     assert_int_equal(chore.rc, RC_CORRUPT);
-    assert_int_equal(file_log_retention_candidate(world.log, 1, 0), 0); /* as good as none */
+    assert_int_equal(file_log_retention_candidate(world.log, 1, 0, false), 0); /* as good as none */
     world_close(&world);
     assert_int_equal(world_open(&world, false), RC_OK);
-    assert_int_equal(file_log_retention_candidate(world.log, 1, 0), rotten);
+    assert_int_equal(file_log_retention_candidate(world.log, 1, 0, false), rotten);
     rot_checkpoint(disk, rotten);
     struct file_log_stats before;
     file_log_stats(world.log, &before);
@@ -309,10 +309,11 @@ static void nothing_is_removed_in_front_of_a_checkpoint_that_is_not_whole(void *
     file_log_stats(world.log, &after);
     assert_int_equal(after.segment_count, before.segment_count);
     assert_true(after.bytes < before.bytes); /* it counts for nothing */
-    assert_int_equal(file_log_retention_candidate(world.log, 1, 0), 0);
+    assert_int_equal(file_log_retention_candidate(world.log, 1, 0, false), 0);
     world_close(&world); /* a start does not need it */
     assert_int_equal(world_open(&world, false), RC_OK);
-    for (int i = 0; i < 500 && file_log_retention_candidate(world.log, 1, 0) <= rotten; i++) {
+    for (int i = 0; i < 500 && file_log_retention_candidate(world.log, 1, 0, false) <= rotten;
+         i++) {
         publish(&world, 4, 2);
         assert_int_equal(world_chores(&world), RC_OK);
     }

@@ -425,7 +425,7 @@ enum rc world_chores(struct world *world)
 
 enum rc world_retain(struct world *world, uint64_t bytes_max)
 {
-    const uint64_t segment = file_log_retention_candidate(world->log, bytes_max, 0);
+    const uint64_t segment = file_log_retention_candidate(world->log, bytes_max, 0, false);
     if (segment == 0) {
         return RC_OK;
     }
