@@ -15,8 +15,8 @@
 const struct cli_command cli_commands[] = {
     {"serve", "start the server",
      "Usage: seriatim serve [--config FILE] [--data DIR] [--listen HOST:PORT] [SETTING ...]\n\n"
-     "Starts the server; SIGTERM or ^C drains and ends it. Settings, which may also be given as\n"
-     "SERIATIM_* variables or in the file:\n\n",
+     "Starts the server; SIGTERM, SIGHUP or ^C drains and ends it. Settings, which may also be\n"
+     "given as SERIATIM_* variables or in the file:\n\n",
      cli_serve},
     {"pub", "publish one message, or each line of standard input",
      "Usage: seriatim pub [OPTION ...] CHANNEL [DATA]\n\n"

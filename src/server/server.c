@@ -327,12 +327,22 @@ static unsigned thread_count(const struct config *config)
     return (unsigned)(wanted < THREADS_MAX ? wanted : THREADS_MAX);
 }
 
+/* A terminal that goes is a wish to end, unless whoever started us has said otherwise (nohup). */
+static bool hears_hangup(void)
+{
+    struct sigaction action;
+    return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN;
+}
+
 static enum rc signals_open(struct instance *instance)
 {
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    if (hears_hangup()) {
+        (void)sigaddset(&set, SIGHUP);
+    }
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     instance->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -73,6 +73,18 @@ test('goaway spreads the clients over time', async () => {
   await stopping;
 });
 
+test('a terminal that goes is a drain, unless the server is to outlive it', async () => {
+  const plain = await Server.start();
+  assert.equal((await plain.stop('SIGHUP')).code, 0);
+
+  const lasting = await Server.start({ under: ['sh', '-c', 'trap "" HUP; exec "$@"', 'sh'] });
+  lasting.child.kill('SIGHUP');
+  await sleep(100);
+  const answer = await fetch(`${lasting.http}/readyz`);
+  assert.equal(answer.status, 200);
+  assert.equal((await lasting.stop()).code, 0);
+});
+
 test('while it drains, readyz is 503 and nobody new gets in', async () => {
   const server = await Server.start({ flags: ['--drain-timeout', '3s'] });
   // A client that neither reads nor answers keeps the drain going until its bound.

@@ -138,11 +138,11 @@ export class Server {
     throw new Error(`the server ${how}\n${this.stdout}${this.stderr}`);
   }
 
-  /** SIGTERM; resolves with {code, signal, ms}. */
-  async stop() {
+  /** Asks it to end; resolves with {code, signal, ms}. */
+  async stop(signal = 'SIGTERM') {
     const began = Date.now();
     this.#await();
-    this.child.kill('SIGTERM');
+    this.child.kill(signal);
     const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_MS);
     const result = await this.exited;
     clearTimeout(timer);
