@@ -23,7 +23,7 @@ struct found_segment {
 struct listing {
     struct found_segment *items; /* by number, each with a .seg unless it is an orphan */
     size_t count;
-    /* Behind the last segment there is one of which only an index or checkpoint is left. */
+    /* Behind the last segment one is missing of which an index or checkpoint is left. */
     bool cut;
     struct buf store_;
 };

@@ -16,7 +16,7 @@
  *   a segment that begins below our position   it goes: two histories; the chain is kept
  *
  * A segment that goes and has none behind it leaves nothing that tells of it: so first a hole of
- * unknown length is made at the end of the one in front.
+ * unknown length is made at the end of the one in front. The same for one that is missing.
  *
  * Holes smaller than a HOLE record take in the records behind them, which are then lost, too.
  * Where the index of the segment is whole it tells which messages were lost.
@@ -638,6 +638,31 @@ static enum rc first_place(struct repair *r, uint64_t *ret_pos, uint64_t *ret_ha
     }
 }
 
+/* Before anything is changed: the index that tells of a missing newest segment tells nothing any
+ * more once its own segment is repaired. A checkpoint of the missing one, empty, says it instead,
+ * also if this repair is cut off; listing_forget_missing() removes it. */
+static enum rc note_missing(struct repair *r)
+{
+    ASSERT(r->listing->count > 0);
+    if (r->listing->cut || !listing_tells_more(r->listing)) {
+        return RC_OK;
+    }
+    const struct found_segment *last = &r->listing->items[r->listing->count - 1];
+    const struct log_name name = log_name_of(r->log->folder, last->number + 1, ".ckp");
+    ASSERT(last->has_index);
+    struct storage_file *file;
+    enum rc rc = files_create_anew(&r->log->storage, name.text, &file);
+    if (rc == RC_OK) {
+        files_close(&r->log->storage, file);
+        rc = files_sync_dir(&r->log->storage, r->log->folder);
+    }
+    if (rc == RC_OK) {
+        MARK("repair: it is written down that the newest segment is missing");
+        r->listing->cut = true;
+    }
+    return rc;
+}
+
 enum rc log_repair(struct file_log *log, const struct file_log_options *options,
                    struct listing *listing)
 {
@@ -646,7 +671,10 @@ enum rc log_repair(struct file_log *log, const struct file_log_options *options,
     struct repair r = {.log = log, .options = options, .listing = listing};
     uint64_t pos = 0;
     uint64_t hash = 0;
-    enum rc rc = first_place(&r, &pos, &hash);
+    enum rc rc = note_missing(&r);
+    if (rc == RC_OK) {
+        rc = first_place(&r, &pos, &hash);
+    }
     if (rc != RC_OK) {
         return rc;
     }

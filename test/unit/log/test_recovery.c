@@ -390,6 +390,78 @@ static void one_in_the_middle_is_told_as_well(void **state)
     base_drop(&base);
 }
 
+/* The newest segment is missing, and the one whose index tells of it is damaged. */
+static struct sim_disk *two_damages(const struct base *base, struct world *world, uint64_t seed)
+{
+    struct sim_disk *disk = case_begin(base, world, seed);
+    const uint64_t number = base->last_segment - 1;
+    const struct log_name name = seg(number);
+    lose_newest(base, disk, true, false);
+    assert_true(sim_disk_flip(disk, name.text, damage_record_at(disk, number, 0) + 60, 1));
+    return disk;
+}
+
+/* Nor does a repair forget it over another damage, in the segment whose index tells of it. */
+static void nor_behind_a_segment_that_is_repaired(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    struct world world;
+    struct sim_disk *disk = two_damages(&base, &world, 0);
+    repair(&world);
+    assert_int_equal(world.damage_count, 2);
+    assert_string_equal(world.damages[0].what, "checksum");
+    assert_string_equal(world.damages[1].what, "missing segment");
+    be_content(&world);
+    case_end(disk, &world);
+    base_drop(&base);
+}
+
+static unsigned holes(const struct sim_disk *disk, uint64_t number)
+{
+    const struct log_name name = seg(number);
+    struct bytes bytes;
+    struct record record;
+    unsigned count = 0;
+    assert_true(sim_disk_get(disk, name.text, &bytes));
+    for (uint64_t at = SEGMENT_HEADER_SIZE; at < damage_end_at(disk, number); at += record.size) {
+        assert_int_equal(record_decode(bytes_of(bytes.data + at, bytes.size - at), &record), RC_OK);
+        count += record.type == RECORD_HOLE;
+    }
+    return count;
+}
+
+/* Also where the machine dies in between. */
+static void nor_in_a_repair_that_is_cut_off(void **state)
+{
+    (void)state;
+    struct base base;
+    base_make(&base, true, true);
+    unsigned deaths = 0;
+    for (uint64_t change = 1; change == deaths + 1; change++) {
+        struct world world;
+        struct sim_disk *disk = two_damages(&base, &world, change);
+        sim_disk_die_at(disk, change);
+        world.lossy = true;
+        const enum rc rc = world_open(&world, true);
+        deaths += sim_disk_is_dead(disk);
+        assert_true(rc == RC_OK || sim_disk_is_dead(disk));
+        world_close(&world);
+        sim_disk_restart(disk, change % 2 == 0 ? SIM_LOSE_SOME : SIM_LOSE_NOTHING);
+        world_forget_damages(&world);
+        if (rc != RC_OK && world_open(&world, false) != RC_OK) {
+            world_close(&world);
+            repair(&world);
+        }
+        be_content(&world);
+        assert_int_equal(holes(disk, base.last_segment - 1), 2);
+        case_end(disk, &world);
+    }
+    assert_true(deaths > 5);
+    base_drop(&base);
+}
+
 /* What a repair took out is kept aside, and tells nothing of the log that goes on in front of it.
  */
 static void a_segment_that_was_dropped_tells_nothing(void **state)
@@ -476,6 +548,8 @@ int main(void)
         cmocka_unit_test(the_newest_segment_cannot_go_without_a_word),
         cmocka_unit_test(nor_can_the_newest_two),
         cmocka_unit_test(one_in_the_middle_is_told_as_well),
+        cmocka_unit_test(nor_behind_a_segment_that_is_repaired),
+        cmocka_unit_test(nor_in_a_repair_that_is_cut_off),
         cmocka_unit_test(a_segment_that_was_dropped_tells_nothing),
         cmocka_unit_test(verify_is_content_with_a_repair_that_took_a_segment_out),
         cmocka_unit_test(a_repaired_segment_can_be_taken_out_later),
