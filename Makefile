@@ -34,6 +34,7 @@ help:
 	@echo 'make sdk-bench          messages a second that it publishes and receives'
 	@echo 'make crash KILLS=200 [SEED=n]   publishers and subscribers through kill -9'
 	@echo 'make sim SIM="--minutes 10"      a simulated world; --seed N --verbose, --shrink'
+	@echo 'make sim-asan SIM="--runs 2000"  the same under ASan+UBSan'
 	@echo 'make mutants            planted bugs: what catches each; ARGS="NAME ..." for some'
 	@echo 'make loops              every k-th call fails, every crash point, every bit flipped'
 	@echo 'make disk ROUNDS=40 [SEED=n]    power cuts, failing and full disks under load'
@@ -124,6 +125,14 @@ sim: deps build/build.ninja
 	@ninja -C build --quiet seriatim-sim
 	@build/seriatim-sim $(SIM)
 
+# The folder is that of `make asan`, with its options.
+sim-asan: SIM = --runs 2000
+sim-asan: deps-test
+	@test -e build-asan/build.ninja || meson setup build-asan -Dhot_asserts=true \
+		-Db_sanitize=address,undefined -Doptimization=1 -Ddebug=true
+	@ninja -C build-asan --quiet seriatim-sim
+	@build-asan/seriatim-sim $(SIM)
+
 mutants: deps-test
 	@test/e2e/install
 	@node test/mutants/run.mjs --jobs 2 --scratch build-mutants $(ARGS)
@@ -184,7 +193,7 @@ format:
 clean:
 	rm -rf build build-asan build-clang build-cov build-fuzz build-mutants build-tsan sdk/js/dist
 
-.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim mutants loops disk net
+.PHONY: all help deps deps-test run test unit asan tsan lint e2e crash sim sim-asan mutants loops disk net
 .PHONY: soak classic coverage model fuzz bench bench-peers
 .PHONY: examples sdk sdk-build sdk-long sdk-runtimes sdk-browser sdk-bench
 .PHONY: bench-locks perf-gate perf-baseline format clean

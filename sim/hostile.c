@@ -60,8 +60,10 @@ static void spoil(struct buf *units)
     if (sim_chance(30)) {
         units->size = (size_t)sim_below(units->size) + 1;
     } else if (sim_chance(30)) {
-        const enum rc rc = buf_append(units, bytes_of(units->data, 1 + units->size / 2));
+        const size_t more = 1 + units->size / 2; /* its own first bytes again */
+        const enum rc rc = buf_reserve(units, more);
         ASSERT(rc == RC_OK);
+        buf_put(units, units->data, more);
     }
 }
 
