@@ -184,7 +184,8 @@ static void pauses(void)
 static void disk_space(void)
 {
     if (!havoc_disk_is_full() && fault_happens(FAULT_DISK_FULL)) {
-        sim_disk_budget(disk_inner(), sim_disk_used(disk_inner()) + sim_below(3000));
+        sim_disk_budget(disk_inner(),
+                        sim_disk_used(disk_inner()) + sim_below(sim_below(4) == 0 ? 200000 : 3000));
         havoc.full_until_us = sim_now_us + sim_below(20000000);
     }
     if (havoc_disk_is_full() && sim_now_us > havoc.full_until_us) {

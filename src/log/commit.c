@@ -21,10 +21,11 @@
  *                       back; on_sync_failed() lets it know, for what was committed without a sync
  *
  * A full disk gets room when retention removes segments, and before they may go a trim must be in
- * the log. So where no next segment is prepared and there is no room to make one, a batch that
- * would reach into the last part of a segment is refused for want of space, as if it had been
- * written and failed: that part stays free. What keeps it is that it is written ahead; a segment
- * of the committer's own making is not. In the state FULL batches go there, and nothing rolls.
+ * the log. So where no next segment is prepared and there is no room to make one, a batch is
+ * refused for want of space, as if it had been written and failed, if it would reach into the last
+ * part of a segment that was written ahead, which so keeps its space; or would make a segment grow
+ * that was not, or begin one: what is left of the disk is kept free. In the state FULL batches go
+ * on as far as there is room.
  *
  * In each case what was written of the batch is overwritten or removed at once, as far as the disk
  * lets us, since its publishers are told that nothing was stored.
@@ -44,10 +45,12 @@
 #define REOPEN_RESERVE  MIB
 
 /* What is kept free in a segment for trims: this part of it, but no more than for the entries of
- * 65,000 channels. And what there must be of it on disk: one trim. */
-#define TRIM_PART  16u
-#define TRIM_MAX   MIB
+ * 131,000 channels. And what there must be: of it on disk, one trim; or of the disk, for a segment
+ * that begins with one. */
+#define TRIM_PART  8u
+#define TRIM_MAX   (2 * MIB)
 #define TRIM_LEAST 256u
+#define TRIM_DISK  65536u
 
 /* Where the committer stands: in its segment, behind the last batch, at a place that a record can
  * begin at. */
@@ -83,32 +86,61 @@ static enum rc stop(struct file_log *log, enum rc rc, bool dead)
     return dead ? RC_IO : lacking(rc);
 }
 
-/* RC_NOSPACE: there is no room for another segment */
-static enum rc check_room(const struct file_log *log)
+static enum rc check_free(const struct file_log *log, uint64_t wanted)
 {
     ASSERT(log->committer.state != COMMITTER_DEAD);
-    ASSERT(log->segment_bytes >= SEGMENT_BYTES_MIN);
+    ASSERT(wanted > 0);
     uint64_t free_bytes = 0;
     const enum rc rc = log->storage.ops->free_bytes(log->storage.ctx, &free_bytes);
     if (rc != RC_OK) {
         return rc;
     }
-    const uint64_t room =
-        log->segment_bytes < REOPEN_ROOM_MAX ? log->segment_bytes : REOPEN_ROOM_MAX;
-    return free_bytes < room + REOPEN_RESERVE ? RC_NOSPACE : RC_OK;
+    return free_bytes < wanted ? RC_NOSPACE : RC_OK;
 }
 
-/* Whether a batch of that size would take the room that a trim needs on a full disk. */
-static bool takes_trim_room(const struct file_log *log, size_t size)
+/* RC_NOSPACE: there is no room for another segment */
+static enum rc check_room(const struct file_log *log)
+{
+    ASSERT(log->segment_bytes >= SEGMENT_BYTES_MIN);
+    const uint64_t room =
+        log->segment_bytes < REOPEN_ROOM_MAX ? log->segment_bytes : REOPEN_ROOM_MAX;
+    ASSERT(room > 0);
+    return check_free(log, room + REOPEN_RESERVE);
+}
+
+/* Whether the next segment stands there; one that a failed roll has used does not. */
+static bool has_next(const struct file_log *log, uint64_t prepared)
+{
+    ASSERT_HOT(log->committer.tried <= log->committer.number + 1);
+    ASSERT_HOT(log->committer.number > 0);
+    return prepared == log->committer.number + 1 && log->committer.tried < prepared;
+}
+
+enum where { HERE, NEXT, NOWHERE };
+
+/* Where a batch goes: nowhere if that would take what trims need on a full disk. While the next
+ * segment is being prepared nobody knows: what is free then may belong to it. */
+static enum where where_to(const struct file_log *log, size_t size, bool must_mark)
 {
     ASSERT_HOT(size > 0);
     const uint64_t part = log->segment_bytes / TRIM_PART;
     const uint64_t kept = part < TRIM_MAX ? part : TRIM_MAX;
-    const uint64_t end = log->committer.at + size + kept;
-    const bool has_next = log->committer.prepared == log->committer.number + 1;
-    const bool keeps =
-        log->storage.ops->keeps_space && log->committer.written == log->committer.capacity;
-    return end > log->committer.capacity && !has_next && keeps && check_room(log) == RC_NOSPACE;
+    const uint64_t end = log->committer.at + size;
+    ASSERT_HOT(end > size);
+    const bool here = end <= log->committer.capacity && !must_mark;
+    const bool grows = log->committer.written != log->committer.capacity;
+    const bool next = has_next(log, log->committer.prepared);
+    const bool soon = log->committer.preparing == log->committer.number + 1;
+    const bool takes_room = here && end + kept <= log->committer.capacity ? grows : grows || !next;
+    MARK_IF(soon && takes_room, "commit: the next segment is just being prepared");
+    if (soon || !takes_room || (log->committer.state == COMMITTER_FULL && !next) ||
+        !log->storage.ops->keeps_space || check_room(log) != RC_NOSPACE) {
+        return here ? HERE : NEXT;
+    }
+    MARK_IF(next, "commit: where nothing can grow the prepared segment is begun");
+    MARK_IF(!next && here && !grows, "commit: the end of a segment is kept for trims");
+    MARK_IF(!next && (!here || grows), "commit: the rest of the disk is kept for trims");
+    return next ? NEXT : NOWHERE;
 }
 
 /* The file of the next segment, under its final name. */
@@ -122,6 +154,7 @@ static enum rc next_file(struct file_log *log, uint64_t number, uint64_t capacit
     if (capacity == log->segment_bytes) {
         const struct log_name prepared = log_name_of(log->folder, number, ".new");
         const enum rc rc = files_rename(&log->storage, prepared.text, name.text);
+        log->committer.tried = number;
         if (rc == RC_OK) {
             MARK("commit: rolls to a prepared segment");
             *ret_ahead = true;
@@ -302,17 +335,14 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
         log->committer.unsynced_mode = true;
     }
     const bool must_mark = sync == LOG_SYNC_NONE && !log->committer.marked;
-    const bool fits = log->committer.at + batch->bytes.size <= log->committer.capacity;
     MARK_IF(must_mark, "commit: rolls to mark a segment as unsynced");
-    const bool here = fits && !must_mark;
-    const bool is_full = log->committer.state == COMMITTER_FULL;
-    if (is_full ? !here : here && takes_trim_room(log, batch->bytes.size)) {
-        MARK_IF(is_full, "commit: the end of a segment is too small for a trim");
-        MARK_IF(!is_full, "commit: the end of a segment is kept for trims");
+    const enum where where = where_to(log, batch->bytes.size, must_mark);
+    if (where == NOWHERE) {
         return stop(log, RC_NOSPACE, false);
     }
-    MARK_IF(!fits, "commit: a full segment is rolled away from");
-    const enum rc rc = here ? append(log, batch, sync) : roll(log, batch);
+    MARK_IF(where == NEXT && log->committer.state == COMMITTER_FULL, "commit: a full log rolls");
+    MARK_IF(where == NEXT, "commit: a full segment is rolled away from");
+    const enum rc rc = where == HERE ? append(log, batch, sync) : roll(log, batch);
     if (rc != RC_OK) {
         return rc;
     }
@@ -334,15 +364,16 @@ enum rc file_log_commit(struct file_log *log, struct log_batch *batch, enum log_
 
 /* ---- going on after a failure -------------------------------------------------------------- */
 
-/* Whether the segment's file has room for a trim behind the last batch. */
+/* Whether there is room for a trim: in the segment's file behind the last batch, or on the disk. */
 static bool has_trim_room(const struct file_log *log)
 {
     ASSERT(log->committer.state == COMMITTER_STOPPED);
+    ASSERT(log->committer.left_over == 0);
     uint64_t size = 0;
     const enum rc rc = files_size(&log->storage, log->committer.file, &size);
-    return rc == RC_OK && log->storage.ops->keeps_space &&
-           log->committer.at + TRIM_LEAST <= log->committer.capacity &&
-           log->committer.at + TRIM_LEAST <= size;
+    const uint64_t end = log->committer.at + TRIM_LEAST;
+    const bool here = rc == RC_OK && end <= log->committer.capacity && end <= size;
+    return log->storage.ops->keeps_space && (here || check_free(log, TRIM_DISK) == RC_OK);
 }
 
 /* One page at a time: this runs on the committer, which allocates nothing. */
@@ -464,17 +495,26 @@ static enum rc restore_tail(struct file_log *log, uint64_t pos, uint64_t hash)
     return RC_OK;
 }
 
+/* RC_NOSPACE: neither is the next segment prepared nor is there room for it. */
+static enum rc room_for_next(const struct file_log *log)
+{
+    ASSERT(log->committer.state != COMMITTER_DEAD);
+    ASSERT(log->committer.left_over == 0);
+    return has_next(log, log->committer.prepared_at_reopen) ? RC_OK : check_room(log);
+}
+
 /* Of a log that nothing has failed in since it was opened last. */
 static enum rc look_for_room(struct file_log *log)
 {
     ASSERT(log->committer.state == COMMITTER_OPEN || log->committer.state == COMMITTER_FULL);
     if (log->committer.state == COMMITTER_FULL) {
-        if (check_room(log) != RC_OK) {
+        if (room_for_next(log) != RC_OK) {
             return RC_FULL;
         }
         MARK("commit: a full log has room again");
         log->committer.state = COMMITTER_OPEN;
     }
+    ASSERT(log->committer.left_over == 0);
     return RC_OK;
 }
 
@@ -493,7 +533,7 @@ enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash)
     /* First what gives room back. */
     enum rc rc = remove_left_over(log);
     if (rc == RC_OK) {
-        rc = check_room(log);
+        rc = room_for_next(log);
     }
     MARK_IF(rc == RC_NOSPACE, "commit: no room to reopen yet");
     const bool full = rc == RC_NOSPACE && log->committer.left_over == 0 && has_trim_room(log);

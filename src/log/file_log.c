@@ -105,6 +105,7 @@ enum rc file_log_commit_reserve(struct file_log *log)
     owner_check(log);
     ASSERT_HOT(!log->owner.recovering);
     log->committer.prepared = log->owner.prepared; /* the committer has nothing to do */
+    log->committer.preparing = log->owner.preparing;
     return catalogue_reserve(log);
 }
 
@@ -192,6 +193,13 @@ bool file_log_committed(struct file_log *log, const struct log_batch *batch)
         newest->bytes = newest->end_at; /* larger than a segment, for one batch */
     }
     return oldest_to_seal(log) != NULL;
+}
+
+void file_log_reopen_begin(struct file_log *log)
+{
+    owner_check(log);
+    ASSERT(!log->owner.recovering);
+    log->committer.prepared_at_reopen = log->owner.prepared;
 }
 
 void file_log_reopened(struct file_log *log)
@@ -291,7 +299,7 @@ uint64_t file_log_retention_candidate(const struct file_log *log, uint64_t bytes
 
 /* ---- chores, the owner's side -------------------------------------------------------------- */
 
-bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore)
+bool file_log_chore_next(struct file_log *log, bool prepare, struct log_chore *ret_chore)
 {
     ASSERT(ret_chore != NULL);
     owner_check(log);
@@ -322,9 +330,10 @@ bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore)
         chore.kind = LOG_CHORE_SEAL;
         chore.segment = full->number;
         chore.private_ = seal;
-    } else if (log->owner.prepared < next) {
+    } else if (prepare && log->owner.prepared < next) {
         chore.kind = LOG_CHORE_PREPARE;
         chore.segment = next;
+        log->owner.preparing = next;
     } else {
         return false;
     }
@@ -387,6 +396,7 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore)
             ASSERT(chore->segment > log->owner.prepared);
             log->owner.prepared = chore->segment;
         }
+        log->owner.preparing = 0;
         log->owner.chore_busy = false;
         log->owner.chore_rest = chore->rc != RC_OK;
         break;

@@ -191,7 +191,7 @@ struct log_chore {
 };
 
 /* What should be done next, if anything (seal, then prepare); false: nothing. */
-bool file_log_chore_next(struct file_log *log, struct log_chore *ret_chore);
+bool file_log_chore_next(struct file_log *log, bool prepare, struct log_chore *ret_chore);
 /* The oldest segment that is full and not sealed yet, 0: none. */
 uint64_t file_log_unsealed(const struct file_log *log);
 /* Whether a checkpoint is due, that is: a roll has just happened, enough has been logged since the
@@ -211,8 +211,8 @@ void file_log_chore_end(struct file_log *log, struct log_chore *chore);
 
 /* Writes the batch behind the last one, rolls to the next segment if it does not fit, syncs, sets
  * batch->place. After a failure nothing more is accepted (RC_UNAVAILABLE) until file_log_reopen()
- * has succeeded. Where the disk has no room for a next segment, the end of this one is kept free
- * for what is committed after a reopen with RC_FULL.
+ * has succeeded. Where the disk has no room for a next segment, what is left of this one, or of
+ * the disk, is kept free for what is committed after a reopen with RC_FULL.
  * RC_NOSPACE  disk full: nothing of the batch is or will be visible
  * RC_NOMEM    the same, for want of descriptors or memory for the next segment
  * RC_IO       write or sync failed */
@@ -221,10 +221,16 @@ MUST_USE enum rc file_log_commit(struct file_log *log, struct log_batch *batch, 
  * acknowledged (everything from `pos` on, which lies in the last batch or behind it), and accepts
  * again. It first checks that there is room for a segment. Never used after a failed sync of data
  * that the kernel may have dropped: then it returns RC_IO and only a new start of the server
- * recovers. RC_FULL     accepts again, but only what fits in this segment: trims should, for they
- * make room; a later call may find it and give RC_OK RC_NOSPACE  not even that RC_NOMEM, RC_IO */
+ * recovers.
+ * RC_FULL     accepts again, but only trims should come, for there is little room, and they make
+ *             more; a later call may find it and give RC_OK
+ * RC_NOSPACE  not even that
+ * RC_NOMEM, RC_IO */
 MUST_USE enum rc file_log_reopen(struct file_log *log, uint64_t pos, uint64_t hash);
-/* The owner's part of it, after RC_OK or RC_FULL and before anything is appended: what was applied
+/* The owner's part of it before: tells what is prepared. Without it nothing counts as prepared that
+ * was not when it was told last. Owner's thread, while no reopen is under way. */
+void file_log_reopen_begin(struct file_log *log);
+/* And after RC_OK or RC_FULL and before anything is appended: what was applied
  * of a batch that was cut counts as committed. Owner's thread, while the committer has nothing to
  * do. */
 void file_log_reopened(struct file_log *log);

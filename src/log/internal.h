@@ -52,7 +52,7 @@ struct reader_file {
 
 enum committer_state {
     COMMITTER_OPEN,
-    COMMITTER_FULL,    /* open for what fits in this segment: there is no room for another */
+    COMMITTER_FULL,    /* open for trims: there is no room for another segment */
     COMMITTER_STOPPED, /* a write failed; what was synced is on disk: reopen may help */
     COMMITTER_DEAD,    /* a sync failed: what is on disk is unknown */
 };
@@ -78,9 +78,10 @@ struct file_log {
         struct snapshot *snapshot;
         bool snapshot_stale; /* for want of memory; made again at the next chance */
         bool recovering;
-        bool chore_busy;   /* a SEAL or PREPARE is under way */
-        bool chore_rest;   /* one failed: wait for the next commit */
-        uint64_t prepared; /* the newest segment number that was prepared */
+        bool chore_busy;    /* a SEAL or PREPARE is under way */
+        bool chore_rest;    /* one failed: wait for the next commit */
+        uint64_t prepared;  /* the newest segment number that was prepared */
+        uint64_t preparing; /* the one for which a PREPARE is under way, or 0 */
     } owner;
 
     /* Committer. */
@@ -88,10 +89,13 @@ struct file_log {
         enum committer_state state;
         struct storage_file *file;
         uint64_t number;
-        uint64_t at;       /* where the next batch goes */
-        uint64_t capacity; /* the segment is full here */
-        uint64_t written;  /* bytes of it that were written ahead; 0: it is of our own making */
-        uint64_t prepared; /* the newest one that is; told by the owner with each batch */
+        uint64_t at;        /* where the next batch goes */
+        uint64_t capacity;  /* the segment is full here */
+        uint64_t written;   /* bytes of it that were written ahead; 0: it is of our own making */
+        uint64_t prepared;  /* the newest one that is; told by the owner with each batch */
+        uint64_t preparing; /* likewise */
+        uint64_t prepared_at_reopen; /* the same, told with each reopen */
+        uint64_t tried;              /* the newest one that was looked for in a roll */
         uint64_t next_pos;
         uint64_t next_hash;
         bool dirty;         /* something is written and not synced */

@@ -580,9 +580,6 @@ void host_doubt_losses(struct host *host)
     struct command_doubt_entry *entries = mem_calloc(count, sizeof(*entries));
     must(entries == NULL ? RC_NOMEM : RC_OK);
     for (size_t i = 0; i < count; i++) {
-        log_event(LEVEL_WARN, "messages lost", FIELD_U64("partition", host->number),
-                  FIELD_U64("channel_id", losses[i].channel_id), FIELD_U64("from", losses[i].from),
-                  FIELD_U64("to", losses[i].to));
         entries[i] = (struct command_doubt_entry){
             .channel_id = losses[i].channel_id,
             .good_end = losses[i].from,
@@ -614,6 +611,11 @@ void host_start(struct host *host, struct reactor *reactor)
     const struct log_loss *losses;
     size_t count;
     file_log_repaired_losses(host->log, &losses, &count);
+    for (size_t i = 0; i < count; i++) {
+        log_event(LEVEL_WARN, "messages lost", FIELD_U64("partition", host->number),
+                  FIELD_U64("channel_id", losses[i].channel_id), FIELD_U64("from", losses[i].from),
+                  FIELD_U64("to", losses[i].to));
+    }
     host->losses_due = count > 0;
     host_doubt_losses(host);
     host->starting = true;

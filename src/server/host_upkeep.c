@@ -214,7 +214,16 @@ static void chore_done(struct job *job)
                       FIELD_U64("below", chore->segment));
         }
     }
+    const bool gives_room =
+        chore->rc == RC_OK && (chore->kind == LOG_CHORE_REMOVE || chore->kind == LOG_CHORE_PREPARE);
     file_log_chore_end(host->log, chore);
+    if (gives_room) {
+        host->chore_wait = false;
+        host_reopen_try(host);
+        if (partition_full(host->partition)) {
+            retention_run(host); /* a segment at a time, until there is room */
+        }
+    }
     host_upkeep_run(host);
 }
 
@@ -253,7 +262,8 @@ void host_upkeep_run(struct host *host)
     } else if (checkpoint > 0 && checkpoint <= unsealed) {
         MARK("keeper: a checkpoint goes before the seals behind it");
         checkpoint_submit(host);
-    } else if (file_log_chore_next(host->log, &host->chore)) {
+    } else if (file_log_chore_next(host->log, !partition_full(host->partition), &host->chore)) {
+        /* Where there is no room for a next segment, what there is belongs to trims. */
         chore_submit(host);
     } else if (checkpoint > 0 && unsealed == 0) {
         checkpoint_submit(host);
@@ -311,7 +321,7 @@ static void reopen_done(struct job *job)
 }
 
 /* The partition stands still meanwhile, so the committer may read its position; one that is full
- * only while nothing is appended: what is then waits in the same queue. */
+ * does until a commit that waits behind this in the same queue. */
 void host_reopen_try(struct host *host)
 {
     const bool wanted = partition_stopped(host->partition) || partition_full(host->partition);
@@ -319,6 +329,7 @@ void host_reopen_try(struct host *host)
         return;
     }
     host->reopen_out = true;
+    file_log_reopen_begin(host->log);
     host->reopen_job = (struct job){.run = reopen_run, .done = reopen_done};
     worker_submit(&host->server->committers[host->reactor->index], 0, &host->reopen_job);
 }

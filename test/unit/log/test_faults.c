@@ -6,6 +6,7 @@
  * kind failing once or for ever, for all k. */
 #include "unit/log/world.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 
 #include <setjmp.h>
@@ -321,6 +322,16 @@ static void what_was_refused_is_not_there_after_a_restart(void **state)
     }
 }
 
+/* A storage like the simulated disk, but what is written ahead keeps no space there. */
+static struct storage storage_without_space(struct sim_disk *disk, struct storage_ops *ops)
+{
+    struct storage storage = sim_disk_storage(disk);
+    *ops = *storage.ops;
+    ops->keeps_space = false;
+    storage.ops = ops;
+    return storage;
+}
+
 /* A full disk in a roll, and then the file cannot be removed either: found by the simulator. */
 static void what_a_roll_leaves_that_cannot_be_removed_is_not_there_after_a_restart(void **state)
 {
@@ -329,7 +340,8 @@ static void what_a_roll_leaves_that_cannot_be_removed_is_not_there_after_a_resta
     for (uint64_t budget = 4200; budget < 30000; budget += 61) {
         struct sim_disk *disk = sim_disk_open(budget);
         struct world world;
-        world_init(&world, sim_disk_storage(disk), 11);
+        struct storage_ops ops; /* where space is kept there would be no roll */
+        world_init(&world, storage_without_space(disk, &ops), 11);
         sim_disk_budget(disk, budget);
         assert_int_equal(world_open(&world, false), RC_OK);
         enum rc rc = RC_OK;
@@ -481,18 +493,106 @@ static void storage_that_does_not_keep_space_has_none_for_trims(void **state)
 {
     (void)state;
     struct sim_disk *disk = sim_disk_open(5);
-    struct storage storage = sim_disk_storage(disk);
-    struct storage_ops ops = *storage.ops;
-    ops.keeps_space = false;
-    storage.ops = &ops;
+    struct storage_ops ops;
     struct world world;
-    world_init(&world, storage, 11);
+    world_init(&world, storage_without_space(disk, &ops), 11);
     sim_disk_budget(disk, 9000);
     assert_int_equal(world_open(&world, false), RC_OK);
     assert_true(fill(&world) > 10);
     assert_int_equal(file_log_reopen(world.log, world.pos, world.hash), RC_NOSPACE);
     check_refuses(&world);
     sim_disk_budget(disk, UINT64_MAX);
+    check_survivor(&world, disk);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+/* As the owner does it. */
+static enum rc reopen(struct world *world)
+{
+    file_log_reopen_begin(world->log);
+    const enum rc rc = file_log_reopen(world->log, world->pos, world->hash);
+    if (rc == RC_OK || rc == RC_FULL) {
+        file_log_reopened(world->log);
+    }
+    return rc;
+}
+
+/* A segment of the committer's own making, which grows: it does not take the last of the disk, and
+ * trims find room there, also behind its end. */
+static void a_segment_that_grows_leaves_room_for_trims(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(5);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 11);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    do { /* no chores: nothing is prepared */
+        assert_int_equal(world_publish(&world, 1, LOG_SYNC_DATA), RC_OK);
+    } while (world.batch.place.segment < 2);
+    sim_disk_budget(disk, sim_disk_used(disk) + MIB);
+    assert_int_equal(world_publish(&world, 1, LOG_SYNC_DATA), RC_NOSPACE);
+    assert_int_equal(reopen(&world), RC_FULL);
+    for (uint64_t pos = world.pos; world.pos < pos + 200;) { /* several segments */
+        assert_int_equal(world_publish(&world, 1, LOG_SYNC_DATA), RC_OK);
+    }
+    assert_int_equal(reopen(&world), RC_FULL);
+    sim_disk_budget(disk, sim_disk_used(disk) + 4 * MIB);
+    assert_int_equal(reopen(&world), RC_OK);
+    assert_int_equal(world_publish(&world, 1, LOG_SYNC_DATA), RC_OK);
+    assert_int_equal(world_check_reads(&world, false), 0);
+    check_survivor(&world, disk);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+/* What is prepared counts as room, and a segment that cannot grow is left for it. */
+static void a_prepared_segment_is_room_on_a_full_disk(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(5);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 11);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    do {
+        assert_int_equal(world_publish(&world, 1, LOG_SYNC_DATA), RC_OK);
+    } while (world.batch.place.segment < 2);
+    assert_int_equal(world_chores(&world), RC_OK); /* prepares the third */
+    sim_disk_budget(disk, sim_disk_used(disk));
+    int taken = fill(&world);
+    assert_true(taken > 10);
+    assert_int_equal(reopen(&world), RC_FULL);
+    taken = fill(&world); /* the end of the third */
+    assert_true(taken > 0);
+    sim_disk_budget(disk, UINT64_MAX);
+    assert_int_equal(reopen(&world), RC_OK);
+    check_survivor(&world, disk);
+    world_deinit(&world);
+    sim_disk_close(disk);
+}
+
+/* One that a failed roll has taken is there no more. */
+static void a_prepared_segment_that_a_roll_has_lost_is_no_room(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_open(5);
+    struct world world;
+    world_init(&world, sim_disk_storage(disk), 11);
+    assert_int_equal(world_open(&world, false), RC_OK);
+    assert_int_equal(world_chores(&world), RC_OK);
+    sim_disk_fail(disk, SIM_OPEN, 1, true, RC_NOMEM);
+    enum rc rc = RC_OK;
+    while (rc == RC_OK) {
+        rc = world_publish(&world, 1, LOG_SYNC_DATA);
+    }
+    assert_int_equal(rc, RC_NOMEM);
+    sim_disk_fail(disk, SIM_OPEN, 0, false, RC_OK);
+    sim_disk_budget(disk, sim_disk_used(disk) + MIB / 2);
+    assert_int_equal(reopen(&world), RC_FULL);
+    assert_int_equal(world_publish(&world, 1, LOG_SYNC_DATA), RC_OK);
+    assert_int_equal(reopen(&world), RC_FULL);
+    sim_disk_budget(disk, UINT64_MAX);
+    assert_int_equal(reopen(&world), RC_OK);
     check_survivor(&world, disk);
     world_deinit(&world);
     sim_disk_close(disk);
@@ -571,6 +671,9 @@ int main(void)
         cmocka_unit_test(what_was_not_applied_of_a_batch_is_cut_and_never_seen_again),
         cmocka_unit_test(a_cut_that_fails_keeps_the_log_closed_until_a_restart),
         cmocka_unit_test(a_full_disk_heals_when_there_is_room),
+        cmocka_unit_test(a_segment_that_grows_leaves_room_for_trims),
+        cmocka_unit_test(a_prepared_segment_is_room_on_a_full_disk),
+        cmocka_unit_test(a_prepared_segment_that_a_roll_has_lost_is_no_room),
         cmocka_unit_test(a_roll_that_lacks_descriptors_says_so_and_heals),
         cmocka_unit_test(storage_that_does_not_keep_space_has_none_for_trims),
         cmocka_unit_test(a_crash_with_a_full_disk_keeps_what_was_acknowledged),

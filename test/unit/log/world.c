@@ -394,7 +394,7 @@ enum rc world_chores(struct world *world)
 {
     struct log_chore chore;
     enum rc rc = RC_OK;
-    while (rc == RC_OK && file_log_chore_next(world->log, &chore)) {
+    while (rc == RC_OK && file_log_chore_next(world->log, true, &chore)) {
         file_log_chore_do(world->log, &chore);
         file_log_chore_end(world->log, &chore);
         rc = chore.rc;
