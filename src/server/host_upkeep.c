@@ -70,22 +70,41 @@ static void survey_end(struct host *host, enum upkeep_state next)
     host->upkeep = next;
 }
 
+/* The first message that a channel keeps, if what was surveyed goes up to `end_seq`. A bound on
+ * messages alone takes what is over it, and nothing else. */
+static uint64_t survey_earliest(const struct host *host, const struct channel *channel,
+                                uint64_t end_seq)
+{
+    const uint64_t keep = host->server->config->retention_messages;
+    if (host->survey_may_trim) {
+        return end_seq;
+    }
+    ASSERT(keep > 0);
+    return channel->latest > keep ? channel->latest - keep + 1 : 1;
+}
+
 /* The entries to trim among the next ones of the survey: those of channels that still have messages
- * in what was surveyed. */
-static size_t survey_look(struct host *host, struct command_trim_entry *to)
+ * in what was surveyed. False: one of them must keep some. */
+static bool survey_look(struct host *host, struct command_trim_entry *to, size_t *ret_count)
 {
     size_t count = 0;
     for (unsigned i = 0; i < tune.slice_rows && host->survey_at < host->survey_count; i++) {
         const struct log_survey_entry *entry = &host->survey[host->survey_at++];
         const struct channel *channel = partition_channel_by_id(host->partition, entry->channel_id);
-        if (channel != NULL && channel->earliest < entry->end_seq) {
-            to[count++] = (struct command_trim_entry){
-                .channel_id = entry->channel_id,
-                .earliest = entry->end_seq,
-            };
+        if (channel == NULL || channel->earliest >= entry->end_seq) {
+            continue;
         }
+        const uint64_t earliest = survey_earliest(host, channel, entry->end_seq);
+        if (earliest < entry->end_seq) {
+            return false;
+        }
+        to[count++] = (struct command_trim_entry){
+            .channel_id = entry->channel_id,
+            .earliest = earliest,
+        };
     }
-    return count;
+    *ret_count = count;
+    return true;
 }
 
 /* Trims what a survey has found, or sees that all of it is trimmed: a slice a turn, and a trim only
@@ -98,10 +117,12 @@ static bool survey_slice(struct host *host)
     }
     struct command_trim_entry entries[SLICE_ROWS_MAX];
     ASSERT(tune.slice_rows <= SLICE_ROWS_MAX);
-    const size_t count = survey_look(host, entries);
-    MARK_IF(count > 0, "retention: old segments hold messages that must be kept, or trimmed");
-    if (count > 0 && (!host->survey_may_trim ||
-                      partition_trim(host->partition, entries, count, host->reactor->wall_ms,
+    size_t count = 0;
+    const bool may_go = survey_look(host, entries, &count);
+    MARK_IF(!may_go, "retention: old segments hold messages that must be kept");
+    MARK_IF(count > 0 && !host->survey_may_trim, "retention: an idle channel is over its number");
+    if (!may_go ||
+        (count > 0 && partition_trim(host->partition, entries, count, host->reactor->wall_ms,
                                      &host->trim_pos) != RC_OK)) {
         survey_end(host, UPKEEP_NONE); /* a later survey begins anew */
         return true;
@@ -148,8 +169,21 @@ static void survey_begin(struct host *host, uint64_t segment, bool may_trim)
     chore_submit(host);
 }
 
-/* Old segments go by age and bytes; with a bound on messages alone, when all in them is trimmed. To
- * find how far that is, a growing part of the log is tried, an eighth more each time. */
+/* Up to where segments may be all over the bound on messages: to find how far that is, a growing
+ * part of the log is tried, an eighth more each time. On a full disk the first will do. */
+static uint64_t candidate_by_number(struct host *host)
+{
+    if (partition_full(host->partition)) {
+        return file_log_retention_candidate(host->log, 1, 0, true);
+    }
+    struct file_log_stats stats;
+    file_log_stats(host->log, &stats);
+    host->survey_eighths = host->survey_eighths % 7 + 1;
+    return file_log_retention_candidate(
+        host->log, stats.bytes - stats.bytes / 8 * host->survey_eighths + 1, 0, false);
+}
+
+/* Old segments go by age and bytes; by number, when none in them is to be kept. */
 static void retention_run(struct host *host)
 {
     const struct config *config = host->server->config;
@@ -173,11 +207,7 @@ static void retention_run(struct host *host)
         return;
     }
     if (config->retention_messages > 0) {
-        struct file_log_stats stats;
-        file_log_stats(host->log, &stats);
-        host->survey_eighths = host->survey_eighths % 7 + 1;
-        segment = file_log_retention_candidate(
-            host->log, stats.bytes - stats.bytes / 8 * host->survey_eighths + 1, 0, false);
+        segment = candidate_by_number(host);
         if (segment > 0) {
             MARK("retention: by number, are old segments empty?");
             survey_begin(host, segment, false);

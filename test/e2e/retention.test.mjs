@@ -153,6 +153,22 @@ test('retention by messages counts per channel; a quiet channel loses nothing', 
   await server.kill();
 });
 
+test('retention by fewer messages: channels that nobody writes to are trimmed, too', async () => {
+  const server = await Server.start({ flags: SMALL });
+  const c = await producer(server);
+  await fill(c, 'idle', 1, 400);
+  await fill(c, 'small', 1, 20);
+  const firstSegment = files(server.data, '.seg')[0];
+  await fill(c, 'busy', 1, 200);
+  await c.close();
+  await server.stop();
+  await server.restart([...SMALL, '--retention-messages', '50']);
+  await until(() => !fs.existsSync(firstSegment), 'the first segment to go', 20_000);
+  assert.equal(await holdsFrom(server, 'idle', 400), 351);
+  assert.equal(await holdsFrom(server, 'small', 20), 1);
+  await server.kill();
+});
+
 test('memory and disk stay flat while retention removes what comes in', async () => {
   const server = await Server.start({
     flags: [...SMALL, '--retention-messages', '200', '--retention-bytes', '256KiB'] });
