@@ -362,9 +362,10 @@ struct storage disk_storage(struct disk *disk)
     return (struct storage){.ops = &ops, .ctx = NULL};
 }
 
-enum rc disk_open(const char *root, struct disk **ret_disk)
+enum rc disk_open(const char *root, struct disk **ret_disk, struct disk_trouble *ret_trouble)
 {
     (void)root; /* a machine has one outbox */
+    (void)ret_trouble;
     *ret_disk = &current->disk;
     return RC_OK;
 }

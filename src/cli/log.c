@@ -67,9 +67,15 @@ static bool read_meta(const char *dir, struct meta *meta)
         cli_say("too long a path: '%s'", dir); /* which is cut off */
         return false;
     }
-    struct stat stat_of_dir;
-    if (stat(dir, &stat_of_dir) != 0) {
+    struct stat status;
+    if (stat(dir, &status) != 0) {
         cli_say("%s: %s", dir, strerror(errno));
+        return false;
+    }
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        cli_say("%s: %s", path,
+                S_ISLNK(status.st_mode) ? "a symbolic link, which is not followed"
+                                        : "no regular file");
         return false;
     }
     json_error_t error;
@@ -141,6 +147,18 @@ static void listing_deinit(struct listing *listing)
     mem_free(listing->files);
 }
 
+/* Says what failed, with the file where it is known. */
+static void say_trouble(const struct log_run *run, const char *name, enum rc rc)
+{
+    struct disk_trouble trouble;
+    disk_trouble_get(run->disk, &trouble);
+    if (trouble.rc == rc) {
+        cli_say("%s/%s", run->dir, trouble.text);
+    } else {
+        cli_say("%s/%s: %s", run->dir, name, rc_text(rc));
+    }
+}
+
 static enum rc size_of(const struct storage *storage, const char *folder, struct log_file *file)
 {
     char path[PATH_SIZE];
@@ -165,7 +183,7 @@ static enum rc list_files(const struct log_run *run, const char *folder,
         rc = RC_NOMEM;
     }
     if (rc != RC_OK) {
-        cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
+        say_trouble(run, folder, rc);
     } else if (listing.count > 0) {
         qsort(listing.files, listing.count, sizeof(struct log_file), compare_files);
     }
@@ -173,7 +191,9 @@ static enum rc list_files(const struct log_run *run, const char *folder,
         struct log_file *file = &listing.files[i];
         rc = size_of(storage, folder, file);
         if (rc != RC_OK) {
-            cli_say("%s/%s/%s: %s", run->dir, folder, file->name, rc_text(rc));
+            char name[PATH_SIZE];
+            (void)snprintf(name, sizeof(name), "%s/%s", folder, file->name);
+            say_trouble(run, name, rc);
         }
     }
     if (rc != RC_OK) {
@@ -353,7 +373,7 @@ static enum rc do_partition(struct log_run *run, unsigned number)
     }
     enum rc rc = read_log(run, number, folder, partition);
     if (rc != RC_OK) {
-        cli_say("%s/%s: %s", run->dir, folder, rc_text(rc));
+        say_trouble(run, folder, rc);
         return rc;
     }
     if (run->verify) {
@@ -401,7 +421,8 @@ static int on_json(const char *text, size_t size, void *ctx)
     return 0;
 }
 
-static int end_report(struct log_run *run)
+/* `whole`: all that there is was read. */
+static int end_report(struct log_run *run, bool whole)
 {
     if (run->json) {
         (void)json_dump_callback(run->report, on_json, run, JSON_INDENT(2));
@@ -411,6 +432,8 @@ static int end_report(struct log_run *run)
         config_text_addf(&run->text, "%" PRIu64 " records; ", run->record_count);
         if (run->damage_count > 0) {
             config_text_addf(&run->text, "DAMAGED in %" PRIu64 " places\n", run->damage_count);
+        } else if (!whole) {
+            config_text_addf(&run->text, "NOT ALL OF IT CAN BE READ\n");
         } else {
             config_text_addf(&run->text, "no damage%s\n",
                              run->torn_count > 0 ? " but a torn tail" : "");
@@ -422,9 +445,10 @@ static int end_report(struct log_run *run)
 
 static int do_all(struct log_run *run)
 {
-    enum rc rc = disk_open(run->dir, &run->disk);
+    struct disk_trouble trouble;
+    enum rc rc = disk_open(run->dir, &run->disk, &trouble);
     if (rc != RC_OK) {
-        cli_say("%s: %s", run->dir, rc_text(rc));
+        cli_say("%s: %s", run->dir, trouble.rc == rc ? trouble.text : rc_text(rc));
         return CLI_FAILED;
     }
     run->storage = disk_storage(run->disk);
@@ -435,7 +459,7 @@ static int do_all(struct log_run *run)
         rc = do_partition(run, i);
     }
     judge_empty(run);
-    const int status = end_report(run);
+    const int status = end_report(run, rc == RC_OK);
     disk_close(run->disk);
     return rc == RC_OK ? status : CLI_FAILED;
 }

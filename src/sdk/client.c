@@ -390,7 +390,7 @@ static enum rc open_outbox(struct seriatim_client *client)
     if (o->outbox == NULL) {
         return RC_OK;
     }
-    enum rc rc = disk_open(o->outbox, &client->disk);
+    enum rc rc = disk_open(o->outbox, &client->disk, NULL);
     if (rc == RC_OK) {
         rc = disk_lock(client->disk);
     }

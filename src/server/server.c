@@ -34,6 +34,10 @@
 #define STOP_GRACE_MS 2000u
 #define STOP_HURRY_MS 500u
 
+/* Texts about the data directory, whose name is any path. */
+#define WHY_SIZE    512u
+#define DETAIL_SIZE 4608u
+
 struct instance {
     struct server server;
     struct config config; /* a shallow copy; the caller's owns what it points to */
@@ -59,32 +63,55 @@ static enum rc failed(struct instance *instance, const char *what, enum rc rc, c
 
 /* ---- storage --------------------------------------------------------------------------------- */
 
+/* Of what the data directory has refused: with the name of the file where it is known. */
+static enum rc failed_on(struct instance *instance, const char *what, enum rc rc)
+{
+    char detail[DETAIL_SIZE];
+    struct disk_trouble trouble = {.rc = RC_OK};
+    if (instance->disk != NULL) {
+        disk_trouble_get(instance->disk, &trouble);
+    }
+    const bool known = trouble.rc == rc;
+    (void)snprintf(detail, sizeof(detail), "%s%s%s", instance->config.data, known ? "/" : "",
+                   known ? trouble.text : "");
+    return failed(instance, what, rc, detail);
+}
+
+/* `why` is text, or "". */
+static enum rc failed_why(struct instance *instance, const char *what, enum rc rc, const char *why)
+{
+    return why[0] == '\0' ? failed_on(instance, what, rc) : failed(instance, what, rc, why);
+}
+
+static enum rc storage_open_root(struct instance *instance)
+{
+    const char *data = instance->config.data;
+    struct disk_trouble trouble;
+    const enum rc rc = disk_open(data, &instance->disk, &trouble);
+    if (rc != RC_OK) {
+        char detail[DETAIL_SIZE];
+        (void)snprintf(detail, sizeof(detail), "%s%s%s", data, trouble.rc == rc ? ": " : "",
+                       trouble.rc == rc ? trouble.text : "");
+        return failed(instance, "cannot open the data directory", rc, detail);
+    }
+    instance->server.storage = disk_storage(instance->disk);
+    return RC_OK;
+}
+
 static enum rc storage_open_disk(struct instance *instance)
 {
-    const struct config *config = &instance->config;
-    enum rc rc = disk_open(config->data, &instance->disk);
-    if (rc == RC_NOT_FOUND) {
-        return failed(
-            instance,
-            "cannot open the data directory: it is no folder, or the folder that it is to "
-            "be made in is not there",
-            rc, config->data);
-    }
+    enum rc rc = storage_open_root(instance);
     if (rc != RC_OK) {
-        return failed(instance, "cannot open the data directory", rc, config->data);
+        return rc;
     }
     rc = disk_lock(instance->disk);
     if (rc == RC_LOCKED) {
         return failed(instance,
                       "another server runs on this data directory: stop it, or give --data another "
                       "folder",
-                      rc, config->data);
+                      rc, instance->config.data);
     }
-    if (rc != RC_OK) {
-        return failed(instance, "cannot lock the data directory", rc, config->data);
-    }
-    instance->server.storage = disk_storage(instance->disk);
-    return RC_OK;
+    return rc == RC_OK ? rc : failed_on(instance, "cannot lock the data directory", rc);
 }
 
 static enum rc storage_open(struct instance *instance)
@@ -106,17 +133,15 @@ static enum rc storage_open(struct instance *instance)
 static enum rc datadir_start(struct instance *instance, uint64_t incarnation)
 {
     struct server *server = &instance->server;
-    char why[200] = "";
+    char why[WHY_SIZE] = "";
     enum rc rc = datadir_open(&server->storage, &instance->config, incarnation, &instance->dir, why,
                               sizeof(why));
     if (rc != RC_OK) {
-        return failed(instance, "cannot use the data directory", rc,
-                      why[0] == '\0' ? instance->config.data : why);
+        return failed_why(instance, "cannot use the data directory", rc, why);
     }
     rc = datadir_check(&server->storage, &instance->config, &instance->dir, why, sizeof(why));
     if (rc != RC_OK) {
-        return failed(instance, "cannot read the data directory", rc,
-                      why[0] == '\0' ? instance->config.data : why);
+        return failed_why(instance, "cannot read the data directory", rc, why);
     }
     if (instance->dir.partitions != instance->config.partitions && !instance->dir.fresh) {
         log_event(LEVEL_INFO, "the data directory keeps the number of partitions it was made with",
@@ -153,7 +178,7 @@ static enum rc hosts_recover(struct instance *instance)
                           rc, instance->config.data);
         }
         if (rc != RC_OK) {
-            return failed(instance, "cannot recover the log", rc, instance->config.data);
+            return failed_on(instance, "cannot recover the log", rc);
         }
         instance->hosts_open++;
         const uint64_t tick = host_tick_max(server->hosts[i]);
@@ -607,7 +632,7 @@ static bool open_doors(struct instance *instance)
      * not know to be in doubt. */
     const bool readable = rc == RC_NOSPACE && instance->config.durability == DURABILITY_FSYNC;
     if (rc != RC_OK && !readable) {
-        (void)failed(instance, "cannot write to the data directory", rc, instance->config.data);
+        (void)failed_on(instance, "cannot write to the data directory", rc);
         return false;
     }
     stats_flag_set(&server->open, true);

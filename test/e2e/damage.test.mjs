@@ -413,3 +413,69 @@ test('files of another data directory are refused, and --repair does not touch t
     assert.deepEqual(fs.readFileSync(segment), before);
   }
 });
+
+/** What stands in place of a file, and what is said of it. */
+const intruders = [
+  ['a symbolic link', 'a symbolic link, which is not followed', (file) => {
+    fs.renameSync(file, `${file}.elsewhere`);
+    fs.symlinkSync(`${file}.elsewhere`, file);
+    return () => fs.renameSync(`${file}.elsewhere`, file);
+  }],
+  ['a folder', 'no regular file', (file) => {
+    const aside = `${file}.elsewhere`;
+    fs.renameSync(file, aside);
+    fs.mkdirSync(file);
+    return () => {
+      fs.rmdirSync(file);
+      fs.renameSync(aside, file);
+    };
+  }],
+];
+
+for (const [what, said, put] of intruders) {
+  test(`${what} in place of a file is refused by its name, at a start, repair and verify`,
+    async () => {
+      const server = await Server.start({ flags: [...ONE, '--segment-bytes', '16KiB'] });
+      await fill(server, 'a', 1, 60, 1000);
+      await until(() => files(server.data, '.ckp').length > 0, 'a checkpoint');
+      await server.stop();
+      const { flags } = server;
+      for (const file of [files(server.data, '.seg')[0], files(server.data, '.seg').at(-1),
+        files(server.data, '.idx')[0], files(server.data, '.ckp').at(-1),
+        `${server.data}/meta.json`, `${server.data}/LOCK`]) {
+        const takeAway = put(file);
+        for (const more of [[], ['--repair']]) {
+          server.flags = [...flags, ...more];
+          const stderr = await refusedStart(server);
+          assert.ok(stderr.includes(`${file}: ${said}`), stderr);
+        }
+        if (!file.endsWith('LOCK')) {
+          const { code, stderr } = await verify(server);
+          assert.equal(code, 1);
+          assert.ok(stderr.includes(`${file}: ${said}`), stderr);
+        }
+        takeAway();
+      }
+      server.flags = flags;
+      await verifyClean(server);
+      await server.restart();
+      await holds(server, 'a', 60);
+      await server.kill();
+    });
+}
+
+test('a partition that is a symbolic link is refused by name, also by --repair', async () => {
+  const server = await Server.start({ flags: ['--partitions', '2'] });
+  for (let n = 1; n <= 8; n += 1) await fill(server, `c${n}`, 1, 1);
+  await server.stop();
+  const folder = `${server.data}/p001`;
+  fs.renameSync(folder, `${server.data}.moved`);
+  fs.symlinkSync(`${server.data}.moved`, folder);
+  for (const flags of [[], ['--repair']]) {
+    server.flags = flags;
+    const stderr = await refusedStart(server);
+    assert.ok(stderr.includes(`${folder}: a symbolic link, which is not followed`), stderr);
+  }
+  assert.ok(!fs.existsSync(`${server.data}/DOUBT`)); // or every channel would begin a new epoch
+  fs.rmSync(`${server.data}.moved`, { recursive: true });
+});

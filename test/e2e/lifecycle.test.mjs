@@ -147,11 +147,17 @@ test('a data directory that cannot be one is refused, and why', async () => {
   const dir = temporaryDir();
   const file = path.join(dir, 'file');
   fs.writeFileSync(file, 'x');
-  for (const data of [file, path.join(file, 'a'), path.join(dir, 'not', 'there')]) {
+  const link = path.join(dir, 'link');
+  fs.symlinkSync('/not/there', link);
+  for (const [data, why] of [
+    [file, 'no folder'],
+    [path.join(file, 'a'), 'something in its path is no folder'],
+    [path.join(dir, 'not', 'there'), 'the folder that it is to be made in is not there'],
+    [link, 'a symbolic link that leads nowhere'],
+  ]) {
     const { code, stderr } = await runCli(['serve', '--data', data, '--listen', '127.0.0.1:0']);
     assert.equal(code, 1, data);
-    assert.match(stderr, /no folder, or the folder that it is to be made in is not there/);
-    assert.ok(stderr.includes(data));
+    assert.ok(stderr.includes(`${data}: ${why}`), stderr);
   }
 });
 

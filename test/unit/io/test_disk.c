@@ -32,7 +32,7 @@ static int set_up(void **state)
     (void)snprintf(f->root, sizeof(f->root), "%s/seriatim-disk-XXXXXX",
                    folder == NULL ? "." : folder);
     assert_non_null(mkdtemp(f->root));
-    assert_int_equal(disk_open(f->root, &f->disk), RC_OK);
+    assert_int_equal(disk_open(f->root, &f->disk, NULL), RC_OK);
     f->storage = disk_storage(f->disk);
     *state = f;
     return 0;
@@ -148,6 +148,87 @@ static void links_and_things_that_are_no_files_are_refused(void **state)
     assert_int_not_equal(f->storage.ops->sync_dir(f->disk, "dirlink"), RC_OK);
 }
 
+static void ignore_entry(void *ctx, const char *entry)
+{
+    (void)ctx;
+    (void)entry;
+}
+
+static void must_tell(struct fixture *f, enum rc rc, const char *text)
+{
+    struct disk_trouble trouble;
+    disk_trouble_get(f->disk, &trouble);
+    assert_string_equal(trouble.text, text);
+    assert_int_equal(trouble.rc, rc);
+}
+
+static void what_fails_is_told_by_name(void **state)
+{
+    struct fixture *f = *state;
+    const struct storage_ops *ops = f->storage.ops;
+    struct storage_file *file = NULL;
+    char path[512];
+    must_tell(f, RC_OK, "");
+    assert_int_equal(ops->open(f->disk, "none", STORAGE_READ, &file), RC_NOT_FOUND);
+    must_tell(f, RC_OK, ""); /* an answer, no failure */
+    path_of(f, "link", path);
+    assert_int_equal(symlink("none", path), 0);
+    assert_int_equal(ops->open(f->disk, "link", STORAGE_WRITE, &file), RC_DENIED);
+    must_tell(f, RC_DENIED, "link: a symbolic link, which is not followed");
+    assert_int_equal(ops->list(f->disk, "link", ignore_entry, NULL), RC_DENIED);
+    must_tell(f, RC_DENIED, "link: a symbolic link, which is not followed");
+    assert_int_equal(ops->make_dir(f->disk, "folder"), RC_OK);
+    for (int mode = STORAGE_READ; mode <= STORAGE_WRITE; mode++) {
+        assert_int_equal(ops->open(f->disk, "folder", (enum storage_open_mode)mode, &file),
+                         RC_DENIED);
+        must_tell(f, RC_DENIED, "folder: no regular file");
+    }
+    file = must_open(f, "a", STORAGE_CREATE);
+    assert_int_equal(ops->list(f->disk, "a", ignore_entry, NULL), RC_DENIED);
+    must_tell(f, RC_DENIED, "a: no folder");
+    assert_int_equal(ops->make_dir(f->disk, "link"), RC_EXISTS);
+    must_tell(f, RC_EXISTS, "link: a symbolic link, which is not followed");
+    failing_set(FAILING_pwrite64, 1, 1, ENOSPC);
+    assert_int_equal(ops->write(f->disk, file, bytes_of_text("x"), 0), RC_NOSPACE);
+    must_tell(f, RC_NOSPACE, "a: no space left on the device");
+    failing_set(FAILING_openat64, 1, 1, EROFS);
+    assert_int_equal(disk_lock(f->disk), RC_DENIED);
+    must_tell(f, RC_DENIED, "LOCK: the file system is read-only");
+    failing_clear();
+    ops->close(f->disk, file);
+}
+
+static void must_tell_root(const char *path, enum rc rc, const char *text)
+{
+    struct disk *disk = NULL;
+    struct disk_trouble trouble;
+    assert_int_equal(disk_open(path, &disk, &trouble), rc);
+    assert_string_equal(trouble.text, text);
+    assert_int_equal(trouble.rc, rc);
+    disk_close(disk);
+}
+
+static void what_is_wrong_with_a_root_is_told(void **state)
+{
+    struct fixture *f = *state;
+    char path[512];
+    path_of(f, "no/such", path);
+    must_tell_root(path, RC_NOT_FOUND, "the folder that it is to be made in is not there");
+    path_of(f, "file", path);
+    f->storage.ops->close(f->disk, must_open(f, "file", STORAGE_CREATE));
+    must_tell_root(path, RC_NOT_FOUND, "no folder");
+    path_of(f, "file/new", path);
+    must_tell_root(path, RC_NOT_FOUND, "something in its path is no folder");
+    path_of(f, "link", path);
+    assert_int_equal(symlink("/no/such", path), 0);
+    must_tell_root(path, RC_NOT_FOUND, "a symbolic link that leads nowhere");
+    path_of(f, "new", path);
+    failing_set(FAILING_mkdir, 1, 1, EROFS);
+    must_tell_root(path, RC_DENIED, "it cannot be made: the file system is read-only");
+    failing_clear();
+    must_tell_root(path, RC_OK, "");
+}
+
 static void rename_replaces_and_remove_removes(void **state)
 {
     struct fixture *f = *state;
@@ -202,7 +283,7 @@ static void one_folder_has_one_server(void **state)
     struct fixture *f = *state;
     struct disk *second = NULL;
     assert_int_equal(disk_lock(f->disk), RC_OK);
-    assert_int_equal(disk_open(f->root, &second), RC_OK);
+    assert_int_equal(disk_open(f->root, &second, NULL), RC_OK);
     assert_int_equal(disk_lock(second), RC_LOCKED);
     disk_close(second);
 
@@ -210,7 +291,8 @@ static void one_folder_has_one_server(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         struct disk *disk = NULL;
-        const bool refused = disk_open(f->root, &disk) == RC_OK && disk_lock(disk) == RC_LOCKED;
+        const bool refused =
+            disk_open(f->root, &disk, NULL) == RC_OK && disk_lock(disk) == RC_LOCKED;
         _exit(refused ? 0 : 1);
     }
     int status = 0;
@@ -227,7 +309,7 @@ static void the_lock_holds_also_without_its_file(void **state)
     assert_int_equal(disk_lock(f->disk), RC_OK);
     const struct storage storage = disk_storage(f->disk);
     assert_int_equal(storage.ops->remove(storage.ctx, "LOCK"), RC_OK);
-    assert_int_equal(disk_open(f->root, &second), RC_OK);
+    assert_int_equal(disk_open(f->root, &second, NULL), RC_OK);
     assert_int_equal(disk_lock(second), RC_LOCKED);
     disk_close(second);
 }
@@ -236,7 +318,7 @@ static void the_lock_ends_with_its_holder(void **state)
 {
     struct fixture *f = *state;
     struct disk *first = NULL;
-    assert_int_equal(disk_open(f->root, &first), RC_OK);
+    assert_int_equal(disk_open(f->root, &first, NULL), RC_OK);
     assert_int_equal(disk_lock(first), RC_OK);
     disk_close(first);
     assert_int_equal(disk_lock(f->disk), RC_OK);
@@ -248,12 +330,12 @@ static void a_root_that_cannot_be_is_refused(void **state)
     struct disk *disk = NULL;
     char path[512];
     path_of(f, "no/such", path);
-    assert_int_equal(disk_open(path, &disk), RC_NOT_FOUND);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_NOT_FOUND);
     f->storage.ops->close(f->disk, must_open(f, "file", STORAGE_CREATE));
     path_of(f, "file", path);
-    assert_int_equal(disk_open(path, &disk), RC_NOT_FOUND);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_NOT_FOUND);
     path_of(f, "made", path);
-    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_OK);
     disk_close(disk);
 }
 
@@ -273,12 +355,6 @@ static const struct {
     {ENXIO, RC_IO},
 };
 #define ERRORS (sizeof(errors) / sizeof(errors[0]))
-
-static void ignore_entry(void *ctx, const char *entry)
-{
-    (void)ctx;
-    (void)entry;
-}
 
 /* Each operation of a storage, with the one call of the kernel that fails in it. */
 struct operation {
@@ -477,22 +553,22 @@ static void a_root_is_not_used_before_its_name_is_durable(void **state)
     path_of(f, "made", path);
     const int descriptors = open_descriptors();
     failing_set(FAILING_fsync, 1, 1, EIO);
-    assert_int_equal(disk_open(path, &disk), RC_IO);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_IO);
     failing_set(FAILING_openat64, 1, 1, EMFILE); /* the folder above */
-    assert_int_equal(disk_open(path, &disk), RC_NOMEM);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_NOMEM);
     assert_int_equal(open_descriptors(), descriptors);
     failing_set(FAILING_openat64, 0, 0, 0);
     failing_set(FAILING_fsync, 0, 0, 0);
-    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_OK);
     assert_int_equal(failing_calls(FAILING_fsync), 1);
     disk_close(disk);
     /* Who made it may have been killed before the sync. */
-    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_OK);
     assert_int_equal(failing_calls(FAILING_fsync), 2);
     disk_close(disk);
     /* And where that works no more it is as it has been: data that is there can be read. */
     failing_set(FAILING_fsync, 1, 1, EIO);
-    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_OK);
     failing_clear();
     disk_close(disk);
 }
@@ -505,7 +581,7 @@ static void a_folder_above_that_may_not_be_read_is_not_ours_to_sync(void **state
     path_of(f, "made", path);
     failing_set(FAILING_openat64, 1, 1, EACCES);
     failing_set(FAILING_fsync, 0, 0, 0);
-    assert_int_equal(disk_open(path, &disk), RC_OK);
+    assert_int_equal(disk_open(path, &disk, NULL), RC_OK);
     assert_int_equal(failing_calls(FAILING_fsync), 0);
     failing_clear();
     disk_close(disk);
@@ -518,14 +594,14 @@ static void a_root_that_cannot_be_opened_costs_nothing(void **state)
     const int descriptors = open_descriptors();
     const int64_t blocks = failing_blocks();
     failing_set(FAILING_mem_alloc, 1, 1, ENOMEM);
-    assert_int_equal(disk_open(f->root, &disk), RC_NOMEM);
+    assert_int_equal(disk_open(f->root, &disk, NULL), RC_NOMEM);
     failing_set(FAILING_mem_alloc, 0, 0, 0);
     for (size_t e = 0; e < ERRORS; e++) {
         failing_set(FAILING_open64, 1, 1, errors[e].error);
-        assert_int_equal(disk_open(f->root, &disk), errors[e].rc);
+        assert_int_equal(disk_open(f->root, &disk, NULL), errors[e].rc);
         failing_set(FAILING_open64, 0, 0, 0);
         failing_set(FAILING_mkdir, 1, 1, errors[e].error);
-        assert_int_equal(disk_open(f->root, &disk),
+        assert_int_equal(disk_open(f->root, &disk, NULL),
                          errors[e].error == EEXIST ? RC_OK : errors[e].rc);
         disk_close(disk);
         disk = NULL; /* closing it is allowed */
@@ -548,6 +624,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_folder_has_one_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_lock_holds_also_without_its_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_lock_ends_with_its_holder, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_fails_is_told_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_wrong_with_a_root_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_root_that_cannot_be_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_refusal_of_the_kernel_has_a_name_and_costs_nothing,
                                         set_up, tear_down),
