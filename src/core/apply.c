@@ -39,7 +39,10 @@
  * behind it was written when channels may have had other numbers, and the doubt goes on.
  *
  * A publish that was refused once may be accepted when it is replayed behind a hole (what it was
- * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. */
+ * ahead of was cut out). It then stands under the new epoch, at the place where it was sent. With
+ * it the producer's one leap ahead is used up, and not by the message that it was for. So where the
+ * doubt ends the producers of a channel that has lost something may go on anywhere once more: they
+ * have been told that more is stored than there is, and cannot send it again. */
 #include "base/hash.h"
 #include "base/mark.h"
 #include "core/digest.h"
@@ -512,6 +515,10 @@ static enum rc doubt_end(struct state *state, const struct record *record,
         struct channel *channel = table_by_id(&state->channels, id);
         const bool lost = doubt->kind == DOUBT_ALL || channel->in_doubt_;
         state_touch(state, channel);
+        if (channel->resync_) {
+            MARK("doubt: at its end producers may go on anywhere once more");
+            channel_producers_resync(channel);
+        }
         channel->in_doubt_ = false;
         channel->resync_ = false;
         if (lost) {

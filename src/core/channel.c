@@ -265,6 +265,22 @@ static bool epoch_is_used(const struct channel *channel, uint64_t epoch)
     return epoch == channel->epoch || channel_epoch_good_end(channel, epoch) != 0;
 }
 
+/* What they have been told is stored may be gone: they cannot send it again. */
+void channel_producers_resync(struct channel *channel)
+{
+    ASSERT(channel->id != 0);
+    if (channel->more_ == NULL) {
+        return;
+    }
+    const struct list *idle = &channel->more_->idle;
+    for (struct list *at = idle->next; at != idle; at = at->next) {
+        struct producer *producer = CONTAINER_OF(at, struct producer, idle_link);
+        MARK("epoch: its producers may go on anywhere");
+        ASSERT(!producer->expired);
+        producer->resync = true;
+    }
+}
+
 void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t pos, uint64_t salt)
 {
     static_assert((CHANNEL_EPOCHS_MAX & (CHANNEL_EPOCHS_MAX - 1)) == 0,
@@ -293,11 +309,7 @@ void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t p
     ASSERT(epoch != channel->epoch && epoch != 0);
     channel->epoch = epoch;
 
-    /* What its producers have been told is stored may be gone: they cannot send it again. */
-    for (struct list *at = more->idle.next; at != &more->idle; at = at->next) {
-        MARK("epoch: its producers may go on anywhere");
-        CONTAINER_OF(at, struct producer, idle_link)->resync = true;
-    }
+    channel_producers_resync(channel);
     channel_check(channel);
 }
 

@@ -76,6 +76,8 @@ void channel_epoch_push(struct channel *channel, struct channel_epoch epoch);
 /* Ends the channel's epoch: positions up to `good_end` of it, and of those before it, remain good;
  * producers may go on with a number that is ahead. After channel_epoch_reserve(). */
 void channel_epoch_change(struct channel *channel, uint64_t good_end, uint64_t pos, uint64_t salt);
+/* Its producers may go on, once each, with a number that is ahead. */
+void channel_producers_resync(struct channel *channel);
 /* How far an epoch that is not the current one is good; 0: it is not one of the channel's. */
 uint64_t channel_epoch_good_end(const struct channel *channel, uint64_t epoch);
 

@@ -162,6 +162,38 @@ static void an_unknown_channel_has_lost_its_beginning_if_that_stood_in_the_hole(
     state_deinit(&clean);
 }
 
+/* Cut out are the numbers 3 to 10, all acknowledged, and behind the hole stands a retry of 3. That
+ * takes the leap that was meant for 11, which is what the producer goes on with: it has 4 no more.
+ */
+static void at_the_end_of_a_doubt_a_producer_may_go_on_behind_what_it_was_told(void **state)
+{
+    (void)state;
+    struct state s;
+    state_new(&s);
+    const char *p = "p";
+    assert_int_equal(publish(&s, 0, 0, (struct publish){"a", p, 1, 0, 1}), RC_OK);
+    assert_int_equal(publish(&s, 1, 1, (struct publish){"a", p, 2, 0, 2}), RC_OK);
+    assert_int_equal(publish(&s, 2, 0, (struct publish){"b", p, 1, 0, 3}), RC_OK);
+    assert_int_equal(hole(&s, 3, 3, 11), RC_OK);
+    assert_int_equal(publish(&s, 11, 11, (struct publish){"a", p, 3, 0, 20}), RC_OK);
+    assert_int_equal(publish(&s, 12, 3, (struct publish){"b", p, 2, 0, 21}), RC_OK);
+    assert_int_equal(state_position(&s, BYTES_LITERAL("a")).latest, 3);
+    assert_int_equal(doubt(&s, 13, DOUBT_END, NULL, 0), RC_OK);
+
+    const struct publish rows[] = {
+        {"a", p, 11, 0, 31}, {"a", p, 12, 0, 32}, {"a", p, 14, 0, 33}, {"b", p, 11, 0, 34}};
+    uint64_t prev_a = 12;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const uint64_t prev = rows[i].channel[0] == 'a' ? prev_a : 13;
+        assert_int_equal(publish(&s, 14 + i, prev, rows[i]), RC_OK);
+        prev_a = 15 + i;
+    }
+    /* 11 and 12, but no second leap; and none in the channel that has lost nothing. */
+    assert_int_equal(state_position(&s, BYTES_LITERAL("a")).latest, 5);
+    assert_int_equal(state_position(&s, BYTES_LITERAL("b")).latest, 2);
+    state_deinit(&s);
+}
+
 static void behind_a_hole_trims_say_nothing_and_lists_speak_of_all(void **state)
 {
     (void)state;
@@ -486,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_hole_that_is_not_where_it_says_is_refused),
         cmocka_unit_test(several_holes_count_as_one_from_the_first_to_the_last),
         cmocka_unit_test(an_unknown_channel_has_lost_its_beginning_if_that_stood_in_the_hole),
+        cmocka_unit_test(at_the_end_of_a_doubt_a_producer_may_go_on_behind_what_it_was_told),
         cmocka_unit_test(behind_a_hole_trims_say_nothing_and_lists_speak_of_all),
         cmocka_unit_test(a_control_record_in_a_hole_ends_every_epoch),
         cmocka_unit_test(a_later_hole_in_front_outlives_the_end_of_a_doubt),
