@@ -154,6 +154,21 @@ test('an oversized frame after connect closes with 1009', async () => {
   assert.equal(code, 1009);
 });
 
+test('before connect a message may have 16 KiB, and no more', async () => {
+  const connect = (size) => {
+    const start = '{"type":"connect","id":1,"token":"';
+    return text(`${start}${'x'.repeat(size - start.length - 2)}"}`);
+  };
+  const good = await wsExchange(server.port, [connect(16384)],
+    { until: (bytes) => bytes.includes('"connected"') });
+  assert.ok(good.frames.some((f) => f.payload.toString().includes('"connected"')));
+  for (const pieces of [[connect(16385)], [frame(1, '', { declared: 16385, lengthBytes: 2 })]]) {
+    const { code, frames } = await wsExchange(server.port, pieces);
+    assert.equal(code, 1009);
+    assert.ok(!frames.some((f) => f.payload.toString().includes('"connected"')));
+  }
+});
+
 test('a message in many fragments with a ping between is one message', async () => {
   const { frames } = await wsExchange(server.port, [
     frame(1, '{"type":"con', { fin: false }), frame(9, 'are you there'),

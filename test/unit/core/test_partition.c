@@ -125,6 +125,28 @@ static void a_full_log_takes_trims_only(void **state)
     world_deinit(&w);
 }
 
+/* A doubt is wanted again where it is all that was wanted, too. */
+static void a_doubt_alone_survives_a_failed_commit(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
+    const uint64_t epoch = world_position(&w, "a").epoch;
+    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
+    assert_int_equal(
+        partition_start(w.partition, w.next_pos, w.next_hash, &w.settings, DOUBT_ALL, w.now_ms),
+        RC_OK);
+    partition_flush(w.partition);
+    world_commit_done(&w, RC_NOSPACE);
+    assert_true(partition_doubt_due(w.partition));
+    partition_resume(w.partition, false);
+    world_settle(&w);
+    assert_false(partition_doubt_due(w.partition));
+    assert_true(world_position(&w, "a").epoch != epoch);
+    world_deinit(&w);
+}
+
 static void what_the_start_wants_survives_a_failed_commit(void **state)
 {
     (void)state;
@@ -392,6 +414,7 @@ int main(void)
         cmocka_unit_test(nothing_is_told_before_the_commit_is_done),
         cmocka_unit_test(a_failed_commit_is_answered_and_leaves_no_trace),
         cmocka_unit_test(a_full_log_takes_trims_only),
+        cmocka_unit_test(a_doubt_alone_survives_a_failed_commit),
         cmocka_unit_test(what_the_start_wants_survives_a_failed_commit),
         cmocka_unit_test(too_much_pending_is_refused_until_a_commit),
         cmocka_unit_test(a_failing_index_stops_the_partition_in_mid_batch),

@@ -508,24 +508,47 @@ static void checkpoint_with(struct sim_disk *disk, struct checkpoint add)
     checkpoint_put(disk, &checkpoint);
 }
 
+/* … and an index of the first, with which no replay of it is needed. */
+static void index_put(struct sim_disk *disk, struct index_head add)
+{
+    const struct storage storage = sim_disk_storage(disk);
+    struct index_head head = {
+        .partition = WORLD_PARTITION + add.partition,
+        .incarnation = WORLD_INCARNATION + add.incarnation,
+        .number = 1,
+        .first_pos = add.first_pos,
+        .end_pos = f.pos + add.end_pos,
+        .end_hash = f.hash + add.end_hash,
+        .end_at = f.at,
+    };
+    expect_ok(index_file_write(&storage, WORLD_FOLDER, &head, NULL, NULL, 0));
+}
+
+/* So a start would begin at the checkpoint, if that fitted. */
+static void checkpoint_indexed(struct sim_disk *disk, struct checkpoint add)
+{
+    checkpoint_with(disk, add);
+    index_put(disk, (struct index_head){0});
+}
+
 static void checkpoint_of_partition(struct sim_disk *disk)
 {
-    checkpoint_with(disk, (struct checkpoint){.partition = 1});
+    checkpoint_indexed(disk, (struct checkpoint){.partition = 1});
 }
 
 static void checkpoint_of_incarnation(struct sim_disk *disk)
 {
-    checkpoint_with(disk, (struct checkpoint){.incarnation = 1});
+    checkpoint_indexed(disk, (struct checkpoint){.incarnation = 1});
 }
 
 static void checkpoint_of_position(struct sim_disk *disk)
 {
-    checkpoint_with(disk, (struct checkpoint){.pos = 1});
+    checkpoint_indexed(disk, (struct checkpoint){.pos = 1});
 }
 
 static void checkpoint_of_chain(struct sim_disk *disk)
 {
-    checkpoint_with(disk, (struct checkpoint){.hash = 1});
+    checkpoint_indexed(disk, (struct checkpoint){.hash = 1});
 }
 
 /* … or at one without a header, so that only a replay tells that it does not fit. */
@@ -541,21 +564,10 @@ static void checkpoint_headerless_chain(struct sim_disk *disk)
     forge_put(&g, disk, false);
 }
 
-/* … and an index of the first, with which no replay of it is needed. */
 static void index_with(struct sim_disk *disk, struct index_head add)
 {
     checkpoint_with(disk, (struct checkpoint){0});
-    const struct storage storage = sim_disk_storage(disk);
-    struct index_head head = {
-        .partition = WORLD_PARTITION + add.partition,
-        .incarnation = WORLD_INCARNATION + add.incarnation,
-        .number = 1,
-        .first_pos = add.first_pos,
-        .end_pos = f.pos + add.end_pos,
-        .end_hash = f.hash + add.end_hash,
-        .end_at = f.at,
-    };
-    expect_ok(index_file_write(&storage, WORLD_FOLDER, &head, NULL, NULL, 0));
+    index_put(disk, add);
 }
 
 static void index_good(struct sim_disk *disk)

@@ -323,6 +323,34 @@ static void there_is_room_for_many(void **state)
     assert_int_equal(connections(world), 0);
 }
 
+/* [I12] The first takes some of the room, so that the second must wait; for the third there would
+ * be enough, and for all that come behind it, but it is not its turn. */
+static void a_small_publish_does_not_slip_past_a_large_one(void **state)
+{
+    struct world *world = *state;
+    static struct client clients[3];
+    static const int sizes[3] = {100, 400, 1};
+    tune.credit_bytes = 250;
+    for (unsigned i = 0; i < 3; i++) {
+        client_open(world, &clients[i], 0);
+        assert_true(client_connect(world, &clients[i]));
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        char text[600];
+        (void)snprintf(text, sizeof(text),
+                       "{\"type\":\"publish\",\"id\":2,\"channel\":\"w\",\"data\":\"%0*d\"}",
+                       sizes[i], 0);
+        client_text(&clients[i], text);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        char seq[16];
+        assert_true(client_hears(world, &clients[i], "\"published\""));
+        (void)snprintf(seq, sizeof(seq), "\"seq\":%u,", i + 1);
+        assert_non_null(strstr(client_in(&clients[i]), seq));
+        client_close(&clients[i]);
+    }
+}
+
 /* ---- whichever allocation fails -------------------------------------------------------------- */
 
 static void script_talk(struct world *world, struct client *client)
@@ -563,6 +591,7 @@ int main(void)
         CASE(a_change_of_what_is_waited_for_that_fails_closes),
         CASE(a_handle_that_no_connection_has_finds_none),
         CASE(there_is_room_for_many),
+        CASE(a_small_publish_does_not_slip_past_a_large_one),
         cmocka_unit_test(whichever_allocation_fails_others_are_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

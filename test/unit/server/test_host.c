@@ -8,6 +8,7 @@
 #include "server/host.h"
 
 #include "base/tune.h"
+#include "log/record.h"
 #include "server/checkpoints.h"
 #include "server/logger.h"
 #include "unit/server/world.h"
@@ -32,12 +33,30 @@ struct fixture {
     struct client client;
     unsigned id; /* of the last command */
     int quiet;   /* where the log of events goes */
+    bool full;   /* from the next start on the disk is, now and then */
 };
+
+static struct {
+    struct storage inner;
+    unsigned left; /* so many writes of a doubt find no space */
+} full;
+
+static enum rc write_of_a_full_disk(void *ctx, struct storage_file *file, struct bytes bytes,
+                                    uint64_t at)
+{
+    const bool doubt = bytes.size > RECORD_HEADER_SIZE && bytes.data[8] == RECORD_DOUBT;
+    if (doubt && full.left > 0) {
+        full.left--;
+        return RC_NOSPACE;
+    }
+    return full.inner.ops->write(ctx, file, bytes, at);
+}
 
 static void start(struct fixture *f, bool repair)
 {
     world_config(&f->world);
     f->world.disk = f->disk;
+    f->world.write = f->full ? write_of_a_full_disk : NULL;
     f->world.config.durability = DURABILITY_FSYNC;
     f->world.config.segment_bytes = 4096;
     f->world.config.repair = repair;
@@ -263,6 +282,30 @@ static void each_channel_that_has_lost_begins_a_new_epoch_and_no_other(void **st
               "\"latest\":31");
 }
 
+/* The disk is full just when it would be written down. */
+static void what_was_lost_is_not_forgotten_where_the_first_write_fails(void **state)
+{
+    struct fixture *f = *state;
+    char before[NAME_SIZE];
+    char after[NAME_SIZE];
+    publish_all(f);
+    epoch_of(f, 'a', before);
+    stop(f);
+    damage_message(f, 'a', 9);
+    full.inner = ram_disk_storage(f->disk);
+    full.left = 2;
+    f->full = true;
+    start(f, true);
+    assert_int_equal(full.left, 0);
+    epoch_of(f, 'a', after);
+    assert_string_not_equal(after, before);
+    must_have(ask(f,
+                  "\"type\":\"subscribe\",\"channel\":\"a\",\"from\":{\"epoch\":\"%s\","
+                  "\"seq\":10}",
+                  before),
+              "\"reason\":\"epoch\"");
+}
+
 /* Reads on from where the last reply ended; gives all of them one after another. */
 static void read_history(struct fixture *f, char channel, bool reverse, char *to, size_t size)
 {
@@ -447,6 +490,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(each_channel_that_has_lost_begins_a_new_epoch_and_no_other),
+        CASE(what_was_lost_is_not_forgotten_where_the_first_write_fails),
         CASE(all_that_cannot_be_read_is_told_in_either_direction),
         CASE(a_digest_that_takes_bytes_which_are_damaged_is_not_told),
         CASE(reads_that_wait_end_with_the_server),

@@ -72,6 +72,11 @@ void world_open(struct world *world)
         must(ram_disk_open(&world->disk));
     }
     server->storage = ram_disk_storage(world->disk);
+    if (world->write != NULL) {
+        world->failing = *server->storage.ops;
+        world->failing.write = world->write;
+        server->storage.ops = &world->failing;
+    }
     server->hosts = &world->host;
     server->ready = &world->ready;
     must(host_recover(server, 0, false, &world->host));

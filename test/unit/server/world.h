@@ -13,6 +13,9 @@ struct world {
     struct server server;
     struct config config;
     struct ram_disk *disk; /* NULL: made by world_open() */
+    /* In place of its own write(): a disk that fails. NULL: none. */
+    enum rc (*write)(void *ctx, struct storage_file *file, struct bytes bytes, uint64_t at);
+    struct storage_ops failing;
     struct reactor reactor;
     struct worker committer;
     struct host *host;
