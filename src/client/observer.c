@@ -170,14 +170,17 @@ static void take_new(struct observer *o, uint64_t seq, uint32_t producer, uint64
     }
     o->again = 0;
     o->next = seq + 1;
-    if (known) {
+    if (seq < o->behind) {
+        forget_numbers(o); /* it was here before the server went back, as that has told */
+    }
+    if (known && seq >= o->behind) {
         violations_add(o->ledger->violations, VIOLATION_STORED_TWICE, 1,
                        "%s, channel %" PRIu32 ": producer %" PRIu32 "'s number %" PRIu64
                        " stands at seq %" PRIu64 ", and at a lower one too",
                        o->name, o->channel, producer, number, seq);
-        return;
+    } else {
+        check_producer_order(o, producer, number, seq);
     }
-    check_producer_order(o, producer, number, seq);
 }
 
 struct bytes observer_id(struct observer *observer, const struct reply_message *message)

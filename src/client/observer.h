@@ -52,8 +52,9 @@ struct observer {
     uint64_t answered[OBSERVER_ANSWERED]; /* ids, the last ones on this connection */
     uint32_t answered_next;
     uint64_t next;
-    uint64_t again; /* 0: nothing comes again; else the next that does, below `next` */
-    uint64_t asked; /* where the client has asked to begin, 0: with the earliest */
+    uint64_t again;  /* 0: nothing comes again; else the next that does, below `next` */
+    uint64_t behind; /* below it messages were seen before the server went back; 0: it has not */
+    uint64_t asked;  /* where the client has asked to begin, 0: with the earliest */
     char epoch[REPLY_EPOCH_SIZE]; /* of the history that `next` belongs to */
     uint64_t latest_told;         /* the server's, at the last `subscribed` or `history` */
     uint64_t acked;               /* on this connection; at first all before it, and what is gone */

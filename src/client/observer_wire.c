@@ -78,6 +78,7 @@ static void move_to(struct observer *o, uint64_t next, const char *reason)
                    " (%s)",
                    o->name, o->channel, o->next, next, reason);
     o->digest_whole = o->digest_whole && next == o->next;
+    o->behind = next < o->next && o->next > o->behind ? o->next : o->behind;
     o->next = next;
 }
 

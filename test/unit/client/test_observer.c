@@ -134,6 +134,24 @@ static void a_reset_at_a_resume_is_an_announced_gap(void **state)
     twice(play_announced_reset, EXPECT({VIOLATION_GAP_ANNOUNCED, 3}));
 }
 
+/* The server has lost something, and says so: from the earliest on all comes anew. What it was
+ * before is not called stored twice; what really is, behind that, is. */
+static void play_reset_to_another_epoch(struct world *w)
+{
+    say_right(w, &w->one, 1, 6);
+    subscribed(w, &w->one, "e2", 1, ",\"reset\":{\"reason\":\"epoch\"}");
+    say_right(w, &w->one, 1, 10);
+    say(w, &w->one, (struct said){.seq = 11, .producer = 1, .number = 2});
+}
+
+static void what_comes_anew_with_another_epoch_is_not_stored_twice(void **state)
+{
+    (void)state;
+    twice(play_reset_to_another_epoch,
+          EXPECT({VIOLATION_HISTORY_CHANGED, 1}, {VIOLATION_GAP_ANNOUNCED, 1},
+                 {VIOLATION_STORED_TWICE, 1}));
+}
+
 static void play_wrong_gap(struct world *w)
 {
     say_right(w, &w->one, 1, 4);
@@ -662,6 +680,7 @@ int main(void)
         cmocka_unit_test(a_resume_elsewhere_than_asked_is_told),
         cmocka_unit_test(an_announced_gap_is_that_and_no_loss),
         cmocka_unit_test(a_reset_at_a_resume_is_an_announced_gap),
+        cmocka_unit_test(what_comes_anew_with_another_epoch_is_not_stored_twice),
         cmocka_unit_test(a_gap_that_does_not_fit_is_no_gap),
         cmocka_unit_test(tolerated_kinds_are_counted_and_no_violations),
         cmocka_unit_test(acknowledged_and_never_seen_at_the_end_is_a_lost_postfix),
