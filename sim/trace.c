@@ -16,7 +16,7 @@
 #define LINE_BYTES 240u
 
 /* Of the processor's time, for one world. */
-#define PATIENCE_S 60
+static unsigned patience_s = 60;
 
 #define WALL_START_MS 1780000000000u
 
@@ -44,7 +44,7 @@ void trace_begin(uint64_t seed, bool verbose)
     state.prng.state = seed * 0x9E3779B97F4A7C15u + 1;
     sim_now_us = 1000000;
     sim_wall_skew_ms = 0;
-    const struct itimerval patience = {.it_value = {.tv_sec = PATIENCE_S}};
+    const struct itimerval patience = {.it_value = {.tv_sec = (time_t)patience_s}};
     (void)setitimer(ITIMER_VIRTUAL, &patience, NULL);
 }
 
@@ -86,6 +86,11 @@ void trace(const char *format, ...)
 uint64_t trace_hash(void)
 {
     return state.hash;
+}
+
+void trace_patience(unsigned seconds)
+{
+    patience_s = seconds;
 }
 
 void trace_fail_to(struct failure *failure)
@@ -133,7 +138,7 @@ static void on_signal(int number)
 {
     const bool server = heap_owner_set(HEAP_WORLD) == HEAP_SERVER;
     trace_fail(!server               ? "simulator"
-               : number == SIGVTALRM ? "P24 it does not end"
+               : number == SIGVTALRM ? TRACE_ENDLESS
                                      : "P24 the server crashes",
                "signal %d", number);
 }

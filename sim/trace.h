@@ -11,10 +11,13 @@
 #include <stdint.h>
 
 #define TRACE_REPLAY_BYTES 2000u
+#define TRACE_ENDLESS      "P24 it does not end" /* a promise, by name */
 
 void trace_begin(uint64_t seed, bool verbose);
 /* From now on a signal, or a world that takes a minute of the processor, is a broken promise. */
 void trace_watch(void);
+/* So many seconds instead of a minute, for the worlds to come. */
+void trace_patience(unsigned seconds);
 /* An option that belongs to the command that replays. */
 void trace_replay(const char *option, const char *value);
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
