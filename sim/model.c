@@ -148,26 +148,6 @@ static unsigned partition_of(unsigned channel)
     return (unsigned)(hash % model.plan.partitions);
 }
 
-/* ---- members --------------------------------------------------------------------------------- */
-
-uint64_t member_u64(const struct value *object, const char *name)
-{
-    const struct value *value = value_member(object, name);
-    if (value == NULL || value->type != VALUE_NUMBER) {
-        trace_fail("protocol", "no number \"%s\" in an object", name);
-    }
-    return value->number;
-}
-
-const char *member_text(const struct value *object, const char *name)
-{
-    const char *text = value_text(value_member(object, name));
-    if (text == NULL) {
-        trace_fail("protocol", "no text \"%s\" in an object", name);
-    }
-    return text;
-}
-
 /* ---- payloads -------------------------------------------------------------------------------- */
 
 static size_t pad_of(unsigned channel, struct identity who)
@@ -433,6 +413,11 @@ bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time)
     return true;
 }
 
+uint64_t model_latest_of(unsigned channel, unsigned history)
+{
+    return history_at(channel, history)->latest;
+}
+
 const char *model_epoch(unsigned channel, unsigned history)
 {
     const char *epoch = history_at(channel, history)->epoch;
@@ -541,6 +526,26 @@ void model_same(unsigned channel, unsigned history, uint64_t below)
             same_check(channel, old, seq);
         }
         old->same_below = below;
+    }
+}
+
+void model_lost(unsigned channel, unsigned history, unsigned now, uint64_t seq)
+{
+    const struct history *old = history_at(channel, history);
+    const struct history *new = history_at(channel, now);
+    /* A repair may be more careful than it need be; and where there was more than one loss, that
+     * of an epoch in between may be lost as well. */
+    if (rot_world() || model.channels[channel].loss_count > 1 || seq < 2 || seq > old->capacity ||
+        seq > new->capacity) {
+        return;
+    }
+    const struct told *a = &old->messages[seq - 1];
+    const struct told *b = &new->messages[seq - 1];
+    if (a->seen && b->seen && strcmp(a->message_id, b->message_id) == 0) {
+        trace_fail("P7 resume",
+                   "position %llu of %s is said to be lost with its epoch, and the "
+                   "message before it is still there",
+                   (unsigned long long)seq, model.channels[channel].name);
     }
 }
 

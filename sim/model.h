@@ -17,8 +17,8 @@
 
 #include "base/bytes.h"
 #include "log/record.h"
+#include "sim/member.h"
 #include "sim/plan.h"
-#include "sim/value.h"
 
 #define PRODUCERS_MAX 24u
 #define EPOCHS_MAX    160u /* of a producer; 0: messages without number */
@@ -54,6 +54,7 @@ unsigned model_history(unsigned channel);
 const char *model_epoch(unsigned channel, unsigned history);
 /* The seq of the newest message that anybody knows of, in the current one. */
 uint64_t model_latest(unsigned channel);
+uint64_t model_latest_of(unsigned channel, unsigned history);
 /* The time of a message in the current one; false: nobody has seen it. */
 bool model_time(unsigned channel, uint64_t seq, uint64_t *ret_time);
 
@@ -75,6 +76,9 @@ unsigned model_told(unsigned channel, const struct value *object, struct model_m
 void model_seen(unsigned channel, unsigned history, const struct value *message);
 /* The server takes a position of that history for good: everything below it has survived. */
 void model_same(unsigned channel, unsigned history, uint64_t below);
+/* In the history `now` it takes position `seq` of an earlier one for lost: so something below it
+ * has not survived. */
+void model_lost(unsigned channel, unsigned history, unsigned now, uint64_t seq);
 /* Who a message is, if anybody has been told. */
 bool model_who(unsigned channel, unsigned history, uint64_t seq, struct identity *ret_who);
 /* Accepted: as `published` says. */
@@ -96,9 +100,5 @@ uint64_t model_message_count(void);
 /* A record that the log still has at the very end: by number nothing else goes than what is
  * removed with its segment. */
 void model_kept(const struct record *record);
-
-/* Members of an object; a broken promise where they are missing. */
-uint64_t member_u64(const struct value *object, const char *name);
-const char *member_text(const struct value *object, const char *name);
 
 #endif

@@ -43,6 +43,7 @@ struct publisher {
     unsigned producer;
     unsigned epoch;
     unsigned talk_count;
+    bool honest; /* what is acknowledged it does not have any more, and never sends again */
     struct talk talks[TALKS];
     struct own_writes own[TALKS][PLAN_CHANNELS_MAX];
     struct outbox outboxes[PLAN_CHANNELS_MAX];
@@ -203,6 +204,12 @@ static void expected(struct publisher *publisher, struct talk *talk, const struc
     if (model_lossy() && next > outbox->made) {
         outbox->made = next - 1;
     }
+    if (next <= ask->known && model_lossy() && publisher->honest) {
+        trace_fail("I12 liveness",
+                   "p%u e%u can never go on: expected is %u, and 1 … %llu, which "
+                   "were acknowledged, it has no more",
+                   publisher->producer, talk->epoch, next, (unsigned long long)ask->known);
+    }
     if ((next <= ask->known && !model_lossy()) ||
         (next > outbox->made + 1 && next > outbox->ahead + 1)) {
         trace_fail("I5 once", "p%u e%u: expected is %u; 1 … %llu were acknowledged, made are %u",
@@ -234,6 +241,7 @@ static void refused(struct publisher *publisher, struct talk *talk, const struct
     if (strcmp(code, "out_of_sequence") == 0) {
         expected(publisher, talk, ask, object);
     } else if (strcmp(code, "unavailable") == 0) {
+        talk_unavailable(talk, "a publish");
         outbox->next[index_of(publisher, talk)] = outbox->acked + 1;
         publisher->backoff_us = sim_now_us + sim_below(500000);
     } else if (strcmp(code, "producer_unknown") == 0 && ask->known == 0 && ask->from > 1) {
@@ -277,8 +285,9 @@ static void plain_answered(struct publisher *publisher, const struct talk *talk,
     copies_refused(ask->channel,
                    (struct identity){PLAIN_PRODUCER + publisher->producer, 0, (unsigned)ask->from},
                    1, code);
-    if (strcmp(code, "unavailable") != 0 &&
-        !(strcmp(code, "producer_fenced") == 0 && talk->epoch < publisher->epoch)) {
+    if (strcmp(code, "unavailable") == 0) {
+        talk_unavailable(talk, "a publish");
+    } else if (!(strcmp(code, "producer_fenced") == 0 && talk->epoch < publisher->epoch)) {
         trace_fail("protocol", "p%u: a message without a number is refused with %s",
                    publisher->producer, code);
     }
@@ -501,14 +510,15 @@ static void talk_act(struct publisher *publisher, struct talk *talk)
     unsigned *next = &outbox->next[index_of(publisher, talk)];
     if (!clients_calm && sim_chance(3) &&
         outbox->made > 0) { /* impatience, or a number far ahead */
-        *next = sim_chance(80) ? outbox->acked + 1 : (unsigned)sim_between(1, outbox->made);
+        *next = publisher->honest || sim_chance(80) ? outbox->acked + 1
+                                                    : (unsigned)sim_between(1, outbox->made);
     } else if (clients_calm && talk_asks_out(talk, TALK_ASK_PUBLISH) == 0 && *next > outbox->made) {
         *next = outbox->acked + 1;
     }
     if (fault_happens(FAULT_RETRY_STORM)) {
         storm(publisher, talk, channel);
     }
-    if (fault_happens(FAULT_NUMBER_AHEAD)) {
+    if (!publisher->honest && fault_happens(FAULT_NUMBER_AHEAD)) {
         send_ahead(publisher, talk, channel);
     }
     const unsigned burst = (unsigned)sim_between(1, sim_chance(20) ? 20 : 2);
@@ -564,7 +574,8 @@ struct client *publisher_open(unsigned number, unsigned producer)
     publisher->client = (struct client){.ops = &ops, .number = number};
     publisher->producer = producer;
     publisher->epoch = 1;
-    publisher->talk_count = fault_happens(FAULT_TWO_CONNECTIONS) ? 2 : 1;
+    publisher->honest = sim_chance(40);
+    publisher->talk_count = !publisher->honest && fault_happens(FAULT_TWO_CONNECTIONS) ? 2 : 1;
     for (unsigned i = 0; i < TALKS; i++) {
         talk_init(&publisher->talks[i], &talk_ops, publisher, number * 10 + i);
     }

@@ -78,6 +78,12 @@ static void end_check(const struct history_ask *ask, const struct value *object,
 {
     const bool more = value_is_true(value_member(object, "more"));
     const struct value *damaged = value_member(object, "damaged");
+    if (more && !is_missing(damaged, ask->reverse ? earliest : last + 1,
+                            ask->reverse ? last : latest + 1)) {
+        trace_fail("protocol", "a history of channel %u, %llu … %llu, ends at %llu, with \"more\"",
+                   ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)last);
+    }
     if (!more && last != (ask->reverse ? earliest : latest) &&
         is_missing(damaged, ask->reverse ? earliest : last + 1, ask->reverse ? last : latest + 1)) {
         trace_fail("I7 no silent gap",
@@ -134,10 +140,12 @@ struct reader {
 };
 
 /* A digest is there from the message before the earliest up to the latest. */
-static void digest_refused(const struct talk_ask *ask, const struct value *object)
+static void digest_refused(const struct talk *talk, const struct talk_ask *ask,
+                           const struct value *object)
 {
     const char *code = member_text(object, "code");
     if (strcmp(code, "unavailable") == 0) {
+        talk_unavailable(talk, "a digest");
         return;
     }
     if (strcmp(code, "gap") != 0) {
@@ -164,7 +172,7 @@ static void on_digest(const struct reader *reader, const char *type, const struc
     trace("r%u: digest of %llu of %u: %s", reader->client.number, (unsigned long long)ask->from,
           ask->channel, type);
     if (strcmp(type, "error") == 0) {
-        digest_refused(ask, object);
+        digest_refused(&reader->talk, ask, object);
     } else if (strcmp(type, "digest") != 0 || member_u64(object, "seq") != ask->from) {
         trace_fail("protocol", "the digest of %llu is answered with %s",
                    (unsigned long long)ask->from, type);
@@ -195,6 +203,7 @@ static void on_object(struct talk *talk, const char *type, const struct value *o
         if (strcmp(member_text(object, "code"), "unavailable") != 0) {
             trace_fail("protocol", "history is refused: %s", member_text(object, "message"));
         }
+        talk_unavailable(talk, "a history");
     } else if (ask->kind != TALK_ASK_PING || strcmp(type, "pong") != 0) {
         trace_fail("protocol", "a reader is answered with %s", type);
     }

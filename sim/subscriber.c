@@ -94,6 +94,35 @@ static size_t from_text(char *to, size_t size, const struct talk_ask *ask, unsig
     return (size_t)done;
 }
 
+/* One that was away while the channel had lost something, perhaps more than once, comes back with
+ * what it had. False: it is not such a one. */
+static bool away_draw(struct talk_ask *ask, unsigned channel)
+{
+    const unsigned now = model_history(channel);
+    if (now == 0 || clients_calm || !sim_chance(20)) {
+        return false;
+    }
+    const unsigned history = (unsigned)sim_below(now);
+    if (model_epoch(channel, history) == NULL) {
+        return false;
+    }
+    ask->history = history;
+    ask->from = sim_between(1, model_latest_of(channel, history) + 1);
+    return true;
+}
+
+/* Some time, or just that of a message: mostly one of the last. */
+static uint64_t time_draw(unsigned channel)
+{
+    const uint64_t latest = model_latest(channel);
+    const uint64_t back = sim_chance(70) ? 3 : latest;
+    uint64_t time = 0;
+    const bool known =
+        latest > 0 && sim_chance(50) &&
+        model_time(channel, latest - sim_below(back < latest ? back : latest), &time);
+    return known ? time : sim_wall_ms() - sim_below(20000);
+}
+
 static void subscribe(struct subscriber *subscriber, unsigned channel)
 {
     struct follow *follow = &subscriber->follows[channel];
@@ -107,16 +136,19 @@ static void subscribe(struct subscriber *subscriber, unsigned channel)
         from = FROM_SEQ;
     }
     const uint64_t latest = model_latest(channel);
+    const bool away = from == FROM_EPOCH_SEQ && away_draw(ask, channel);
     ask->mode = from;
     const bool known = follow->next != 0 && (from == FROM_SEQ || from == FROM_EPOCH_SEQ);
-    ask->from =
-        known && !fault_happens(FAULT_RESUME_ANYWHERE) ? follow->next : sim_between(1, latest + 1);
+    if (!away) {
+        ask->from = known && !fault_happens(FAULT_RESUME_ANYWHERE) ? follow->next
+                                                                   : sim_between(1, latest + 1);
+    }
     if (from == FROM_SEQ && !clients_calm && sim_chance(5)) {
         ask->from = latest + sim_below(10); /* maybe ahead */
         ask->from += ask->from == 0;
     }
     if (from == FROM_TIME) {
-        ask->from = sim_wall_ms() - sim_below(20000);
+        ask->from = time_draw(channel);
     }
     follow->asked = true;
     follow->on_gap_reset = sim_chance(60);
@@ -165,6 +197,7 @@ static void refusal_check(const struct talk_ask *ask, const struct value *object
     const char *right = refusal(ask, object);
     if (ask->mode == FROM_EPOCH_SEQ && ask->history != history) {
         if (told != NULL && strcmp(told, "epoch") == 0) {
+            model_lost(ask->channel, ask->history, history, ask->from);
             return;
         }
         model_same(ask->channel, ask->history, ask->from);
@@ -179,14 +212,23 @@ static void refusal_check(const struct talk_ask *ask, const struct value *object
 }
 
 /* The first message that is not older than that time; as far as their times are known. */
-static bool time_right(const struct talk_ask *ask, uint64_t next, uint64_t earliest,
+static void time_check(const struct talk_ask *ask, uint64_t next, uint64_t earliest,
                        uint64_t latest)
 {
-    uint64_t time;
-    return model_may_be_damaged(ask->channel) ||
-           (next >= earliest && next <= latest + 1 &&
-            !(next > earliest && model_time(ask->channel, next - 1, &time) && time >= ask->from) &&
-            !(next <= latest && model_time(ask->channel, next, &time) && time < ask->from));
+    uint64_t time = 0;
+    uint64_t seq = 0; /* of one that is wrong */
+    if (next > earliest && model_time(ask->channel, next - 1, &time) && time >= ask->from) {
+        seq = next - 1;
+    } else if (next <= latest && model_time(ask->channel, next, &time) && time < ask->from) {
+        seq = next;
+    }
+    if (!model_may_be_damaged(ask->channel) && (seq != 0 || next < earliest || next > latest + 1)) {
+        trace_fail("P7 resume",
+                   "channel %u, %llu … %llu, begins at %llu from time %llu on, and %llu is of %llu",
+                   ask->channel, (unsigned long long)earliest, (unsigned long long)latest,
+                   (unsigned long long)next, (unsigned long long)ask->from, (unsigned long long)seq,
+                   (unsigned long long)time);
+    }
 }
 
 /* What `next` must be, by what was asked. */
@@ -201,7 +243,7 @@ static void next_check(const struct talk_ask *ask, const struct value *object, u
     switch ((enum from_kind)ask->mode) {
     case FROM_LATEST: right = latest + 1; break;
     case FROM_EARLIEST: right = earliest; break;
-    case FROM_TIME: right = time_right(ask, next, earliest, latest) ? next : 0; break;
+    case FROM_TIME: time_check(ask, next, earliest, latest); break;
     case FROM_OTHER_EPOCH:
         refusal_check(ask, object, history, reason);
         right = earliest;
@@ -255,8 +297,9 @@ static void on_refused(struct subscriber *subscriber, const struct talk_ask *ask
         }
         refusal_check(ask, object, follow->history, member_text(object, "reason"));
         follow->next = member_u64(object, "earliest");
-    } else if (strcmp(code, "unavailable") != 0 &&
-               !(strcmp(code, "not_subscribed") == 0 && follow->leaving)) {
+    } else if (strcmp(code, "unavailable") == 0) {
+        talk_unavailable(&subscriber->talk, "a subscription");
+    } else if (!(strcmp(code, "not_subscribed") == 0 && follow->leaving)) {
         trace_fail("protocol", "subscribe was refused: %s", code);
     }
 }
@@ -375,7 +418,9 @@ static void on_unsubscribed(struct subscriber *subscriber, const struct value *o
         gap_check(subscriber, channel, object,
                   member_u64(object, "to") >= member_u64(object, "earliest") ? HOLE_DAMAGED
                                                                              : HOLE_TRIMMED);
-    } else if (reason != NULL && strcmp(reason, "unavailable") != 0) {
+    } else if (reason != NULL && strcmp(reason, "unavailable") == 0) {
+        talk_unavailable(&subscriber->talk, "a subscription");
+    } else if (reason != NULL) {
         trace_fail("protocol", "unsubscribed with reason %s", reason);
     }
     follow->turns++;

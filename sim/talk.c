@@ -550,3 +550,15 @@ static void on_bytes(struct net_client *client, const uint8_t *data, size_t size
         frames(talk, (uint8_t *)(uintptr_t)data, size);
     }
 }
+
+void talk_unavailable(const struct talk *talk, const char *what)
+{
+    const uint64_t causes = fault_count_of(FAULT_DISK_FIRST, FAULT_DISK_LAST) +
+                            fault_count_of(FAULT_MEMORY_FIRST, FAULT_MEMORY_LAST) +
+                            fault_count_of(FAULT_ROT_FIRST, FAULT_ROT_LAST) +
+                            fault_counts()[FAULT_DISK_ERRORS] + fault_counts()[FAULT_DISK_FULL];
+    if (causes == 0) {
+        trace_fail("P24 clear refusal", "talk %u: %s is unavailable, and nothing has failed",
+                   talk->number, what);
+    }
+}

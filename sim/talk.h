@@ -110,4 +110,8 @@ unsigned talk_asks_out(const struct talk *talk, enum talk_ask_kind kind);
 /* The nature of a connection, drawn. */
 struct net_nature talk_nature(const struct plan *plan, bool calm);
 
+/* Somebody was told `unavailable`: so a call of the disk or an allocation has failed by now, the
+ * disk has been full, or something on it is damaged. */
+void talk_unavailable(const struct talk *talk, const char *what);
+
 #endif

@@ -4,6 +4,7 @@
 #include "server/conn_private.h"
 #include "server/host_private.h"
 #include "session/session_private.h"
+#include "session/subscription.h"
 #include "sim/net.h"
 #include "sim/trace.h"
 
@@ -101,6 +102,19 @@ static void idle_watch(const struct conn *conn)
     }
 }
 
+/* [I11] Nor what was read from the log for one that takes nothing: it is read again when it does.
+ */
+static void stalled_watch(const struct session *session)
+{
+    for (struct list *at = session->ready.next; session->stalled && at != &session->ready;
+         at = at->next) {
+        const struct subscription *sub = CONTAINER_OF(at, struct subscription, ready_link);
+        if (sub->chunk != NULL) {
+            trace_fail("I11 bounded", "what was read is kept for a connection that takes nothing");
+        }
+    }
+}
+
 static void conns_watch(const struct reactor *reactor)
 {
     bool late = false;
@@ -109,6 +123,7 @@ static void conns_watch(const struct reactor *reactor)
         const struct conn *conn = conn_table_at(&reactor->conns, slot);
         if (conn != NULL && conn->session != NULL) {
             session_watch(reactor, conn->session);
+            stalled_watch(conn->session);
             idle_watch(conn);
             late = late || is_late(reactor, conn);
         }
