@@ -16,6 +16,7 @@
 import { connections } from './connections.mjs';
 import { deflate } from './deflate.mjs';
 import { library } from './library.mjs';
+import { meetings } from './meetings.mjs';
 import { slow } from './slow.mjs';
 
 /** The simulator must see this at once. */
@@ -788,4 +789,4 @@ const threads = [
 
 export const mutants = [...durability, ...recovery, ...producers, ...retention, ...subscribers,
   ...slow, ...reading, ...server, ...threads, ...connections, ...deflate,
-  ...library];
+  ...meetings, ...library];
