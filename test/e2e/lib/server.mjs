@@ -35,14 +35,26 @@ export function temporaryDir(name = 'seriatim-') {
   return dir;
 }
 
+// Ports that the kernel gives to nobody by itself, and fetch() refuses none of; another slice of
+// them for each test file: between the look at one and the server's own listen no other server, nor
+// a client, can take it.
+const PORT_FIRST = 10_100;
+const PORT_SLICES = 225;
+const PORT_SLICE = 100;
+let portsGiven = 0;
+
+/** A port that nobody listens on. */
 export async function freePort() {
-  const probe = net.createServer();
-  probe.listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
+  for (;;) {
+    portsGiven += 1;
+    const port = PORT_FIRST + (process.pid % PORT_SLICES) * PORT_SLICE + portsGiven % PORT_SLICE;
+    const probe = net.createServer();
+    const free = await new Promise((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
 }
 
 /** A program of ours that runs to its end: {code, signal, stdout, stderr}. */
