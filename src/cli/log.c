@@ -21,6 +21,7 @@
 #define PARTITIONS_MAX 256
 #define FILES_MAX      100000u
 #define PATH_SIZE      4096u
+#define META           "meta.json"
 
 /* meta.json, as the server writes it. */
 struct meta {
@@ -56,26 +57,32 @@ struct log_run {
     json_t *empty_damages;
 };
 
+/* Says what failed, with the file where it is known. */
+static void say_trouble(const struct log_run *run, const char *name, enum rc rc)
+{
+    struct disk_trouble trouble;
+    disk_trouble_get(run->disk, &trouble);
+    if (trouble.rc == rc) {
+        cli_say("%s/%s", run->dir, trouble.text);
+    } else {
+        cli_say("%s/%s: %s", run->dir, name, rc_text(rc));
+    }
+}
+
 /* ---- meta.json ----------------------------------------------------------------------------- */
 
 /* Fills `meta`, or says why not. */
-static bool read_meta(const char *dir, struct meta *meta)
+static bool read_meta(const struct log_run *run, struct meta *meta)
 {
+    const char *dir = run->dir;
     char path[PATH_SIZE];
-    const int size = snprintf(path, sizeof(path), "%s/meta.json", dir);
-    if (size < 0 || (size_t)size >= sizeof(path)) {
-        cli_say("too long a path: '%s'", dir); /* which is cut off */
-        return false;
-    }
-    struct stat status;
-    if (stat(dir, &status) != 0) {
-        cli_say("%s: %s", dir, strerror(errno));
-        return false;
-    }
-    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        cli_say("%s: %s", path,
-                S_ISLNK(status.st_mode) ? "a symbolic link, which is not followed"
-                                        : "no regular file");
+    (void)snprintf(path, sizeof(path), "%s/" META, dir);
+    /* What the server would not open is told in its words; that it is not there, by the parser. */
+    struct storage_file *file = NULL;
+    const enum rc rc = run->storage.ops->open(run->storage.ctx, META, STORAGE_READ, &file);
+    run->storage.ops->close(run->storage.ctx, file);
+    if (rc != RC_OK && rc != RC_NOT_FOUND) {
+        say_trouble(run, META, rc);
         return false;
     }
     json_error_t error;
@@ -145,18 +152,6 @@ static void listing_deinit(struct listing *listing)
         mem_free(listing->files[i].name);
     }
     mem_free(listing->files);
-}
-
-/* Says what failed, with the file where it is known. */
-static void say_trouble(const struct log_run *run, const char *name, enum rc rc)
-{
-    struct disk_trouble trouble;
-    disk_trouble_get(run->disk, &trouble);
-    if (trouble.rc == rc) {
-        cli_say("%s/%s", run->dir, trouble.text);
-    } else {
-        cli_say("%s/%s: %s", run->dir, name, rc_text(rc));
-    }
 }
 
 static enum rc size_of(const struct storage *storage, const char *folder, struct log_file *file)
@@ -443,15 +438,31 @@ static int end_report(struct log_run *run, bool whole)
     return status == CLI_DONE && run->verify && run->damage_count > 0 ? CLI_FAILED : status;
 }
 
-static int do_all(struct log_run *run)
+/* A directory that is not there is not made. */
+static bool open_data(struct log_run *run)
 {
+    struct stat status;
+    if (strlen(run->dir) + sizeof("/" META) > PATH_SIZE) {
+        cli_say("too long a path: '%s'", run->dir); /* which is cut off */
+        return false;
+    }
+    if (stat(run->dir, &status) != 0) {
+        cli_say("%s: %s", run->dir, strerror(errno));
+        return false;
+    }
     struct disk_trouble trouble;
-    enum rc rc = disk_open(run->dir, &run->disk, &trouble);
+    const enum rc rc = disk_open(run->dir, &run->disk, &trouble);
     if (rc != RC_OK) {
         cli_say("%s: %s", run->dir, trouble.rc == rc ? trouble.text : rc_text(rc));
-        return CLI_FAILED;
+        return false;
     }
     run->storage = disk_storage(run->disk);
+    return true;
+}
+
+static int do_all(struct log_run *run)
+{
+    enum rc rc = RC_OK;
     run->text = config_text_to(&run->out);
     begin_report(run);
     run->empty = PARTITIONS_MAX;
@@ -460,7 +471,6 @@ static int do_all(struct log_run *run)
     }
     judge_empty(run);
     const int status = end_report(run, rc == RC_OK);
-    disk_close(run->disk);
     return rc == RC_OK ? status : CLI_FAILED;
 }
 
@@ -503,5 +513,10 @@ int cli_log(int argc, char **argv)
     if (run.digests && !run.verify) {
         return cli_refuse_text("log", "--digests goes with `verify`");
     }
-    return read_meta(run.dir, &run.meta) ? do_all(&run) : CLI_FAILED;
+    if (!open_data(&run)) {
+        return CLI_FAILED;
+    }
+    status = read_meta(&run, &run.meta) ? do_all(&run) : CLI_FAILED;
+    disk_close(run.disk);
+    return status;
 }

@@ -190,7 +190,8 @@ struct log_chore {
     void *private_;
 };
 
-/* What should be done next, if anything (seal, then prepare); false: nothing. */
+/* What should be done next, if anything (seal, then, where `prepare` wants it, prepare); false:
+ * nothing. */
 bool file_log_chore_next(struct file_log *log, bool prepare, struct log_chore *ret_chore);
 /* The oldest segment that is full and not sealed yet, 0: none. */
 uint64_t file_log_unsealed(const struct file_log *log);
