@@ -61,7 +61,7 @@ for (const codec of codecs) {
     checkWhole(run);
     assert.equal(run.told.codec, codec);
     const { account, figures, latency_ms: latency, series } = run.told;
-    assert.ok(account.sent > 0);
+    assert.ok(account.sent > 100);
     assert.equal(account.acknowledged, account.sent);
     assert.ok(figures.acked_per_second > 0 && figures.server_cpu_us_per_message > 0);
     assert.ok(figures.server_rss_mib > 1 && figures.client_cpu_cores > 0);
@@ -92,7 +92,7 @@ for (const codec of codecs) {
   test(`publish in ${codec}: without answers everything arrives all the same`, async () => {
     const run = await here('publish', '--connections', '2', '--no-ack', ...short);
     checkWhole(run);
-    assert.ok(run.told.account.sent > 0);
+    assert.ok(run.told.account.sent > 100);
     assert.equal(run.told.account.acknowledged, 0);
   });
 
@@ -110,7 +110,7 @@ for (const codec of codecs) {
       const run = await here('fanout', '--connections', '20', ...extra, ...short);
       checkWhole(run);
       const { account, figures } = run.told;
-      assert.ok(account.sent > 0);
+      assert.ok(account.sent > 5);
       assert.equal(account.delivered, 20 * account.sent);
       assert.ok(figures.bare_send_cpu_us > 0);
     });
@@ -122,7 +122,7 @@ for (const codec of codecs) {
         const run = await here('pairs', '--connections', '10', ...(ack ? [] : ['--no-ack']),
           ...short);
         checkWhole(run);
-        assert.ok(run.told.account.sent > 0);
+        assert.ok(run.told.account.sent > 20);
         assert.equal(run.told.account.delivered, run.told.account.sent);
         assert.equal(run.told.account.acknowledged, ack ? run.told.account.sent : 0);
         assert.ok(run.told.figures.bare_relay_cpu_us > 0);
@@ -131,10 +131,11 @@ for (const codec of codecs) {
   }
 
   test(`lone in ${codec}: beside what the disk itself takes`, async () => {
-    const run = await load('lone', '--server', ...short);
+    // One message at a time waits for the disk each time, and other tests' servers use it, too.
+    const run = await load('lone', '--server', '--seconds', '4', '--warmup', '0');
     checkWhole(run);
-    assert.ok(run.told.account.delivered > 0);
-    assert.ok(run.told.latency_ms.bare_fdatasync.count > 0);
+    assert.ok(run.told.account.delivered >= 20);
+    assert.ok(run.told.latency_ms.bare_fdatasync.count > 5);
     assert.ok(run.told.figures.ratio_to_fdatasync_p50 > 0);
     assert.ok(run.told.figures.bare_syncing_relay_us_p50 > 0);
   });
@@ -182,7 +183,7 @@ test('with one answer for many publishes each is accounted for', async () => {
     '3', '--batch', '2', ...cumulative, ...short]);
   checkWhole(publish);
   assert.equal(publish.told.options.cumulative, true);
-  assert.ok(publish.told.account.sent > 0);
+  assert.ok(publish.told.account.sent > 100);
   assert.equal(publish.told.account.acknowledged, publish.told.account.sent);
   const fanout = await bench(['fanout', '--url', server.ws, '--connections', '5', ...cumulative,
     ...short]);
@@ -370,11 +371,11 @@ test('a server that refuses is quoted, also where no answer was asked for', asyn
 });
 
 test('who is no server of ours is quoted by the first line of its answer', async () => {
-  const run = await bench(['publish', '--url', `${new URL(server.ws).origin}/nowhere`, ...short]);
+  const run = await bench(['publish', '--url', `${new URL(server.ws).origin}/nowhere`,
+    '--connections', '1', ...short]); // of several any may be answered first
   assert.equal(run.code, 1);
-  // Whichever is answered first.
-  assert.match(run.told.failure, /^connection \d: HTTP\/1\.1 404 Not Found$/);
-  assert.match(run.stderr, /^seriatim: connection \d: HTTP\/1\.1 404 Not Found\n/);
+  assert.equal(run.told.failure, 'connection 0: HTTP/1.1 404 Not Found');
+  assert.match(run.stderr, /^seriatim: connection 0: HTTP\/1\.1 404 Not Found\n/);
 });
 
 test('where nobody listens it fails at once', async () => {

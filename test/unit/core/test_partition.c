@@ -85,6 +85,15 @@ static void a_failed_commit_is_answered_and_leaves_no_trace(void **state)
     world_deinit(&w);
 }
 
+/* A publish finds no space; then the log is open for trims. */
+static void fill_up(struct world *w)
+{
+    publish_ok(w, (struct world_publish){.channel = "a"});
+    partition_flush(w->partition);
+    world_commit_done(w, RC_NOSPACE);
+    partition_resume(w->partition, true);
+}
+
 /* On a full disk: what makes room, and nothing else. */
 static void a_full_log_takes_trims_only(void **state)
 {
@@ -92,10 +101,7 @@ static void a_full_log_takes_trims_only(void **state)
     struct world w;
     world_init(&w);
     (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
-    publish_ok(&w, (struct world_publish){.channel = "a"});
-    partition_flush(w.partition);
-    world_commit_done(&w, RC_NOSPACE);
-    partition_resume(w.partition, true);
+    fill_up(&w);
     assert_true(partition_full(w.partition) && !partition_stopped(w.partition));
     assert_int_equal(world_publish_try(&w, (struct world_publish){.channel = "a"}), RC_UNAVAILABLE);
     const struct command_trim_entry entry = {.channel_id = 1, .earliest = 4};
@@ -111,10 +117,7 @@ static void a_full_log_takes_trims_only(void **state)
     assert_true(world_position(&w, "a").latest == 10);
 
     /* One that fails as well stops it whole. */
-    publish_ok(&w, (struct world_publish){.channel = "a"});
-    partition_flush(w.partition);
-    world_commit_done(&w, RC_NOSPACE);
-    partition_resume(w.partition, true);
+    fill_up(&w);
     const struct command_trim_entry next = {.channel_id = 1, .earliest = 5};
     assert_int_equal(partition_trim(w.partition, &next, 1, w.now_ms, &pos), RC_OK);
     partition_flush(w.partition);
@@ -125,19 +128,28 @@ static void a_full_log_takes_trims_only(void **state)
     world_deinit(&w);
 }
 
+/* A log with a channel is recovered, and a start wants a doubt in it, and that many messages kept.
+ * Returns the channel's epoch so far. */
+static uint64_t start_in_doubt(struct world *w, uint64_t retention_messages)
+{
+    world_init(w);
+    (void)world_publish(w, (struct world_publish){.channel = "a", .count = 9});
+    const uint64_t epoch = world_position(w, "a").epoch;
+    assert_int_equal(world_recover(w, 0, (struct bytes){0}), RC_OK);
+    w->settings.retention_messages = retention_messages;
+    assert_int_equal(partition_start(w->partition, w->next_pos, w->next_hash, &w->settings,
+                                     DOUBT_ALL, w->now_ms),
+                     RC_OK);
+    partition_flush(w->partition);
+    return epoch;
+}
+
 /* A doubt is wanted again where it is all that was wanted, too. */
 static void a_doubt_alone_survives_a_failed_commit(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
-    const uint64_t epoch = world_position(&w, "a").epoch;
-    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
-    assert_int_equal(
-        partition_start(w.partition, w.next_pos, w.next_hash, &w.settings, DOUBT_ALL, w.now_ms),
-        RC_OK);
-    partition_flush(w.partition);
+    const uint64_t epoch = start_in_doubt(&w, 0);
     world_commit_done(&w, RC_NOSPACE);
     assert_true(partition_doubt_due(w.partition));
     partition_resume(w.partition, false);
@@ -151,15 +163,7 @@ static void what_the_start_wants_survives_a_failed_commit(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    (void)world_publish(&w, (struct world_publish){.channel = "a", .count = 9});
-    const uint64_t epoch = world_position(&w, "a").epoch;
-    assert_int_equal(world_recover(&w, 0, (struct bytes){0}), RC_OK);
-    w.settings.retention_messages = 3;
-    assert_int_equal(
-        partition_start(w.partition, w.next_pos, w.next_hash, &w.settings, DOUBT_ALL, w.now_ms),
-        RC_OK);
-    partition_flush(w.partition);
+    const uint64_t epoch = start_in_doubt(&w, 3);
     publish_ok(&w, (struct world_publish){.channel = "a"});
     world_commit_done(&w, RC_NOSPACE);
     assert_true(world_position(&w, "a").epoch == epoch);
